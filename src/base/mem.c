@@ -1,0 +1,328 @@
+#include "base/mem.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/err.h"
+
+static void *or_stop(void *p)
+{
+    if (p == NULL) {
+        (void)fputs("roster: out of memory\n", stderr);
+        abort();
+    }
+    return p;
+}
+
+void *mem_alloc(size_t size)
+{
+    return or_stop(malloc(size == 0 ? 1 : size));
+}
+
+void *mem_zero(size_t size)
+{
+    return or_stop(calloc(1, size == 0 ? 1 : size));
+}
+
+void *mem_grow(void *old, size_t size)
+{
+    return or_stop(realloc(old, size == 0 ? 1 : size));
+}
+
+void *mem_dup(const void *from, size_t size)
+{
+    void *copy = mem_alloc(size);
+    if (size > 0) {
+        memcpy(copy, from, size);
+    }
+    return copy;
+}
+
+char *mem_text(const char *text)
+{
+    return mem_dup(text, strlen(text) + 1);
+}
+
+void *mem_free(void *p)
+{
+    free(p);
+    return NULL;
+}
+
+int str_compare(struct str a, struct str b)
+{
+    size_t n = a.n < b.n ? a.n : b.n;
+    int r = n == 0 ? 0 : memcmp(a.p, b.p, n);
+    if (r != 0) {
+        return r;
+    }
+    return (a.n > b.n) - (a.n < b.n);
+}
+
+int str_number(struct str text, uint64_t max, uint64_t *ret_number)
+{
+    uint64_t number = 0;
+
+    if (text.n == 0) {
+        return ERR_INVALID;
+    }
+    for (size_t i = 0; i < text.n; i++) {
+        if (text.p[i] < '0' || text.p[i] > '9') {
+            return ERR_INVALID;
+        }
+        uint64_t digit = (uint64_t)(text.p[i] - '0');
+        if (number > (UINT64_MAX - digit) / 10) {
+            return ERR_INVALID;
+        }
+        number = number * 10 + digit;
+    }
+    if (number > max) {
+        return ERR_INVALID;
+    }
+    *ret_number = number;
+    return 0;
+}
+
+int str_duration(struct str text, uint64_t *ret_ms)
+{
+    static const struct {
+        const char *unit;
+        uint64_t ms;
+    } units[] = {{"ms", 1}, {"s", 1000}, {"m", 60000}, {"h", 3600000}};
+    size_t digits = 0;
+    uint64_t number = 0;
+
+    while (digits < text.n && text.p[digits] >= '0' && text.p[digits] <= '9') {
+        digits++;
+    }
+    int r = str_number((struct str){text.p, digits}, 1000000000, &number);
+    if (r != 0) {
+        return r;
+    }
+    struct str unit = {text.p + digits, text.n - digits};
+    if (unit.n == 0 && number == 0) {
+        *ret_ms = 0;
+        return 0;
+    }
+    for (size_t i = 0; i < sizeof units / sizeof units[0]; i++) {
+        if (str_is(unit, units[i].unit)) {
+            *ret_ms = number * units[i].ms;
+            return 0;
+        }
+    }
+    return ERR_INVALID;
+}
+
+void buf_done(struct buf *buf)
+{
+    free(buf->p);
+    *buf = (struct buf){0};
+}
+
+void buf_reserve(struct buf *buf, size_t more)
+{
+    size_t need = buf->n + more;
+
+    if (need <= buf->room) {
+        return;
+    }
+    size_t room = buf->room < 64 ? 64 : buf->room;
+    while (room < need) {
+        room += room / 2;
+    }
+    buf->p = mem_grow(buf->p, room);
+    buf->room = room;
+}
+
+void buf_add(struct buf *buf, const void *bytes, size_t n)
+{
+    if (n == 0) {
+        return;
+    }
+    buf_reserve(buf, n);
+    memcpy(buf->p + buf->n, bytes, n);
+    buf->n += n;
+}
+
+void buf_add_str(struct buf *buf, struct str s)
+{
+    buf_add(buf, s.p, s.n);
+}
+
+void buf_add_text(struct buf *buf, const char *text)
+{
+    buf_add(buf, text, strlen(text));
+}
+
+void buf_add_char(struct buf *buf, char c)
+{
+    buf_add(buf, &c, 1);
+}
+
+void buf_add_u64(struct buf *buf, uint64_t number)
+{
+    char digits[20];
+    size_t at = sizeof digits;
+
+    do {
+        digits[--at] = (char)('0' + number % 10);
+        number /= 10;
+    } while (number > 0);
+    buf_add(buf, digits + at, sizeof digits - at);
+}
+
+static size_t format_length(const char *format, va_list args)
+{
+    char none[1];
+    int n = vsnprintf(none, 0, format, args);
+    if (n < 0) {
+        (void)fputs("roster: bad format\n", stderr);
+        abort();
+    }
+    return (size_t)n;
+}
+
+void buf_printf(struct buf *buf, const char *format, ...)
+{
+    va_list args;
+
+    va_start(args, format);
+    size_t n = format_length(format, args);
+    va_end(args);
+    buf_reserve(buf, n + 1);
+    va_start(args, format);
+    (void)vsnprintf(buf->p + buf->n, n + 1, format, args);
+    va_end(args);
+    buf->n += n;
+}
+
+char *buf_text(struct buf *buf)
+{
+    buf_reserve(buf, 1);
+    buf->p[buf->n] = '\0';
+    return buf->p;
+}
+
+struct block {
+    struct block *next;
+    size_t used;
+    size_t room;
+    _Alignas(16) char bytes[];
+};
+
+struct arena {
+    struct block *newest;
+};
+
+enum { BLOCK_ROOM = 4096 - sizeof(struct block) };
+
+static struct block *block_new(struct block *next, size_t room)
+{
+    struct block *block = mem_alloc(sizeof *block + room);
+    block->next = next;
+    block->used = 0;
+    block->room = room;
+    return block;
+}
+
+struct arena *arena_new(void)
+{
+    struct arena *arena = mem_alloc(sizeof *arena);
+    arena->newest = block_new(NULL, BLOCK_ROOM);
+    return arena;
+}
+
+struct arena *arena_free(struct arena *arena)
+{
+    if (arena == NULL) {
+        return NULL;
+    }
+    while (arena->newest != NULL) {
+        struct block *block = arena->newest;
+        arena->newest = block->next;
+        free(block);
+    }
+    free(arena);
+    return NULL;
+}
+
+void arena_reset(struct arena *arena)
+{
+    struct block *kept = NULL;
+
+    /* One of the common size; a large one must not stay for good. */
+    for (struct block *block = arena->newest; block != NULL;) {
+        struct block *next = block->next;
+        if (kept == NULL && block->room == BLOCK_ROOM) {
+            kept = block;
+        } else {
+            free(block);
+        }
+        block = next;
+    }
+    kept->next = NULL;
+    kept->used = 0;
+    arena->newest = kept;
+}
+
+void *arena_alloc(struct arena *arena, size_t size)
+{
+    size = (size + 15) & ~(size_t)15;
+    struct block *block = arena->newest;
+    if (block->room - block->used < size) {
+        if (size > BLOCK_ROOM / 4) {
+            /* A large thing gets a block of its own, put behind the newest so
+             * that small things go on filling that one. */
+            struct block *own = block_new(block->next, size);
+            block->next = own;
+            own->used = size;
+            return own->bytes;
+        }
+        block = arena->newest = block_new(block, BLOCK_ROOM);
+    }
+    void *p = block->bytes + block->used;
+    block->used += size;
+    return p;
+}
+
+void *arena_zero(struct arena *arena, size_t size)
+{
+    return memset(arena_alloc(arena, size), 0, size);
+}
+
+struct str arena_str(struct arena *arena, struct str from)
+{
+    return (struct str){arena_text(arena, from), from.n};
+}
+
+char *arena_text(struct arena *arena, struct str from)
+{
+    char *text = arena_alloc(arena, from.n + 1);
+    if (from.n > 0) {
+        memcpy(text, from.p, from.n);
+    }
+    text[from.n] = '\0';
+    return text;
+}
+
+struct str arena_printf(struct arena *arena, const char *format, ...)
+{
+    va_list args;
+
+    va_start(args, format);
+    size_t n = format_length(format, args);
+    va_end(args);
+    char *text = arena_alloc(arena, n + 1);
+    va_start(args, format);
+    (void)vsnprintf(text, n + 1, format, args);
+    va_end(args);
+    return (struct str){text, n};
+}
+
+struct str arena_take(struct arena *arena, struct buf *buf)
+{
+    struct str copy = arena_str(arena, buf_str(buf));
+    buf_done(buf);
+    return copy;
+}

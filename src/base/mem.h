@@ -1,0 +1,107 @@
+/* Memory: the heap, an arena per request, a growing buffer, a slice of text.
+ *
+ * Nothing here returns NULL: when the system has no memory left the process
+ * stops (abort). Every request is bounded in size before it is read, so running
+ * out means the host itself is out of memory; a roster node survives kill -9 by
+ * design, and stopping is the one reaction that cannot leave a replica half
+ * changed. Code above stays free of a thousand untested branches. */
+#ifndef BASE_MEM_H
+#define BASE_MEM_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <stddef.h>
+#include <string.h>
+
+#include "base/own.h"
+
+void *mem_alloc(size_t size) MUST_USE;
+void *mem_zero(size_t size) MUST_USE; /* Filled with zero bytes. */
+void *mem_grow(void *old, size_t size) MUST_USE;
+void *mem_dup(const void *from, size_t size) MUST_USE;
+char *mem_text(const char *text) MUST_USE; /* strdup */
+void *mem_free(void *p);                   /* Always NULL. */
+
+/* A slice: not owned, not NUL-terminated, may hold NUL bytes. `p` may be NULL
+ * when `n` is 0. A slice with p == NULL means "not given" where a header says
+ * so. */
+struct str {
+    const char *p;
+    size_t n;
+};
+
+#define STR(literal) ((struct str){(literal), sizeof(literal) - 1})
+#define STR_NONE ((struct str){NULL, 0})
+/* For printf("%.*s"). */
+#define STR_ARG(s) (int)(s).n, (s).p
+
+static inline struct str str_of(const char *text)
+{
+    return (struct str){text, text == NULL ? 0 : strlen(text)};
+}
+
+static inline bool str_equal(struct str a, struct str b)
+{
+    return a.n == b.n && (a.n == 0 || memcmp(a.p, b.p, a.n) == 0);
+}
+
+static inline bool str_is(struct str a, const char *text)
+{
+    return str_equal(a, str_of(text));
+}
+
+/* Byte order, shorter first on a common prefix: <0, 0, >0. */
+int str_compare(struct str a, struct str b);
+/* Whole decimal number 0..max and nothing else: 0 or INVALID. */
+int str_number(struct str text, uint64_t max, uint64_t *ret_number) MUST_USE;
+/* "10s", "500ms", "5m", "24h" or "0": 0 or INVALID. */
+int str_duration(struct str text, uint64_t *ret_ms) MUST_USE;
+
+/* ---- buffer: bytes that grow. {0} is an empty one; ends with buf_done. ---- */
+struct buf {
+    char *p;
+    size_t n;
+    size_t room;
+};
+
+void buf_done(struct buf *buf);
+void buf_reserve(struct buf *buf, size_t more);
+void buf_add(struct buf *buf, const void *bytes, size_t n);
+void buf_add_str(struct buf *buf, struct str s);
+void buf_add_text(struct buf *buf, const char *text);
+void buf_add_char(struct buf *buf, char c);
+void buf_add_u64(struct buf *buf, uint64_t number); /* decimal */
+void buf_printf(struct buf *buf, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
+/* The bytes as a string with a NUL behind them (not counted). Lends. */
+char *buf_text(struct buf *buf);
+static inline struct str buf_str(const struct buf *buf)
+{
+    return (struct str){buf->p, buf->n};
+}
+static inline void buf_clear(struct buf *buf)
+{
+    buf->n = 0;
+}
+
+/* ---- arena: many small things with one end. ---- */
+struct arena; /* opaque; one thread at a time */
+
+struct arena *arena_new(void) MUST_USE;
+struct arena *arena_free(struct arena *arena);
+/* Forget everything, keep one block for the next user. */
+void arena_reset(struct arena *arena);
+/* Aligned for any type, not zeroed. */
+void *arena_alloc(struct arena *arena, size_t size) MUST_USE;
+void *arena_zero(struct arena *arena, size_t size) MUST_USE;
+struct str arena_str(struct arena *arena, struct str from) MUST_USE;
+/* A NUL-terminated copy. */
+char *arena_text(struct arena *arena, struct str from) MUST_USE;
+struct str arena_printf(struct arena *arena, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
+/* Moves what a buffer holds into the arena and empties the buffer. */
+struct str arena_take(struct arena *arena, struct buf *buf);
+
+DEFINE_CLEANUP(struct arena, arena_free)
+
+#endif
