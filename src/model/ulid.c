@@ -1,0 +1,159 @@
+#include "model/ulid.h"
+
+#include <assert.h>
+#include <pthread.h>
+
+#include "base/clock.h"
+#include "base/err.h"
+
+/* Crockford's base 32: no I, L, O, U. */
+static const char alphabet[] = "0123456789ABCDEFGHJKMNPQRSTVWXYZ";
+
+/* 128 bits as two numbers, for arithmetic. */
+struct wide {
+    uint64_t high;
+    uint64_t low;
+};
+
+static struct {
+    pthread_mutex_t mutex;
+    struct wide last; /* The greatest one given out. */
+} maker = {.mutex = PTHREAD_MUTEX_INITIALIZER};
+
+static uint64_t load(const uint8_t *bytes)
+{
+    uint64_t number = 0;
+
+    for (size_t i = 0; i < 8; i++) {
+        number = number << 8 | bytes[i];
+    }
+    return number;
+}
+
+static void save(uint64_t number, uint8_t *ret_bytes)
+{
+    for (size_t i = 8; i-- > 0;) {
+        ret_bytes[i] = (uint8_t)number;
+        number >>= 8;
+    }
+}
+
+static struct wide widen(struct ulid id)
+{
+    return (struct wide){load(id.b), load(id.b + 8)};
+}
+
+static struct ulid narrow(struct wide number)
+{
+    struct ulid id;
+
+    save(number.high, id.b);
+    save(number.low, id.b + 8);
+    return id;
+}
+
+static struct wide plus(struct wide number, uint64_t n)
+{
+    struct wide sum = {number.high, number.low + n};
+
+    if (sum.low < n) {
+        sum.high++;
+    }
+    return sum;
+}
+
+/* The first one after `last`: by the clock when it has moved on since, else the
+ * very next number. Counting may run over into the time; then the clock counts
+ * as stepped back until it catches up. */
+static struct wide following(struct wide last)
+{
+    uint64_t now_ms = clock_wall_ms() & 0xffffffffffff;
+
+    if (now_ms <= last.high >> 16) {
+        return plus(last, 1);
+    }
+    struct wide fresh = {0};
+    chance_fill(&fresh, sizeof fresh);
+    fresh.high = now_ms << 16 | (fresh.high & 0xffff);
+    return fresh;
+}
+
+struct ulid ulid_next(void)
+{
+    return ulid_next_run(1);
+}
+
+struct ulid ulid_next_run(uint64_t n)
+{
+    assert(n > 0);
+    (void)pthread_mutex_lock(&maker.mutex);
+    struct wide first = following(maker.last);
+    maker.last = plus(first, n - 1);
+    (void)pthread_mutex_unlock(&maker.mutex);
+    return narrow(first);
+}
+
+struct ulid ulid_plus(struct ulid from, uint64_t n)
+{
+    return narrow(plus(widen(from), n));
+}
+
+void ulid_format(struct ulid id, char ret_text[ULID_TEXT])
+{
+    struct wide rest = widen(id);
+
+    for (size_t i = ULID_TEXT; i-- > 0;) {
+        ret_text[i] = alphabet[rest.low & 31];
+        rest.low = rest.low >> 5 | rest.high << 59;
+        rest.high >>= 5;
+    }
+}
+
+/* 0..31, or -1 for what is not in the alphabet. */
+static int digit_of(char c)
+{
+    if (c >= 'a' && c <= 'z') {
+        c = (char)(c - 'a' + 'A');
+    }
+    const char *found = memchr(alphabet, c, sizeof alphabet - 1);
+    return found == NULL ? -1 : (int)(found - alphabet);
+}
+
+int ulid_parse(struct str text, struct ulid *ret_id)
+{
+    struct wide number = {0};
+
+    /* 26 digits hold 130 bits: the first digit may use 3 of its 5. */
+    if (text.n != ULID_TEXT || text.p[0] < '0' || text.p[0] > '7') {
+        return ERR_INVALID;
+    }
+    for (size_t i = 0; i < ULID_TEXT; i++) {
+        int digit = digit_of(text.p[i]);
+        if (digit < 0) {
+            return ERR_INVALID;
+        }
+        number.high = number.high << 5 | number.low >> 59;
+        number.low = number.low << 5 | (uint64_t)digit;
+    }
+    *ret_id = narrow(number);
+    return 0;
+}
+
+bool ulid_shaped(struct str text)
+{
+    struct ulid id;
+
+    return ulid_parse(text, &id) == 0;
+}
+
+int ulid_compare(struct ulid a, struct ulid b)
+{
+    return memcmp(a.b, b.b, sizeof a.b);
+}
+
+bool ulid_is_zero(struct ulid id)
+{
+    struct wide number = widen(id);
+
+    return (number.high | number.low) == 0;
+}
