@@ -1,0 +1,182 @@
+/* The store's floor: keys and values in LMDB databases, inside transactions.
+ * Private to this room; LMDB's calls are made in kv.c, env.c, txn.c and
+ * reader.c, by rows.c to walk a list, and by digest.c on a file of its own.
+ *
+ * A fault is sticky: the first one a transaction meets is what every later call
+ * on it answers, and a write transaction with one cannot commit. So code above
+ * may do several steps and look at the last result only where that is clearer.
+ *
+ * What comes back is lent from the map or from LMDB's dirty pages: good until
+ * the transaction ends or next writes. */
+#ifndef STORE_KV_H
+#define STORE_KV_H
+
+#include <lmdb.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/err.h"
+#include "base/mem.h"
+#include "store/pool.h"
+#include "store/store.h"
+#include "store/turn.h"
+
+#define KV_FORMAT 1 /* first byte of every record */
+#define KV_KEY_MAX 511
+
+enum kv_base { KV_META, KV_TREE, KV_LEASES, KV_KEYS, KV_HISTORY, KV_N_BASES };
+extern const char *const kv_base_names[KV_N_BASES];
+
+/* Ids of namespaces, growing. */
+struct kv_ids {
+    uint64_t *p;
+    size_t n;
+    size_t room;
+};
+
+struct kv_pin {
+    uint64_t ns;
+    MDB_dbi dbi;
+    struct handle *handle;
+};
+
+struct store_txn {
+    struct store *store;
+    MDB_txn *mdb; /* that of the part while there is one */
+    bool write;
+    bool active;
+    int fault; /* sticky */
+    struct store_meta meta;
+
+    /* A write transaction. */
+    MDB_txn *whole; /* around the part, NULL when there is none */
+    struct store_meta stored;
+    uint64_t serial;
+    struct kv_ids opened; /* handles it opened, unknown to others yet */
+    struct {
+        struct store_meta meta;
+        size_t n_opened;
+    } before_part;
+    struct buf scratch; /* a record on its way from one page to another */
+
+    /* A read transaction. */
+    uint64_t begin_seq; /* [POOL-2] */
+    struct kv_pin *pins;
+    unsigned n_pins;
+};
+
+struct store {
+    char *directory;
+    MDB_env *env;
+    MDB_dbi main; /* names every database */
+    MDB_dbi bases[KV_N_BASES];
+    uint64_t limit_bytes;
+    unsigned max_handles;
+    struct turn turn;
+    struct pool pool;
+    struct store_txn writer;
+    struct kv_ids drops; /* databases to remove at a commit, if empty then */
+    _Atomic unsigned n_readers;
+};
+
+/* ---- keys: numbers big-endian so that byte order is number order ---- */
+
+struct kv_key {
+    size_t n;
+    uint8_t b[KV_KEY_MAX];
+};
+
+void kv_key_start(struct kv_key *key, char kind);
+void kv_key_add(struct kv_key *key, const void *bytes, size_t n);
+void kv_key_u64(struct kv_key *key, uint64_t number);
+static inline void kv_key_str(struct kv_key *key, struct str s)
+{
+    kv_key_add(key, s.p, s.n);
+}
+static inline void kv_key_ulid(struct kv_key *key, struct ulid id)
+{
+    kv_key_add(key, id.b, sizeof id.b);
+}
+uint64_t kv_be64(const char *bytes);
+
+/* ---- values: numbers little-endian ---- */
+
+uint64_t kv_le64(const char *bytes);
+uint32_t kv_le32(const char *bytes);
+void kv_set_le64(char *bytes, uint64_t number);
+void kv_set_le32(char *bytes, uint32_t number);
+/* A value that is one number of 8 bytes. */
+int kv_number(struct store_txn *txn, struct str value,
+              uint64_t *ret_number) MUST_USE;
+
+/* ---- access ---- */
+
+/* A code of LMDB's as a fault, kept in the transaction (NULL: none to keep it
+ * in) and raised at the caller's line. */
+#define kv_fault(store, txn, rc) err_raise(kv_fault_of((store), (txn), (rc)))
+int kv_fault_of(struct store *store, struct store_txn *txn, int rc) MUST_USE;
+/* What is stored cannot be: CORRUPT, sticky. */
+#define kv_corrupt(txn) err_raise(kv_corrupt_of(txn))
+int kv_corrupt_of(struct store_txn *txn) MUST_USE;
+
+static inline MDB_dbi kv_base(const struct store_txn *txn, enum kv_base base)
+{
+    return txn->store->bases[base];
+}
+/* The database of a namespace. `make`: create it when there is none, write
+ * transactions only. Answers: NOT_FOUND when it has none in this snapshot. */
+int kv_ns(struct store_txn *txn, uint64_t ns, bool make,
+          MDB_dbi *ret_dbi) MUST_USE;
+
+/* Answers: NOT_FOUND. */
+int kv_get(struct store_txn *txn, MDB_dbi dbi, const struct kv_key *key,
+           struct str *ret_value) MUST_USE;
+int kv_put(struct store_txn *txn, MDB_dbi dbi, const struct kv_key *key,
+           struct str value) MUST_USE;
+/* The same with a key greater than all in the database: fills pages densely. */
+int kv_append(struct store_txn *txn, MDB_dbi dbi, const struct kv_key *key,
+              struct str value) MUST_USE;
+/* Answers: NOT_FOUND. */
+int kv_del(struct store_txn *txn, MDB_dbi dbi,
+           const struct kv_key *key) MUST_USE;
+/* The first entry at `from` or behind it (behind it only: `after`) whose key
+ * begins with the first `n_prefix` bytes of `from`. Answers: END. */
+int kv_first(struct store_txn *txn, MDB_dbi dbi, const struct kv_key *from,
+             size_t n_prefix, bool after, struct str *ret_key,
+             struct str *ret_value) MUST_USE;
+
+/* ---- meta.c ---- */
+
+enum { KV_META_BYTES = 144 };
+void kv_meta_encode(const struct store_meta *meta, char bytes[KV_META_BYTES]);
+int kv_meta_load(struct store_txn *txn) MUST_USE;
+/* Writes the record when it changed since the load. */
+int kv_meta_save(struct store_txn *txn) MUST_USE;
+
+/* ---- txn.c, for reader.c ---- */
+
+/* [STORE-2] Close what is over the bound, as far as nobody uses it. Holder of
+ * the turn; `room` handles are about to be opened; `serial` of the running
+ * write transaction, 0: none. */
+void kv_make_room(struct store *store, unsigned room, uint64_t serial);
+/* kv_ns on a write transaction. */
+int kv_writer_ns(struct store_txn *txn, uint64_t ns, bool make,
+                 MDB_dbi *ret_dbi) MUST_USE;
+
+/* ---- tree.c, for rows.c ---- */
+
+/* Count rows of a namespace: changes its record and nothing around it. */
+int kv_tree_count(struct store_txn *txn, uint64_t ns, bool more) MUST_USE;
+
+/* ---- names of databases ---- */
+
+enum { KV_NS_NAME = 18 }; /* 'n', 16 digits, NUL */
+void kv_ns_name(uint64_t ns, char ret_name[KV_NS_NAME]);
+/* False when it is not the name of a namespace's database. */
+bool kv_ns_parse(struct str name, uint64_t *ret_ns) MUST_USE;
+
+void kv_ids_add(struct kv_ids *ids, uint64_t id);
+
+#endif

@@ -1,0 +1,482 @@
+/* Rows, their keys and their lists, in the database of their namespace. */
+#include <assert.h>
+#include <string.h>
+
+#include "store/kv.h"
+
+/* ---- keys ---- */
+
+/* 'r' type 0, 's' type 0, 'k' type 0: what a list's entries begin with. */
+static struct kv_key list_prefix(char kind, struct str type)
+{
+    struct kv_key key;
+
+    kv_key_start(&key, kind);
+    kv_key_str(&key, type);
+    kv_key_add(&key, "", 1);
+    return key;
+}
+
+static struct kv_key row_key(char kind, struct str type, struct ulid id)
+{
+    struct kv_key key = list_prefix(kind, type);
+
+    kv_key_ulid(&key, id);
+    return key;
+}
+
+static struct kv_key primary_key(struct str type, struct str name)
+{
+    struct kv_key key = list_prefix('k', type);
+
+    kv_key_str(&key, name);
+    return key;
+}
+
+static struct kv_key list_key(struct str type)
+{
+    struct kv_key key;
+
+    kv_key_start(&key, 'l');
+    kv_key_str(&key, type);
+    return key;
+}
+
+static struct ulid ulid_at(const char *bytes)
+{
+    struct ulid id;
+
+    memcpy(id.b, bytes, sizeof id.b);
+    return id;
+}
+
+static int gone_is_fine(int r)
+{
+    return r == ERR_NOT_FOUND ? 0 : r;
+}
+
+/* ---- list records (api/store-format.md) ---- */
+
+enum { LIST_COUNT = 8, LIST_REVISION = 16, LIST_BYTES = 24 };
+
+static int list_decode(struct store_txn *txn, struct str record,
+                       struct store_list *ret_list)
+{
+    if (record.n != LIST_BYTES || record.p[0] != KV_FORMAT) {
+        return kv_corrupt(txn);
+    }
+    ret_list->count = kv_le64(record.p + LIST_COUNT);
+    ret_list->revision = kv_le64(record.p + LIST_REVISION);
+    return 0;
+}
+
+static int list_read(struct store_txn *txn, MDB_dbi dbi,
+                     const struct kv_key *key, struct store_list *ret_list)
+{
+    struct str record;
+
+    int r = kv_get(txn, dbi, key, &record);
+    if (r == ERR_NOT_FOUND) {
+        *ret_list = (struct store_list){0, 0};
+        return 0;
+    }
+    return r == 0 ? list_decode(txn, record, ret_list) : r;
+}
+
+static int list_write(struct store_txn *txn, MDB_dbi dbi,
+                      const struct kv_key *key, const struct store_list *list)
+{
+    char record[LIST_BYTES] = {KV_FORMAT};
+
+    kv_set_le64(record + LIST_COUNT, list->count);
+    kv_set_le64(record + LIST_REVISION, list->revision);
+    return kv_put(txn, dbi, key, (struct str){record, sizeof record});
+}
+
+int store_list_get(struct store_txn *txn, uint64_t ns, struct str type,
+                   struct store_list *ret_list)
+{
+    struct kv_key key = list_key(type);
+    MDB_dbi dbi = 0;
+
+    int r = kv_ns(txn, ns, false, &dbi);
+    if (r == ERR_NOT_FOUND) {
+        *ret_list = (struct store_list){0, 0};
+        return 0;
+    }
+    return r == 0 ? list_read(txn, dbi, &key, ret_list) : r;
+}
+
+int store_list_next(struct store_txn *txn, uint64_t ns, struct str after,
+                    struct str *ret_type, struct store_list *ret_list)
+{
+    struct kv_key from = list_key(after);
+    struct str key;
+    struct str record;
+    MDB_dbi dbi = 0;
+
+    int r = kv_ns(txn, ns, false, &dbi);
+    if (r == 0) {
+        r = kv_first(txn, dbi, &from, 1, after.p != NULL, &key, &record);
+    }
+    if (r != 0) {
+        return r == ERR_NOT_FOUND ? ERR_END : r;
+    }
+    *ret_type = (struct str){key.p + 1, key.n - 1};
+    return list_decode(txn, record, ret_list);
+}
+
+/* ---- reading ---- */
+
+int store_row_get(struct store_txn *txn, uint64_t ns, struct str type,
+                  struct ulid id, struct str *ret_row, struct str *ret_secret)
+{
+    struct kv_key open = row_key('r', type, id);
+    struct kv_key secret = row_key('s', type, id);
+    MDB_dbi dbi = 0;
+
+    int r = kv_ns(txn, ns, false, &dbi);
+    if (r == 0) {
+        r = kv_get(txn, dbi, &open, ret_row);
+    }
+    if (r != 0 || ret_secret == NULL) {
+        return r;
+    }
+    *ret_secret = STR_NONE;
+    return gone_is_fine(kv_get(txn, dbi, &secret, ret_secret));
+}
+
+/* Whose a primary key is. Answers: NOT_FOUND. */
+static int key_holder(struct store_txn *txn, MDB_dbi dbi,
+                      const struct kv_key *key, struct ulid *ret_id)
+{
+    struct str value;
+
+    int r = kv_get(txn, dbi, key, &value);
+    if (r != 0) {
+        return r;
+    }
+    if (value.n != sizeof ret_id->b) {
+        return kv_corrupt(txn);
+    }
+    *ret_id = ulid_at(value.p);
+    return 0;
+}
+
+int store_row_find(struct store_txn *txn, uint64_t ns, struct str type,
+                   struct str key, struct ulid *ret_id)
+{
+    struct kv_key entry = primary_key(type, key);
+    MDB_dbi dbi = 0;
+
+    int r = kv_ns(txn, ns, false, &dbi);
+    return r == 0 ? key_holder(txn, dbi, &entry, ret_id) : r;
+}
+
+int store_row_next(struct store_txn *txn, uint64_t ns, struct str type,
+                   const struct ulid *after, struct ulid *ret_id,
+                   struct str *ret_row)
+{
+    struct kv_key from = list_prefix('r', type);
+    size_t n_prefix = from.n;
+    struct str key;
+    MDB_dbi dbi = 0;
+
+    if (after != NULL) {
+        kv_key_ulid(&from, *after);
+    }
+    int r = kv_ns(txn, ns, false, &dbi);
+    if (r == 0) {
+        r = kv_first(txn, dbi, &from, n_prefix, after != NULL, &key, ret_row);
+    }
+    if (r != 0) {
+        return r == ERR_NOT_FOUND ? ERR_END : r;
+    }
+    if (key.n != n_prefix + sizeof ret_id->b) {
+        return kv_corrupt(txn);
+    }
+    *ret_id = ulid_at(key.p + n_prefix);
+    return 0;
+}
+
+/* ---- joining ---- */
+
+struct join {
+    MDB_cursor *cursor;
+    struct kv_key from;
+    size_t n_prefix;
+    MDB_val k;
+    MDB_val v;
+};
+
+/* Whether the cursor stands on a row of the list: rc of the move to there. */
+static bool on_row(const struct join *join, int rc)
+{
+    return rc == 0 && join->k.mv_size == join->n_prefix + sizeof(struct ulid) &&
+           memcmp(join->k.mv_data, join->from.b, join->n_prefix) == 0;
+}
+
+static int join_start(struct join *join, bool after)
+{
+    join->k = (MDB_val){join->from.n, join->from.b};
+    int rc = mdb_cursor_get(join->cursor, &join->k, &join->v, MDB_SET_RANGE);
+    if (rc == 0 && after && join->k.mv_size == join->from.n &&
+        memcmp(join->k.mv_data, join->from.b, join->from.n) == 0) {
+        rc = mdb_cursor_get(join->cursor, &join->k, &join->v, MDB_NEXT);
+    }
+    return rc;
+}
+
+static void join_row(const struct join *join, bool first, struct buf *out)
+{
+    size_t n = join->v.mv_size;
+
+    buf_reserve(out, n + 1);
+    if (!first) {
+        out->p[out->n++] = ',';
+    }
+    memcpy(out->p + out->n, join->v.mv_data, n);
+    out->n += n;
+}
+
+static int join_all(struct store_txn *txn, struct join *join, bool after,
+                    uint64_t limit, struct buf *out, uint64_t *ret_n,
+                    struct ulid *ret_last, bool *ret_more)
+{
+    uint64_t n = 0;
+    int rc = join_start(join, after);
+
+    while (on_row(join, rc) && (limit == 0 || n < limit)) {
+        join_row(join, n == 0, out);
+        *ret_last = ulid_at((const char *)join->k.mv_data + join->n_prefix);
+        n++;
+        rc = mdb_cursor_get(join->cursor, &join->k, &join->v, MDB_NEXT);
+    }
+    if (rc != 0 && rc != MDB_NOTFOUND) {
+        return kv_fault(txn->store, txn, rc);
+    }
+    *ret_n = n;
+    *ret_more = on_row(join, rc);
+    return 0;
+}
+
+int store_rows_join(struct store_txn *txn, uint64_t ns, struct str type,
+                    const struct ulid *after, uint64_t limit, struct buf *out,
+                    uint64_t *ret_n, struct ulid *ret_last, bool *ret_more)
+{
+    struct join join = {.from = list_prefix('r', type)};
+    MDB_dbi dbi = 0;
+
+    int r = kv_ns(txn, ns, false, &dbi);
+    if (r == ERR_NOT_FOUND) {
+        *ret_n = 0;
+        *ret_more = false;
+        return 0;
+    }
+    if (r != 0) {
+        return r;
+    }
+    join.n_prefix = join.from.n;
+    if (after != NULL) {
+        kv_key_ulid(&join.from, *after);
+    }
+    int rc = mdb_cursor_open(txn->mdb, dbi, &join.cursor);
+    if (rc != 0) {
+        return kv_fault(txn->store, txn, rc);
+    }
+    r = join_all(txn, &join, after != NULL, limit, out, ret_n, ret_last,
+                 ret_more);
+    mdb_cursor_close(join.cursor);
+    return r;
+}
+
+/* ---- writing ---- */
+
+/* One row about to change. All keys are made before anything is written: what
+ * the caller hands in may be lent from the very page that changes. */
+struct change {
+    uint64_t ns;
+    struct ulid id;
+    MDB_dbi dbi;
+    struct kv_key row;
+    struct kv_key secret;
+    struct kv_key list;
+    struct kv_key key; /* n 0: none */
+    struct kv_key old_key;
+};
+
+static struct kv_key optional_key(struct str type, struct str name)
+{
+    return name.p == NULL ? (struct kv_key){.n = 0} : primary_key(type, name);
+}
+
+static struct change change_of(uint64_t ns, struct str type, struct ulid id,
+                               struct str key, struct str old_key)
+{
+    return (struct change){
+        .ns = ns,
+        .id = id,
+        .row = row_key('r', type, id),
+        .secret = row_key('s', type, id),
+        .list = list_key(type),
+        .key = optional_key(type, key),
+        .old_key = optional_key(type, old_key),
+    };
+}
+
+static bool is_id(struct ulid a, struct ulid b)
+{
+    return memcmp(a.b, b.b, sizeof a.b) == 0;
+}
+
+/* Take the old key entry away when it is this row's still: another may have
+ * taken the key over in the same operation. */
+static int drop_key(struct store_txn *txn, const struct change *change)
+{
+    struct ulid holder;
+
+    int r = key_holder(txn, change->dbi, &change->old_key, &holder);
+    if (r != 0) {
+        return gone_is_fine(r);
+    }
+    return is_id(holder, change->id)
+               ? kv_del(txn, change->dbi, &change->old_key)
+               : 0;
+}
+
+static int put_key(struct store_txn *txn, const struct change *change)
+{
+    struct ulid holder;
+
+    int r = key_holder(txn, change->dbi, &change->key, &holder);
+    if (r != ERR_NOT_FOUND) {
+        assert(r < 0 || is_id(holder, change->id));
+        return r;
+    }
+    return kv_put(
+        txn, change->dbi, &change->key,
+        (struct str){(const char *)change->id.b, sizeof change->id.b});
+}
+
+static int move_key(struct store_txn *txn, const struct change *change)
+{
+    const struct kv_key *key = &change->key;
+    const struct kv_key *old = &change->old_key;
+    int r = 0;
+
+    if (old->n > 0 &&
+        (old->n != key->n || memcmp(old->b, key->b, old->n) != 0)) {
+        r = drop_key(txn, change);
+    }
+    if (r == 0 && key->n > 0) {
+        r = put_key(txn, change);
+    }
+    return r;
+}
+
+static int put_secret(struct store_txn *txn, const struct change *change,
+                      struct str secret)
+{
+    return secret.n > 0
+               ? kv_put(txn, change->dbi, &change->secret, secret)
+               : gone_is_fine(kv_del(txn, change->dbi, &change->secret));
+}
+
+enum effect { ROW_CHANGED, ROW_ADDED, ROW_REMOVED };
+
+/* What it means for the list, the namespace and the whole. */
+static int count(struct store_txn *txn, const struct change *change,
+                 enum effect effect, uint64_t revision)
+{
+    struct store_list list = {0};
+
+    int r = list_read(txn, change->dbi, &change->list, &list);
+    if (r != 0) {
+        return r;
+    }
+    list.revision = revision;
+    if (effect == ROW_ADDED) {
+        list.count++;
+        txn->meta.n_rows++;
+    } else if (effect == ROW_REMOVED) {
+        assert(list.count > 0 && txn->meta.n_rows > 0);
+        list.count--;
+        txn->meta.n_rows--;
+    }
+    r = list_write(txn, change->dbi, &change->list, &list);
+    if (r != 0 || effect == ROW_CHANGED) {
+        return r;
+    }
+    return kv_tree_count(txn, change->ns, effect == ROW_ADDED);
+}
+
+static int put_row(struct store_txn *txn, const struct change *change,
+                   struct str row, struct str secret, enum effect *ret_effect)
+{
+    struct buf *copy = &txn->scratch;
+    struct str old;
+
+    /* As with the keys: the bytes may be lent. */
+    buf_clear(copy);
+    buf_add_str(copy, row);
+    buf_add_str(copy, secret);
+    int r = kv_get(txn, change->dbi, &change->row, &old);
+    if (r < 0) {
+        return r;
+    }
+    *ret_effect = r == ERR_NOT_FOUND ? ROW_ADDED : ROW_CHANGED;
+    r = kv_put(txn, change->dbi, &change->row, (struct str){copy->p, row.n});
+    if (r == 0) {
+        r = put_secret(txn, change, (struct str){copy->p + row.n, secret.n});
+    }
+    return r;
+}
+
+int store_row_put(struct store_txn *txn, uint64_t ns, struct str type,
+                  struct ulid id, struct str row, struct str secret,
+                  struct str key, struct str old_key, uint64_t revision)
+{
+    struct change change = change_of(ns, type, id, key, old_key);
+    enum effect effect = ROW_CHANGED;
+
+    assert(row.n > 0);
+    int r = kv_ns(txn, ns, true, &change.dbi);
+    if (r == 0) {
+        r = put_row(txn, &change, row, secret, &effect);
+    }
+    if (r == 0) {
+        r = move_key(txn, &change);
+    }
+    return r == 0 ? count(txn, &change, effect, revision) : r;
+}
+
+int store_row_del(struct store_txn *txn, uint64_t ns, struct str type,
+                  struct ulid id, struct str old_key, uint64_t revision)
+{
+    struct change change = change_of(ns, type, id, STR_NONE, old_key);
+
+    int r = kv_ns(txn, ns, false, &change.dbi);
+    if (r == 0) {
+        r = kv_del(txn, change.dbi, &change.row);
+    }
+    if (r == 0) {
+        r = put_secret(txn, &change, STR_NONE);
+    }
+    if (r == 0) {
+        r = move_key(txn, &change);
+    }
+    return r == 0 ? count(txn, &change, ROW_REMOVED, revision) : r;
+}
+
+int store_row_unkey(struct store_txn *txn, uint64_t ns, struct str type,
+                    struct str key)
+{
+    struct kv_key entry = primary_key(type, key);
+    MDB_dbi dbi = 0;
+
+    int r = kv_ns(txn, ns, false, &dbi);
+    if (r == 0) {
+        r = kv_del(txn, dbi, &entry);
+    }
+    return gone_is_fine(r);
+}
