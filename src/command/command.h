@@ -1,0 +1,231 @@
+/* A write as bytes: what travels through the log.
+ *
+ * A command says what was decided, never what has to be looked up: paths are
+ * ids, types are rules already checked, times and chance are inside. Applying
+ * it asks nothing but the state. It carries the tree and type revisions it was
+ * resolved at; when those have moved the machine answers RETRY and whoever
+ * received the request resolves it anew.
+ *
+ * Many commands make a pack, one Raft entry:
+ *
+ *   offset size  what
+ *   0      1     format of the pack (1)
+ *   1      3     zero
+ *   4      4     number of commands
+ *   8      8     leader's clock, Unix ms
+ *   16     8     nonce: which pack this is
+ *   24     …     commands, each: u32 length, then the command's bytes
+ *   …            zero bytes up to a multiple of 8 (libraft needs it)
+ *
+ *   a command
+ *   0      1     kind
+ *   1      1     flags: 1 = has an idempotency key
+ *   2      2     zero
+ *   4      8     tree revision it was resolved at (0: it resolved no path)
+ *   12     8     types revision (0: it depends on no type)
+ *   20     16    request id
+ *   36     64    key hash, request hash (only with flag 1)
+ *   …      …     the fields of its kind, in the order of the lists below
+ *
+ * All numbers little-endian; str: u32 length, bytes; list: u32 count, items.
+ * Lists in api/log-commands.md say the same for readers outside C. */
+#ifndef COMMAND_COMMAND_H
+#define COMMAND_COMMAND_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/mem.h"
+#include "model/ulid.h"
+
+#define COMMAND_PACK_FORMAT 1
+#define COMMAND_PACK_HEADER 24
+#define COMMAND_PACK_BYTES (256 * 1024) /* a pack closes here */
+#define COMMAND_PACK_MOST 4096          /* commands */
+
+/* Condition flags of a write (RFC 9110 13.1). */
+enum {
+    COND_MATCH = 1,     /* If-Match with revisions: one must be the current */
+    COND_MATCH_ANY = 2, /* If-Match: * - it must exist */
+    COND_NONE_ANY = 4,  /* If-None-Match: * - it must not exist */
+};
+
+/* How a ROW_PUT treats what is there. */
+enum row_mode {
+    ROW_ADD = 1,     /* a new row; its key must be free */
+    ROW_REPLACE = 2, /* replace or create */
+    ROW_PATCH = 3,   /* merge over an existing row */
+};
+
+enum ns_change { NS_NAME = 1, NS_PARENT = 2, NS_MATCH = 4, NS_COMMENT = 8 };
+
+/* Field kinds: u8, u64, str, ulid, and list(item). Structs and codecs are made
+ * from these lists, so the three cannot disagree. `cond_revs` is revisions as
+ * u64s in a str. A target is `by_key` ? `key` : `id`. `key_field`: which field
+ * is the primary key, n == 0: none. */
+/* clang-format off */
+#define ROW_ITEM_FIELDS(F)                                                     \
+    F(u8, has_id) F(ulid, id) F(str, fields) F(str, secret)
+#define TXN_IF_FIELDS(F)                                                       \
+    F(u64, ns) F(str, type) F(u8, by_key) F(ulid, id) F(str, key) F(u64, rev)
+#define TXN_OP_FIELDS(F)                                                       \
+    F(u8, op) F(u64, ns) F(str, type) F(str, key_field) F(u8, by_key)          \
+    F(ulid, id) F(str, key) F(ulid, new_id) F(str, fields) F(str, secret)      \
+    F(u8, copies)
+#define LEASE_ITEM_FIELDS(F) F(str, hostname) F(ulid, lease)
+#define LEAF_ITEM_FIELDS(F) F(u64, ns) F(ulid, new_id)
+
+#define INIT_FIELDS(F) F(cluster, cluster) F(str, domain) F(u64, history_limit)
+#define EPOCH_FIELDS(F) F(u64, term)
+#define NS_CREATE_FIELDS(F)                                                    \
+    F(u64, parent) F(u8, kind) F(str, name) F(u8, has_match) F(str, match)     \
+    F(str, comment) F(ulid, first_id) F(u64, n_ids)
+#define NS_CHANGE_FIELDS(F)                                                    \
+    F(u64, id) F(u8, what) F(str, name) F(u64, parent) F(u8, has_match)        \
+    F(str, match) F(str, comment) F(u8, cond) F(str, cond_revs)
+#define NS_DELETE_FIELDS(F)                                                    \
+    F(u64, id) F(u8, recursive) F(u8, cond) F(str, cond_revs)
+#define RECLAIM_FIELDS(F) F(u64, limit)
+#define TYPE_PUT_FIELDS(F) F(str, type) F(str, definition) F(u64, seen_rev)
+#define ROW_PUT_FIELDS(F)                                                      \
+    F(u8, mode) F(u64, ns) F(str, type) F(str, key_field) F(u8, by_key)        \
+    F(ulid, id) F(str, key) F(ulid, new_id) F(str, fields) F(str, secret)      \
+    F(u8, cond) F(str, cond_revs) F(u8, has_lease) F(ulid, lease)
+#define ROW_DELETE_FIELDS(F)                                                   \
+    F(u64, ns) F(str, type) F(str, key_field) F(u8, by_key) F(ulid, id)        \
+    F(str, key) F(u8, cond) F(str, cond_revs)
+#define ROWS_ADD_FIELDS(F)                                                     \
+    F(u64, ns) F(str, type) F(str, key_field) F(u8, has_lease) F(ulid, lease)  \
+    F(list_row_item, rows)
+#define LIST_PUT_FIELDS(F)                                                     \
+    F(u64, ns) F(str, type) F(str, key_field) F(u8, cond) F(str, cond_revs)    \
+    F(ulid, first_id) F(list_row_item, rows)
+#define ROW_MOVE_FIELDS(F)                                                     \
+    F(u64, ns) F(str, type) F(str, key_field) F(u8, by_key) F(ulid, id)        \
+    F(str, key) F(u64, to) F(u8, copy) F(ulid, new_id) F(u8, cond)             \
+    F(str, cond_revs)
+#define TXN_FIELDS(F) F(list_txn_if, ifs) F(list_txn_op, ops)
+#define AGENT_PUT_FIELDS(F)                                                     \
+    F(str, hostname) F(u64, ttl_ms) F(str, fields) F(ulid, lease)              \
+    F(ulid, pool_id) F(list_leaf_item, leaves)
+#define AGENT_DEL_FIELDS(F) F(str, hostname)
+#define EXPIRE_FIELDS(F) F(u64, epoch) F(list_lease_item, leases)
+
+/* kind, number in the log (never reused), whether it only shrinks the state
+ * (then a full disk does not refuse it). */
+#define COMMAND_LIST(C)                                                        \
+    C(INIT,       init,       1,  false)                                       \
+    C(EPOCH,      epoch,      2,  true)                                        \
+    C(NS_CREATE,  ns_create,  3,  false)                                       \
+    C(NS_CHANGE,  ns_change,  4,  false)                                       \
+    C(NS_DELETE,  ns_delete,  5,  true)                                        \
+    C(RECLAIM,    reclaim,    6,  true)                                        \
+    C(TYPE_PUT,   type_put,   7,  false)                                       \
+    C(ROW_PUT,    row_put,    8,  false)                                       \
+    C(ROW_DELETE, row_delete, 9,  true)                                        \
+    C(ROWS_ADD,   rows_add,   10, false)                                       \
+    C(LIST_PUT,   list_put,   11, false)                                       \
+    C(ROW_MOVE,   row_move,   12, false)                                       \
+    C(TXN,        txn,        13, false)                                       \
+    C(AGENT_PUT,  agent_put,  14, false)                                       \
+    C(AGENT_DEL,  agent_del,  15, true)                                        \
+    C(EXPIRE,     expire,     16, true)
+/* clang-format on */
+
+enum command_kind {
+#define C(NAME, name, number, shrinks) COMMAND_##NAME = (number),
+    COMMAND_LIST(C)
+#undef C
+};
+
+#define COMMAND_TYPE_u8(name) uint8_t name;
+#define COMMAND_TYPE_u64(name) uint64_t name;
+#define COMMAND_TYPE_str(name) struct str name;
+#define COMMAND_TYPE_ulid(name) struct ulid name;
+#define COMMAND_TYPE_cluster(name) uint8_t name[16];
+#define COMMAND_TYPE_list_row_item(name)                                       \
+    struct command_row_item *name;                                             \
+    size_t n_##name;
+#define COMMAND_TYPE_list_txn_if(name)                                         \
+    struct command_txn_if *name;                                               \
+    size_t n_##name;
+#define COMMAND_TYPE_list_txn_op(name)                                         \
+    struct command_txn_op *name;                                               \
+    size_t n_##name;
+#define COMMAND_TYPE_list_lease_item(name)                                     \
+    struct command_lease_item *name;                                           \
+    size_t n_##name;
+#define COMMAND_TYPE_list_leaf_item(name)                                      \
+    struct command_leaf_item *name;                                            \
+    size_t n_##name;
+#define COMMAND_MEMBER(kind, name) COMMAND_TYPE_##kind(name)
+
+struct command_row_item {
+    ROW_ITEM_FIELDS(COMMAND_MEMBER)
+};
+/* rev 0: it must not exist. */
+struct command_txn_if {
+    TXN_IF_FIELDS(COMMAND_MEMBER)
+};
+/* op: enum row_mode, or TXN_DELETE. A ROW_REPLACE without target (by_key 0,
+ * id zero) creates `new_id`. */
+enum { TXN_DELETE = 9 };
+struct command_txn_op {
+    TXN_OP_FIELDS(COMMAND_MEMBER)
+};
+struct command_lease_item {
+    LEASE_ITEM_FIELDS(COMMAND_MEMBER)
+};
+struct command_leaf_item {
+    LEAF_ITEM_FIELDS(COMMAND_MEMBER)
+};
+
+#define C(NAME, name, number, shrinks)                                         \
+    struct command_##name {                                                    \
+        NAME##_FIELDS(COMMAND_MEMBER)                                          \
+    };
+COMMAND_LIST(C)
+#undef C
+
+struct command {
+    enum command_kind kind;
+    bool has_key;
+    uint64_t tree_rev;
+    uint64_t types_rev;
+    uint8_t request[16];
+    uint8_t key_hash[32];
+    uint8_t request_hash[32];
+    union {
+#define C(NAME, name, number, shrinks) struct command_##name name;
+        COMMAND_LIST(C)
+#undef C
+    };
+};
+
+/* Appends the command's bytes (without the length in front). */
+void command_encode(struct buf *out, const struct command *command);
+/* Strings are lent from `bytes`, lists are in `arena`. Every byte must be used.
+ * Answers: INVALID (damaged, or from a version that is newer). */
+int command_decode(struct arena *arena, struct str bytes,
+                   struct command *ret_command) MUST_USE;
+/* Whether it can only make the state smaller. */
+bool command_shrinks(enum command_kind kind);
+const char *command_name(enum command_kind kind);
+
+struct command_pack {
+    uint32_t n;
+    uint64_t time_ms;
+    uint64_t nonce;
+    struct str rest; /* what command_pack_next has not given yet */
+};
+/* A pack in the making: begin, add…, end (which pads). */
+void command_pack_begin(struct buf *out, uint64_t time_ms, uint64_t nonce);
+void command_pack_add(struct buf *out, struct str command);
+void command_pack_end(struct buf *out);
+/* Answers: INVALID. */
+int command_pack_open(struct str bytes, struct command_pack *ret_pack) MUST_USE;
+/* The next command's bytes, lent. Answers: END, INVALID. */
+int command_pack_next(struct command_pack *pack, struct str *ret_command)
+    MUST_USE;
+
+#endif
