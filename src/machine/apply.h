@@ -1,0 +1,188 @@
+/* What the files of this room share: one command being applied. Private. */
+#ifndef MACHINE_APPLY_H
+#define MACHINE_APPLY_H
+
+#include "machine/machine.h"
+#include "model/row.h"
+#include "model/type.h"
+
+struct effect {
+    bool put; /* else the lease is gone */
+    struct str hostname;
+    struct ulid id;
+    uint64_t ttl_ms;
+};
+
+struct touched {
+    uint64_t ns;
+    struct str type;
+};
+
+struct type_touched {
+    struct str type;
+    uint64_t revision;
+};
+
+struct machine {
+    struct store *store;
+    struct cache *cache;
+    struct machine_hooks hooks;
+    struct store_txn *txn; /* NULL: none open */
+    struct arena *txn_arena;
+    struct arena *arena; /* of one command */
+
+    /* Until the commit: */
+    struct effect *effects;
+    size_t n_effects, room_effects;
+    struct touched *touched;
+    size_t n_touched, room_touched;
+    struct type_touched types[16];
+    size_t n_types;
+    bool drop_all;   /* list revisions moved */
+    bool drop_paths; /* paths mean something else now */
+    uint64_t path_ns; /* whose path is in `path`, 0: none */
+    struct buf path;
+
+    _Atomic uint64_t applied, revision, lease_epoch;
+    _Atomic bool has_trash, initialized;
+};
+
+/* One command being applied. */
+struct apply {
+    struct machine *m;
+    struct store_txn *txn;
+    struct store_meta *meta;
+    struct arena *arena;
+    struct machine_result *res;
+    const char *cause;
+};
+
+/* The list a row is in, and which field is its key (n == 0: none). */
+struct place {
+    uint64_t ns;
+    struct str type;
+    struct str key_field;
+};
+
+/* A row as stored, copied into the arena: LMDB's own memory moves with the next
+ * write. */
+struct held {
+    struct ulid id;
+    uint64_t rev;
+    struct str row;
+    struct str fields;
+    struct str secret;
+};
+
+/* ---- machine.c ---- */
+uint64_t apply_revision(struct apply *a); /* takes the next one */
+void apply_touch(struct apply *a, uint64_t ns, struct str type);
+int apply_type_touch(struct apply *a, struct str type) MUST_USE;
+uint64_t apply_type_touched(const struct apply *a, struct str type);
+void apply_effect(struct apply *a, const struct effect *effect);
+/* The path of a namespace; "" when it hangs under nothing. Lent until the tree
+ * changes. */
+int apply_path(struct apply *a, uint64_t ns, struct str *ret_path) MUST_USE;
+void apply_tree_changed(struct apply *a, bool paths);
+/* A namespace a command was resolved to must be there. Answers: RETRY. */
+int apply_ns(struct apply *a, uint64_t ns) MUST_USE;
+/* Answers: PRECONDITION. */
+int apply_cond(struct apply *a, uint8_t cond, struct str revs, bool exists,
+               uint64_t current) MUST_USE;
+/* A part of the command that is undone when `body` does not answer 0. */
+typedef int apply_part_func(struct apply *a, void *user);
+int apply_part(struct apply *a, apply_part_func *body, void *user) MUST_USE;
+
+/* ---- event.c ---- */
+int event_row(struct apply *a, uint64_t revision, const char *op, uint64_t ns,
+              struct str type, struct ulid id, struct str row) MUST_USE;
+int event_ns(struct apply *a, uint64_t revision, const char *op,
+             const struct store_node *node, struct str path,
+             struct str old_path) MUST_USE;
+
+/* ---- rows.c ---- */
+int row_hold(struct apply *a, const struct place *p, struct ulid id,
+             struct held *ret_held) MUST_USE;
+/* The id of a target. Answers: NOT_FOUND. */
+int row_target(struct apply *a, const struct place *p, bool by_key,
+               struct ulid id, struct str key, struct held *ret_held) MUST_USE;
+/* Put new content, `old` NULL when it is a new row. Answers: CONFLICT (res->id
+ * holds the key), TOO_LARGE, INVALID. */
+int row_put(struct apply *a, const struct place *p, struct ulid id,
+            const struct held *old, struct str fields,
+            struct str secret) MUST_USE;
+int row_merge_put(struct apply *a, const struct place *p,
+                  const struct held *old, struct str patch,
+                  struct str secret) MUST_USE;
+/* Delete with event and everything that hangs on it. */
+int row_del(struct apply *a, const struct place *p,
+            const struct held *old) MUST_USE;
+/* The same without revision and event: for what was unlinked before. */
+int row_forget(struct apply *a, const struct place *p,
+               const struct held *old) MUST_USE;
+
+/* A replace that sends "***" back for a secret field means: as it was. Gives the
+ * secrets the row then has. */
+struct str row_keep_secrets(struct apply *a, struct str fields,
+                            struct str secret, struct str old_secret);
+
+int apply_row_put(struct apply *a, const struct command_row_put *c) MUST_USE;
+int apply_row_delete(struct apply *a,
+                     const struct command_row_delete *c) MUST_USE;
+int apply_rows_add(struct apply *a, const struct command_rows_add *c) MUST_USE;
+int apply_row_move(struct apply *a, const struct command_row_move *c) MUST_USE;
+
+/* ---- lists.c ---- */
+int apply_list_put(struct apply *a, const struct command_list_put *c) MUST_USE;
+int apply_txn(struct apply *a, const struct command_txn *c) MUST_USE;
+
+/* ---- tree.c ---- */
+int apply_init(struct apply *a, const struct command_init *c) MUST_USE;
+int apply_ns_create(struct apply *a,
+                    const struct command_ns_create *c) MUST_USE;
+int apply_ns_change(struct apply *a,
+                    const struct command_ns_change *c) MUST_USE;
+int apply_ns_delete(struct apply *a,
+                    const struct command_ns_delete *c) MUST_USE;
+int apply_reclaim(struct apply *a, const struct command_reclaim *c) MUST_USE;
+
+/* ---- types.c ---- */
+/* The rules in force for a type: replicated state, or built into the program at
+ * this feature level, so that every node finds the same. In the arena. */
+int apply_type(struct apply *a, struct str name,
+               const struct type **ret_type) MUST_USE;
+/* The name of its primary key, n == 0 when it has none. */
+int apply_key_field(struct apply *a, struct str type,
+                    struct str *ret_field) MUST_USE;
+int apply_type_put(struct apply *a, const struct command_type_put *c) MUST_USE;
+
+/* ---- templates.c ---- */
+/* Copies what the branches from `parent` to the root hold into a new leaf.
+ * Answers: RETRY (there are more than n_ids). */
+int template_copy(struct apply *a, uint64_t leaf, uint64_t parent,
+                  struct ulid first_id, uint64_t n_ids) MUST_USE;
+
+/* ---- agents.c ---- */
+int apply_agent_put(struct apply *a,
+                    const struct command_agent_put *c) MUST_USE;
+int apply_agent_del(struct apply *a,
+                    const struct command_agent_del *c) MUST_USE;
+int apply_expire(struct apply *a, const struct command_expire *c) MUST_USE;
+int apply_epoch(struct apply *a) MUST_USE;
+/* A bound row is gone: forget the binding; a lease whose last placement this
+ * was ends. */
+int lease_row_gone(struct apply *a, const struct place *p,
+                   struct ulid id) MUST_USE;
+/* A row moved: its binding and placement follow. */
+int lease_row_moved(struct apply *a, const struct place *from, uint64_t to,
+                    struct ulid id) MUST_USE;
+
+/* ---- keys.c ---- */
+/* SEEN: res is the older result. OTHER: the key was used for another request.
+ * NO_ROOM: too many keys are alive. */
+enum key_state { KEY_NEW, KEY_SEEN, KEY_OTHER, KEY_NO_ROOM };
+int key_look(struct apply *a, const struct command *c,
+             enum key_state *ret_state) MUST_USE;
+int key_keep(struct apply *a, const struct command *c, int answer) MUST_USE;
+
+#endif

@@ -1,0 +1,280 @@
+#include <assert.h>
+#include <stdlib.h>
+
+#include "base/err.h"
+#include "machine/apply.h"
+
+/* ---- a whole list replaced ---- */
+
+struct wanted {
+    struct ulid id;
+    const struct command_row_item *row;
+    uint32_t index;
+};
+
+static int by_id(const void *left, const void *right)
+{
+    const struct wanted *l = left, *r = right;
+    return ulid_compare(l->id, r->id);
+}
+
+/* Which row of the list a new one stands for: the one with its `_id`, else the
+ * one with its key, else none. */
+static int match_row(struct apply *a, const struct place *p,
+                     const struct command_list_put *c, size_t i,
+                     struct ulid *ret_id)
+{
+    const struct command_row_item *row = &c->rows[i];
+
+    if (row->has_id) {
+        *ret_id = row->id;
+        return 0;
+    }
+    if (p->key_field.n > 0) {
+        struct str key = row_get_text(a->arena, row->fields, p->key_field);
+        if (key.p != NULL) {
+            int r = store_row_find(a->txn, p->ns, p->type, key, ret_id);
+            if (r != ERR_NOT_FOUND) {
+                return r;
+            }
+        }
+    }
+    *ret_id = ulid_plus(c->first_id, i);
+    return 0;
+}
+
+static int match_rows(struct apply *a, const struct place *p,
+                      const struct command_list_put *c,
+                      struct wanted **ret_sorted)
+{
+    struct wanted *sorted =
+        arena_alloc(a->arena, (c->n_rows + 1) * sizeof *sorted);
+
+    for (size_t i = 0; i < c->n_rows; i++) {
+        sorted[i] = (struct wanted){.row = &c->rows[i], .index = (uint32_t)i};
+        int r = match_row(a, p, c, i, &sorted[i].id);
+        if (r != 0) {
+            return r;
+        }
+    }
+    qsort(sorted, c->n_rows, sizeof *sorted, by_id);
+    for (size_t i = 1; i < c->n_rows; i++) {
+        if (ulid_compare(sorted[i - 1].id, sorted[i].id) == 0) {
+            a->res->index = sorted[i].index;
+            a->res->id = sorted[i].id;
+            return ERR_CONFLICT;
+        }
+    }
+    *ret_sorted = sorted;
+    return 0;
+}
+
+/* Take away what is not wanted, and the keys of what will have another one:
+ * keys may be swapped between rows of one request. */
+static int clear_old(struct apply *a, const struct place *p,
+                     const struct command_list_put *c,
+                     const struct wanted *sorted)
+{
+    struct ulid after = {{0}};
+    struct ulid id;
+    struct str row;
+
+    for (bool first = true;; first = false) {
+        int r = store_row_next(a->txn, p->ns, p->type, first ? NULL : &after,
+                               &id, &row);
+        if (r != 0) {
+            return r == ERR_END ? 0 : r;
+        }
+        after = id;
+        struct wanted want = {.id = id};
+        struct held held;
+        struct wanted *found =
+            bsearch(&want, sorted, c->n_rows, sizeof *sorted, by_id);
+        r = row_hold(a, p, id, &held);
+        if (r == 0 && found == NULL) {
+            r = row_del(a, p, &held);
+        } else if (r == 0 && p->key_field.n > 0) {
+            struct str old =
+                row_get_text(a->arena, held.fields, p->key_field);
+            struct str new =
+                row_get_text(a->arena, found->row->fields, p->key_field);
+            if (old.p != NULL && !str_equal(old, new)) {
+                r = store_row_unkey(a->txn, p->ns, p->type, old);
+            }
+        }
+        if (r != 0) {
+            return r;
+        }
+    }
+}
+
+static int put_wanted(struct apply *a, const struct place *p,
+                      const struct wanted *want)
+{
+    struct held held;
+
+    a->res->index = want->index;
+    int r = row_hold(a, p, want->id, &held);
+    if (r < 0) {
+        return r;
+    }
+    if (r != 0) {
+        return row_put(a, p, want->id, NULL, want->row->fields,
+                       want->row->secret);
+    }
+    return row_put(a, p, want->id, &held, want->row->fields,
+                   row_keep_secrets(a, want->row->fields, want->row->secret,
+                                    held.secret));
+}
+
+static int put_list(struct apply *a, void *user)
+{
+    const struct command_list_put *c = user;
+    struct place p = {c->ns, c->type, c->key_field};
+    struct wanted *sorted = NULL;
+
+    int r = match_rows(a, &p, c, &sorted);
+    if (r == 0) {
+        r = clear_old(a, &p, c, sorted);
+    }
+    for (size_t i = 0; r == 0 && i < c->n_rows; i++) {
+        r = put_wanted(a, &p, &sorted[i]);
+    }
+    return r;
+}
+
+static int list_revision(struct apply *a, const struct command_list_put *c,
+                         uint64_t *ret_revision)
+{
+    struct store_list list;
+    uint64_t path_rev;
+
+    int r = store_list_get(a->txn, c->ns, c->type, &list);
+    if (r == 0) {
+        r = store_path_rev(a->txn, c->ns, &path_rev);
+    }
+    if (r == 0) {
+        *ret_revision = list.revision > path_rev ? list.revision : path_rev;
+    }
+    return r;
+}
+
+int apply_list_put(struct apply *a, const struct command_list_put *c)
+{
+    uint64_t revision = 0;
+
+    int r = apply_ns(a, c->ns);
+    if (r == 0) {
+        r = list_revision(a, c, &revision);
+    }
+    if (r == 0) {
+        r = apply_cond(a, c->cond, c->cond_revs, true, revision);
+    }
+    if (r == 0) {
+        r = apply_part(a, put_list, (void *)(uintptr_t)c);
+    }
+    if (r == 0 && !a->res->changed) {
+        a->res->revision = revision;
+    }
+    buf_clear(&a->res->row);
+    return r;
+}
+
+/* ---- transactions ---- */
+
+static int check_if(struct apply *a, const struct command_txn_if *c)
+{
+    struct place p = {c->ns, c->type, STR_NONE};
+    struct held held = {0};
+
+    int r = row_target(a, &p, c->by_key, c->id, c->key, &held);
+    if (r < 0) {
+        return r;
+    }
+    if (held.rev != c->rev) {
+        a->res->revision = held.rev;
+        return ERR_PRECONDITION;
+    }
+    return 0;
+}
+
+static int run_put(struct apply *a, const struct command_txn_op *c)
+{
+    struct command_row_put put = {
+        .mode = c->op,
+        .ns = c->ns,
+        .type = c->type,
+        .key_field = c->key_field,
+        .by_key = c->by_key,
+        .id = c->id,
+        .key = c->key,
+        .new_id = c->new_id,
+        .fields = c->fields,
+        .secret = c->secret,
+    };
+    return apply_row_put(a, &put);
+}
+
+static int run_delete(struct apply *a, const struct command_txn_op *c)
+{
+    struct command_row_delete del = {
+        .ns = c->ns,
+        .type = c->type,
+        .key_field = c->key_field,
+        .by_key = c->by_key,
+        .id = c->id,
+        .key = c->key,
+    };
+    return apply_row_delete(a, &del);
+}
+
+static void note_op(struct apply *a, const struct command_txn_op *c)
+{
+    struct buf *out = &a->res->detail;
+    struct str fields;
+    struct ulid id = a->res->id;
+    uint64_t rev = 0;
+
+    if (c->op != TXN_DELETE) {
+        row_split(buf_str(&a->res->row), &id, &rev, &fields);
+    }
+    buf_add(out, id.b, sizeof id.b);
+    for (int i = 0; i < 8; i++) {
+        buf_add_char(out, (char)(uint8_t)(rev >> (8 * i)));
+    }
+}
+
+static int run_ops(struct apply *a, void *user)
+{
+    const struct command_txn *c = user;
+
+    for (size_t i = 0; i < c->n_ops; i++) {
+        const struct command_txn_op *op = &c->ops[i];
+        a->res->index = (uint32_t)i;
+        int r = op->op == TXN_DELETE ? run_delete(a, op) : run_put(a, op);
+        if (r != 0) {
+            buf_clear(&a->res->detail);
+            return r;
+        }
+        note_op(a, op);
+    }
+    return 0;
+}
+
+int apply_txn(struct apply *a, const struct command_txn *c)
+{
+    for (size_t i = 0; i < c->n_ifs; i++) {
+        a->res->index = (uint32_t)i;
+        int r = check_if(a, &c->ifs[i]);
+        if (r != 0) {
+            return r;
+        }
+    }
+    int r = apply_part(a, run_ops, (void *)(uintptr_t)c);
+    if (r == 0 && !a->res->changed) {
+        a->res->revision = a->meta->revision;
+    }
+    a->res->created = false;
+    buf_clear(&a->res->row);
+    return r;
+}

@@ -1,0 +1,91 @@
+/* The state machine: what a command does, the same on every node.
+ *
+ * Applying is a function of the state and the command's bytes: no clock, no
+ * chance, no environment, no library that may differ between nodes. It decides
+ * only what the state decides: uniqueness, conditions, counters.
+ *
+ * Invariants
+ *   [MACHINE-1] an entry at or below meta.applied changes nothing.
+ *   [MACHINE-2] each changed resource or namespace takes one revision; an
+ *               operation takes a consecutive range; a write that leaves the
+ *               content equal takes none.
+ *   [MACHINE-3] an operation that answers something else than 0 has changed
+ *               nothing (but its idempotency record).
+ *   [MACHINE-4] every list an entry touched is dropped from the cache before
+ *               its transaction commits.
+ *
+ * Thread: core, for every call. */
+#ifndef MACHINE_MACHINE_H
+#define MACHINE_MACHINE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/mem.h"
+#include "cache/cache.h"
+#include "command/command.h"
+#include "store/store.h"
+
+#define MACHINE_KEY_LIFE_MS (10 * 60 * 1000)
+#define MACHINE_KEYS_MOST 200000
+
+struct machine; /* opaque */
+
+/* What an operation came to. Ends with machine_result_done. */
+struct machine_result {
+    int answer;        /* 0, or an answer of err.h */
+    bool created;
+    bool changed;
+    bool replayed;     /* an idempotency key gave an older result again */
+    uint64_t revision; /* 0 and changed: the last of its range. 0 and
+                          unchanged: the `_rev` (or list revision) that stands.
+                          CONFLICT, PRECONDITION: the current one, 0: none */
+    uint64_t first_rev;
+    uint64_t n;        /* rows it changed */
+    struct ulid id;    /* the row; CONFLICT: the holder; the new lease */
+    uint64_t ns;       /* namespace created */
+    uint32_t index;    /* which row of a bulk, which condition, which op */
+    struct buf row;    /* single rows: as it is now; empty on delete */
+    struct buf detail; /* TXN: per op id:16 rev:8; AGENT_PUT: per placement
+                          ns:8 id:16; LIST_PUT: nothing */
+};
+
+void machine_result_done(struct machine_result *result);
+
+/* Told after the transaction that caused it has committed, in order. */
+struct machine_hooks {
+    void *user;
+    void (*lease_put)(void *user, struct str hostname, struct ulid id,
+                      uint64_t ttl_ms);
+    void (*lease_del)(void *user, struct str hostname, struct ulid id);
+};
+
+struct machine *machine_new(struct store *store, struct cache *cache,
+                            const struct machine_hooks *hooks) MUST_USE;
+struct machine *machine_free(struct machine *machine);
+/* Learn from the store what was applied before. */
+int machine_load(struct machine *machine) MUST_USE;
+
+/* Apply one entry (a pack). Opens a transaction when none is open. `results`
+ * has one place for each command (zeroed), or is NULL when nobody waits.
+ * Faults: DISK_FULL, IO, CORRUPT (also: a pack that cannot be decoded). After a
+ * fault only machine_abort may follow. */
+int machine_apply(struct machine *machine, uint64_t index, struct str pack,
+                  struct machine_result *results) MUST_USE;
+/* Commit what is open; nothing open: 0. Faults as above; then all entries since
+ * the last commit have to be applied again. */
+int machine_commit(struct machine *machine) MUST_USE;
+void machine_abort(struct machine *machine);
+bool machine_is_open(const struct machine *machine);
+
+/* As of the last commit. Any thread. */
+struct machine_view {
+    uint64_t applied;
+    uint64_t revision;
+    uint64_t lease_epoch;
+    bool has_trash;
+    bool initialized;
+};
+struct machine_view machine_view(const struct machine *machine);
+
+#endif
