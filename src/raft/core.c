@@ -1,0 +1,361 @@
+#include "raft/core.h"
+
+#include <assert.h>
+#include <signal.h>
+#include <stdlib.h>
+
+#include "base/clock.h"
+#include "base/err.h"
+#include "base/log.h"
+#include "raft/inside.h"
+
+/* ---- the loop ---- */
+
+static void run_calls(struct core *core)
+{
+    struct queue_link *link = queue_take(&core->calls);
+
+    while (link != NULL) {
+        struct queue_link *next = link->next;
+        struct core_call *call = CONTAINER(link, struct core_call, link);
+        call->func(call);
+        link = next;
+    }
+}
+
+static void close_handle(uv_handle_t *handle, void *user)
+{
+    (void)user;
+    if (!uv_is_closing(handle)) {
+        uv_close(handle, NULL);
+    }
+}
+
+static void close_own(struct core *core)
+{
+    uv_handle_t *own[] = {(uv_handle_t *)&core->wake,
+                          (uv_handle_t *)&core->prepare,
+                          (uv_handle_t *)&core->check,
+                          (uv_handle_t *)&core->tick,
+                          (uv_handle_t *)&core->signals[0],
+                          (uv_handle_t *)&core->signals[1],
+                          (uv_handle_t *)&core->signals[2]};
+
+    for (size_t i = 0; i < sizeof own / sizeof own[0]; i++) {
+        close_handle(own[i], NULL);
+    }
+}
+
+static void note_turn(struct core *core)
+{
+    uint64_t took = clock_mono_us() - core->turn_began_us;
+    if (core->turn_began_us != 0 &&
+        took > atomic_load(&core->stats.loop_max_us)) {
+        atomic_store(&core->stats.loop_max_us, took);
+    }
+}
+
+/* Before the loop sleeps: everything that happened in this turn is carried
+ * through, and what waits is sent. */
+static void on_prepare(uv_prepare_t *handle)
+{
+    struct core *core = handle->data;
+
+    run_calls(core);
+    duties_turn(core);
+    order_drain(core);
+    order_turn(core, clock_mono_ms());
+    if (core->stopping && !core->closing && order_idle(core)) {
+        core->closing = true;
+        uv_stop(&core->loop);
+    }
+    note_turn(core);
+}
+
+static void on_check(uv_check_t *handle)
+{
+    struct core *core = handle->data;
+    core->turn_began_us = clock_mono_us();
+}
+
+static void on_wake(uv_async_t *handle)
+{
+    (void)handle; /* on_prepare takes what came. */
+}
+
+static void on_tick(uv_timer_t *handle)
+{
+    struct core *core = handle->data;
+
+    disk_watch(core, clock_mono_ms());
+    if (core->leading) {
+        core->config.on_tick(core->config.user);
+    }
+}
+
+static void on_signal(uv_signal_t *handle, int number)
+{
+    struct core *core = handle->data;
+
+    if (number == SIGHUP) {
+        core->config.on_reload(core->config.user);
+    } else if (!core->stop_told) {
+        core->stop_told = true;
+        core->config.on_stop(core->config.user);
+    } else {
+        core_stop(core); /* Asked twice: at once. */
+    }
+}
+
+static void start_loop(struct core *core)
+{
+    static const int numbers[] = {SIGTERM, SIGINT, SIGHUP};
+    int r = uv_async_init(&core->loop, &core->wake, on_wake);
+
+    r |= uv_prepare_init(&core->loop, &core->prepare);
+    r |= uv_check_init(&core->loop, &core->check);
+    r |= uv_timer_init(&core->loop, &core->tick);
+    core->wake.data = core->prepare.data = core->check.data =
+        core->tick.data = core;
+    r |= uv_prepare_start(&core->prepare, on_prepare);
+    r |= uv_check_start(&core->check, on_check);
+    r |= uv_timer_start(&core->tick, on_tick, CORE_TICK_MS, CORE_TICK_MS);
+    for (size_t i = 0; i < sizeof numbers / sizeof numbers[0]; i++) {
+        r |= uv_signal_init(&core->loop, &core->signals[i]);
+        core->signals[i].data = core;
+        r |= uv_signal_start(&core->signals[i], on_signal, numbers[i]);
+    }
+    assert(r == 0);
+    (void)r;
+}
+
+/* ---- open ---- */
+
+static int open_store(struct core *core)
+{
+    uint64_t limit = core->config.store_limit_bytes;
+    uint64_t headroom = limit / 4 < (64U << 20) ? 64U << 20 : limit / 4;
+    struct store_config config = {
+        .directory = core->store_dir,
+        /* Room beyond the limit at which writes are refused: what is committed
+         * must always find a place. */
+        .limit_bytes = limit + headroom,
+        .max_handles = 256,
+        .max_readers = 126,
+    };
+
+    int r = store_open(&config, &core->store);
+    if (r != 0) {
+        log_error(LOG_STORE, "cannot open the store",
+                  LOG_TXT("why", err_text(r)), LOG_TXT("at", err_origin()));
+    }
+    return r;
+}
+
+/* [CORE-3] The marker goes before the store is touched and comes back when it
+ * is whole again: a crash between the two rebuilds once more. */
+static int prepare_store(struct core *core)
+{
+    int r = 0;
+
+    if (!dir_trusts_store(core)) {
+        r = dir_unmark(core);
+        if (r == 0) {
+            r = state_restore(core);
+        }
+    }
+    return r != 0 ? r : dir_mark(core, false);
+}
+
+static int check_domain(struct core *core)
+{
+    struct store_reader *reader = NULL;
+    struct store_txn *txn = NULL;
+    struct store_node root;
+
+    int r = store_reader_new(core->store, &reader);
+    if (r == 0) {
+        r = store_read_begin(reader, &txn);
+    }
+    if (r == 0) {
+        int found = store_node_get(txn, STORE_ROOT, &root);
+        if (found == 0 && !str_is(root.name, core->config.domain)) {
+            log_error(LOG_CORE,
+                      "the registry has another domain: start with that one",
+                      LOG_STR("its_domain", root.name),
+                      LOG_TXT("given", core->config.domain));
+            r = ERR_INVALID;
+        }
+        store_read_end(txn);
+    }
+    store_reader_free(reader);
+    return r;
+}
+
+static int open_all(struct core *core)
+{
+    int r = dir_open(core);
+    if (r == 0) {
+        r = prepare_store(core);
+    }
+    if (r == 0) {
+        r = open_store(core);
+    }
+    if (r != 0) {
+        return r;
+    }
+    core->machine = machine_new(core->store, core->config.cache,
+                                &core->config.machine_hooks);
+    r = machine_load(core->machine);
+    if (r == 0) {
+        r = log_open(core);
+    }
+    if (r == 0) {
+        r = check_domain(core);
+    }
+    return r;
+}
+
+int core_open(const struct core_config *config, struct core **ret_core)
+{
+    struct core *core = mem_zero(sizeof *core);
+
+    core->config = *config;
+    core->lock_fd = -1;
+    (void)snprintf(core->domain, sizeof core->domain, "%s", config->domain);
+    order_init(core);
+    duties_init(core);
+    if (uv_loop_init(&core->loop) != 0) {
+        mem_free(core);
+        return err_raise(ERR_SYSTEM);
+    }
+    int r = open_all(core);
+    start_loop(core);
+    if (r != 0) {
+        if (r < 0) {
+            log_error(LOG_CORE, "cannot start", LOG_TXT("why", err_text(r)),
+                      LOG_TXT("at", err_origin()));
+        }
+        (void)core_close(core);
+        return r;
+    }
+    *ret_core = core;
+    return 0;
+}
+
+void core_run(struct core *core)
+{
+    core->running = true;
+    (void)uv_run(&core->loop, UV_RUN_DEFAULT);
+    core->running = false;
+    /* Whoever handed something in while the loop was ending is told no. */
+    order_drain(core);
+    order_refuse_all(core);
+}
+
+static void mark_clean(struct core *core)
+{
+    /* Clean means: LMDB is on the disk as the marker says. */
+    if (core->closing && store_sync(core->store) == 0 &&
+        dir_mark(core, true) == 0) {
+        log_info(LOG_CORE, "stopped clean",
+                 LOG_U64("applied", machine_view(core->machine).applied));
+    }
+}
+
+struct core *core_close(struct core *core)
+{
+    if (core == NULL) {
+        return NULL;
+    }
+    close_own(core);
+    log_close(core);
+    uv_walk(&core->loop, close_handle, NULL);
+    (void)uv_run(&core->loop, UV_RUN_DEFAULT);
+    (void)uv_loop_close(&core->loop);
+    if (core->store != NULL && core->machine != NULL) {
+        mark_clean(core);
+    }
+    core->machine = machine_free(core->machine);
+    core->store = store_close(core->store);
+    duties_done(core);
+    dir_close(core);
+    return mem_free(core);
+}
+
+/* ---- any thread ---- */
+
+void core_submit(struct core *core, struct core_request *request)
+{
+    request->since_us = clock_mono_us();
+    if (queue_push(&core->queue, &request->link)) {
+        (void)uv_async_send(&core->wake);
+    }
+}
+
+void core_call(struct core *core, struct core_call *call)
+{
+    if (queue_push(&core->calls, &call->link)) {
+        (void)uv_async_send(&core->wake);
+    }
+}
+
+void core_stop(struct core *core)
+{
+    core->stopping = true;
+    atomic_store(&core->status.draining, true);
+    (void)uv_async_send(&core->wake);
+}
+
+void core_drain(struct core *core)
+{
+    atomic_store(&core->status.draining, true);
+}
+
+struct core_status core_status(const struct core *core)
+{
+    return (struct core_status){
+        .leads = atomic_load(&core->status.leads),
+        .caught_up = atomic_load(&core->status.caught_up),
+        .draining = atomic_load(&core->status.draining),
+        .disk_low = atomic_load(&core->status.disk_low),
+        .stalled = atomic_load(&core->status.stalled),
+        .term = atomic_load(&core->status.term),
+        .applied = atomic_load(&core->status.applied),
+        .revision = atomic_load(&core->status.revision),
+        .lease_epoch = atomic_load(&core->status.lease_epoch),
+    };
+}
+
+uint64_t core_revision(const struct core *core)
+{
+    return atomic_load_explicit(&core->status.revision, memory_order_acquire);
+}
+
+struct core_stats core_stats(const struct core *core)
+{
+#define READ(name) .name = atomic_load(&core->stats.name)
+    return (struct core_stats){
+        READ(packs),       READ(commands),          READ(pack_bytes),
+        READ(refused),     READ(unknown),           READ(commits),
+        READ(commit_us),   READ(submit_to_done_us), READ(snapshots),
+        READ(snapshot_us), READ(snapshot_failures), READ(log_bytes),
+        READ(loop_max_us),
+    };
+#undef READ
+}
+
+struct store *core_store(const struct core *core)
+{
+    return core->store;
+}
+
+const char *core_node_id(const struct core *core)
+{
+    return core->node_id;
+}
+
+const char *core_domain(const struct core *core)
+{
+    return core->domain;
+}

@@ -1,0 +1,121 @@
+/* The core loop: orders writes, keeps them, has them applied.
+ *
+ * One thread runs a libuv loop that owns Raft, applying, timers. Everyone else
+ * hands requests in through a queue; many requests make one pack, one Raft
+ * entry, one flush, one LMDB transaction; one pack is outstanding at a time and
+ * all that arrives meanwhile joins the next (group commit).
+ *
+ * Invariants
+ *   [CORE-1] a request is completed with outcome 0 only after its entry is
+ *            durable and its transaction has committed.
+ *   [CORE-2] outcome NOT_READY, FULL or TOO_LARGE: surely not done, now or
+ *            later. UNKNOWN: may be done, once, or not at all.
+ *   [CORE-3] the store is trusted after a clean stop or when only the process
+ *            died (same boot id); else it is rebuilt from snapshot and log.
+ *   [CORE-4] the snapshot descriptor is stored only after the state file it
+ *            names is complete and synced. */
+#ifndef RAFT_CORE_H
+#define RAFT_CORE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/mem.h"
+#include "base/queue.h"
+#include "cache/cache.h"
+#include "machine/machine.h"
+#include "store/store.h"
+
+struct core; /* opaque */
+
+struct core_config {
+    const char *data_dir;
+    const char *node_id;
+    const char *domain;       /* seeds a new registry; else must agree */
+    const char *raft_address; /* told to other nodes */
+    uint64_t history_limit;   /* seeds a new registry */
+    uint64_t store_limit_bytes;
+    uint64_t disk_reserve_bytes;
+    uint64_t snapshot_bytes;  /* log bytes between snapshots */
+    struct cache *cache;
+    struct machine_hooks machine_hooks;
+    void *user;
+    /* On the core thread. Leadership won and its first command applied (true),
+     * or lost (false). */
+    void (*on_lead)(void *user, bool leads);
+    /* On the core thread, every CORE_TICK_MS while leading. */
+    void (*on_tick)(void *user);
+    /* On the core thread, after each commit that raised the revision. */
+    void (*on_revision)(void *user, uint64_t revision);
+    /* On the core thread: SIGTERM or SIGINT arrived (first time), SIGHUP. */
+    void (*on_stop)(void *user);
+    void (*on_reload)(void *user);
+};
+
+#define CORE_TICK_MS 100
+
+struct core_request {
+    struct queue_link link;
+    struct str command; /* encoded; lent until done. n == 0: a fence, which is
+                           done when everything before it is, and this node
+                           was still the leader (a linearizable read) */
+    bool shrinks;       /* may go through on a full disk */
+    int outcome;        /* 0: `result` tells. Else NOT_READY, FULL, TOO_LARGE,
+                           UNKNOWN */
+    struct machine_result result; /* the submitter ends it */
+    void (*done)(struct core_request *request); /* on the core thread */
+    uint64_t since_us;  /* core's own */
+};
+
+/* Lock and load the data directory, replay, become what it was. The log line of
+ * a fault has been written: the caller only leaves. Answers: INVALID (the
+ * directory belongs to another id or domain, is locked, or is damaged in a way
+ * that must not be repaired silently). */
+int core_open(const struct core_config *config, struct core **ret_core) MUST_USE;
+/* The core thread is the caller's until core_stop has been carried out. */
+void core_run(struct core *core);
+struct core *core_close(struct core *core);
+
+/* Any thread. */
+void core_submit(struct core *core, struct core_request *request);
+/* Any thread: run `func` on the core thread soon. */
+struct core_call {
+    struct queue_link link;
+    void (*func)(struct core_call *call);
+};
+void core_call(struct core *core, struct core_call *call);
+/* Any thread: say in the status that this node is leaving; it serves on. */
+void core_drain(struct core *core);
+/* Core thread: stop after what is in flight is done; new
+ * requests are NOT_READY. */
+void core_stop(struct core *core);
+
+/* Any thread, lock-free. */
+struct core_status {
+    bool leads;        /* leader, first command of the term applied */
+    bool caught_up;    /* once since start */
+    bool draining;
+    bool disk_low;     /* growing writes are refused */
+    bool stalled;      /* a committed entry could not be applied yet */
+    uint64_t term;
+    uint64_t applied;
+    uint64_t revision; /* published: what reads may claim to reflect */
+    uint64_t lease_epoch;
+    uint64_t stale_ms; /* since a quorum last answered (leader: 0) */
+};
+struct core_status core_status(const struct core *core);
+uint64_t core_revision(const struct core *core);
+
+struct core_stats {
+    uint64_t packs, commands, pack_bytes, refused, unknown;
+    uint64_t commits, commit_us, submit_to_done_us;
+    uint64_t snapshots, snapshot_failures, snapshot_us;
+    uint64_t log_bytes; /* since the last snapshot */
+    uint64_t loop_max_us; /* longest turn of the loop since start */
+};
+struct core_stats core_stats(const struct core *core);
+
+struct store *core_store(const struct core *core);
+const char *core_node_id(const struct core *core);
+const char *core_domain(const struct core *core);
+#endif

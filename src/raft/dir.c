@@ -1,0 +1,257 @@
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/err.h"
+#include "base/log.h"
+#include "raft/inside.h"
+
+/* data-dir/
+ *   lock         held while a process serves the directory
+ *   node         who this is: format, id, raft id
+ *   store.state  whether the store may be trusted: format, boot id, clean
+ *   store/       LMDB
+ *   raft/        libraft's log, votes and snapshot descriptors
+ *   state/       state files, which the descriptors name
+ *   ballast      space to give up on a full disk */
+
+char *dir_join(const char *directory, const char *name)
+{
+    struct buf path = {0};
+    buf_printf(&path, "%s/%s", directory, name);
+    return buf_text(&path);
+}
+
+int dir_sync(const char *directory)
+{
+    int fd = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0) {
+        return err_raise(ERR_IO);
+    }
+    int r = fsync(fd) == 0 ? 0 : err_raise(ERR_IO);
+    (void)close(fd);
+    return r;
+}
+
+static int write_all(int fd, struct str content)
+{
+    while (content.n > 0) {
+        ssize_t n = write(fd, content.p, content.n);
+        if (n < 0 && errno == EINTR) {
+            continue;
+        }
+        if (n < 0) {
+            return err_raise(errno == ENOSPC ? ERR_DISK_FULL : ERR_IO);
+        }
+        content.p += n;
+        content.n -= (size_t)n;
+    }
+    return fsync(fd) == 0 ? 0 : err_raise(ERR_IO);
+}
+
+int dir_write(const char *path, struct str content)
+{
+    struct buf temporary = {0};
+    struct buf folder = {0};
+
+    buf_printf(&temporary, "%s.new", path);
+    buf_add(&folder, path, (size_t)(strrchr(path, '/') - path));
+    int fd = open(buf_text(&temporary),
+                  O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    int r = fd < 0 ? err_raise(ERR_IO) : write_all(fd, content);
+    if (fd >= 0) {
+        (void)close(fd);
+    }
+    if (r == 0 && rename(buf_text(&temporary), path) != 0) {
+        r = err_raise(ERR_IO);
+    }
+    if (r == 0) {
+        r = dir_sync(buf_text(&folder));
+    }
+    buf_done(&temporary);
+    buf_done(&folder);
+    return r;
+}
+
+/* A small text file; n == 0 when there is none. */
+static struct buf read_small(const char *path)
+{
+    struct buf content = {0};
+    char bytes[4096];
+
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0) {
+        return content;
+    }
+    ssize_t n = read(fd, bytes, sizeof bytes);
+    if (n > 0) {
+        buf_add(&content, bytes, (size_t)n);
+    }
+    (void)close(fd);
+    (void)buf_text(&content);
+    return content;
+}
+
+static int make_folder(const char *path)
+{
+    return mkdir(path, 0700) == 0 || errno == EEXIST ? 0 : err_raise(ERR_IO);
+}
+
+static int lock(struct core *core)
+{
+    char *path = dir_join(core->config.data_dir, "lock");
+
+    core->lock_fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    mem_free(path);
+    if (core->lock_fd < 0) {
+        return err_raise(ERR_IO);
+    }
+    if (flock(core->lock_fd, LOCK_EX | LOCK_NB) != 0) {
+        log_error(LOG_CORE, "another process serves this data directory",
+                  LOG_TXT("directory", core->config.data_dir));
+        return ERR_INVALID;
+    }
+    return 0;
+}
+
+static int write_node(struct core *core, const char *path)
+{
+    struct buf content = {0};
+
+    core->raft_id = chance_u64() >> 1 | 1; /* Zero is no id. */
+    buf_printf(&content, "format 1\nid %s\nraft %llu\n", core->node_id,
+               (unsigned long long)core->raft_id);
+    int r = dir_write(path, buf_str(&content));
+    buf_done(&content);
+    return r;
+}
+
+static int read_node(struct core *core)
+{
+    char *path = dir_join(core->config.data_dir, "node");
+    struct buf content = read_small(path);
+    unsigned long long raft_id = 0;
+    char id[64] = "";
+    int r = 0;
+
+    (void)snprintf(core->node_id, sizeof core->node_id, "%s",
+                   core->config.node_id);
+    if (content.n == 0) {
+        r = write_node(core, path);
+    } else if (sscanf(content.p, "format 1\nid %63s\nraft %llu", id,
+                      &raft_id) != 2 ||
+               raft_id == 0) {
+        log_error(LOG_CORE, "the node file is damaged", LOG_TXT("file", path));
+        r = ERR_INVALID;
+    } else if (strcmp(id, core->node_id) != 0) {
+        log_error(LOG_CORE,
+                  "the data directory belongs to another node: start with its "
+                  "id, or with another directory",
+                  LOG_TXT("directory", core->config.data_dir),
+                  LOG_TXT("its_id", id), LOG_TXT("given", core->node_id));
+        r = ERR_INVALID;
+    }
+    if (raft_id != 0) {
+        core->raft_id = raft_id;
+    }
+    mem_free(path);
+    buf_done(&content);
+    return r;
+}
+
+static struct str boot_id(struct buf *content)
+{
+    *content = read_small("/proc/sys/kernel/random/boot_id");
+    struct str id = buf_str(content);
+    while (id.n > 0 && id.p[id.n - 1] == '\n') {
+        id.n--;
+    }
+    return id;
+}
+
+bool dir_trusts_store(const struct core *core)
+{
+    struct buf marker = read_small(core->marker);
+    struct buf boot_file = {0};
+    struct str boot = boot_id(&boot_file);
+    char marked[64] = "";
+    int clean = 0;
+
+    bool readable = marker.n > 0 && sscanf(marker.p,
+                                           "format 1\nboot %63s\nclean %d",
+                                           marked, &clean) == 2;
+    bool trusts = readable &&
+                  (clean == 1 || (boot.n > 0 && str_is(boot, marked)));
+    buf_done(&marker);
+    buf_done(&boot_file);
+    return trusts;
+}
+
+int dir_mark(struct core *core, bool clean)
+{
+    struct buf content = {0};
+    struct buf boot_file = {0};
+    struct str boot = boot_id(&boot_file);
+
+    buf_printf(&content, "format 1\nboot %.*s\nclean %d\n",
+               boot.n == 0 ? 4 : (int)boot.n, boot.n == 0 ? "none" : boot.p,
+               clean ? 1 : 0);
+    int r = dir_write(core->marker, buf_str(&content));
+    buf_done(&content);
+    buf_done(&boot_file);
+    return r;
+}
+
+int dir_unmark(struct core *core)
+{
+    if (unlink(core->marker) != 0 && errno != ENOENT) {
+        return err_raise(ERR_IO);
+    }
+    return dir_sync(core->config.data_dir);
+}
+
+int dir_open(struct core *core)
+{
+    const char *top = core->config.data_dir;
+
+    core->raft_dir = dir_join(top, "raft");
+    core->store_dir = dir_join(top, "store");
+    core->state_dir = dir_join(top, "state");
+    core->marker = dir_join(top, "store.state");
+    core->ballast = dir_join(top, "ballast");
+    int r = make_folder(top);
+    if (r == 0) {
+        r = lock(core);
+    }
+    if (r == 0) {
+        r = make_folder(core->raft_dir);
+    }
+    if (r == 0) {
+        r = make_folder(core->store_dir);
+    }
+    if (r == 0) {
+        r = make_folder(core->state_dir);
+    }
+    if (r < 0) {
+        log_error(LOG_CORE, "cannot use the data directory",
+                  LOG_TXT("directory", top), LOG_TXT("why", strerror(errno)));
+    }
+    return r != 0 ? r : read_node(core);
+}
+
+void dir_close(struct core *core)
+{
+    if (core->lock_fd >= 0) {
+        (void)close(core->lock_fd);
+    }
+    core->raft_dir = mem_free(core->raft_dir);
+    core->store_dir = mem_free(core->store_dir);
+    core->state_dir = mem_free(core->state_dir);
+    core->marker = mem_free(core->marker);
+    core->ballast = mem_free(core->ballast);
+}

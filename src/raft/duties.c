@@ -1,0 +1,122 @@
+#include "base/clock.h"
+#include "base/err.h"
+#include "base/log.h"
+#include "raft/inside.h"
+
+static void sent(struct core_request *request)
+{
+    struct duty *duty = CONTAINER(request, struct duty, request);
+
+    duty->busy = false;
+    machine_result_done(&request->result);
+    request->result = (struct machine_result){0};
+}
+
+static void propose(struct duty *duty, struct command *command)
+{
+    chance_fill(command->request, sizeof command->request);
+    buf_clear(&duty->bytes);
+    command_encode(&duty->bytes, command);
+    duty->request.command = buf_str(&duty->bytes);
+    duty->request.shrinks = true;
+    duty->busy = true;
+    core_submit(duty->core, &duty->request);
+}
+
+static void propose_init(struct core *core)
+{
+    struct command command = {.kind = COMMAND_INIT};
+
+    chance_fill(command.init.cluster, sizeof command.init.cluster);
+    command.init.domain = str_of(core->config.domain);
+    command.init.history_limit = core->config.history_limit;
+    propose(&core->init, &command);
+}
+
+static void epoch_applied(struct core_request *request)
+{
+    struct duty *duty = CONTAINER(request, struct duty, request);
+    struct core *core = duty->core;
+    bool won = request->outcome == 0 && request->result.answer == 0;
+
+    sent(request);
+    if (won && log_leads(core)) {
+        core->leading = true;
+        atomic_store(&core->status.caught_up, true);
+        atomic_store(&core->status.leads, true);
+        core->config.on_lead(core->config.user, true);
+        log_info(LOG_RAFT, "leads",
+                 LOG_U64("term", atomic_load(&core->status.term)));
+    }
+}
+
+/* The first command of a leadership: older expiries can do nothing after it. */
+static void propose_epoch(struct core *core)
+{
+    struct command command = {.kind = COMMAND_EPOCH};
+
+    command.epoch.term = atomic_load(&core->status.term);
+    propose(&core->epoch, &command);
+}
+
+static void propose_reclaim(struct core *core)
+{
+    struct command command = {.kind = COMMAND_RECLAIM};
+
+    command.reclaim.limit = RECLAIM_STEP;
+    propose(&core->reclaim, &command);
+}
+
+void duties_lose(struct core *core)
+{
+    if (core->leading) {
+        core->leading = false;
+        atomic_store(&core->status.leads, false);
+        core->config.on_lead(core->config.user, false);
+        log_warn(LOG_RAFT, "leads no more");
+    }
+}
+
+void duties_turn(struct core *core)
+{
+    struct machine_view view = machine_view(core->machine);
+
+    atomic_store(&core->status.term, core->raft.current_term);
+    if (!log_leads(core)) {
+        duties_lose(core);
+        return;
+    }
+    if (core->stopping) {
+        return;
+    }
+    if (!view.initialized) {
+        if (!core->init.busy) {
+            propose_init(core);
+        }
+        return;
+    }
+    if (!core->leading && !core->epoch.busy) {
+        propose_epoch(core);
+    }
+    if (core->leading && view.has_trash && !core->reclaim.busy) {
+        propose_reclaim(core);
+    }
+}
+
+void duties_init(struct core *core)
+{
+    struct duty *duties[] = {&core->init, &core->epoch, &core->reclaim};
+
+    for (size_t i = 0; i < sizeof duties / sizeof duties[0]; i++) {
+        duties[i]->core = core;
+        duties[i]->request.done = sent;
+    }
+    core->epoch.request.done = epoch_applied;
+}
+
+void duties_done(struct core *core)
+{
+    buf_done(&core->init.bytes);
+    buf_done(&core->epoch.bytes);
+    buf_done(&core->reclaim.bytes);
+}

@@ -1,0 +1,274 @@
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/err.h"
+#include "base/log.h"
+#include "raft/inside.h"
+
+enum {
+    ELECTION_MS = 1000,
+    HEARTBEAT_MS = 100,
+    SEGMENT_BYTES = 8 * 1024 * 1024, /* facts: 8 or 16 MiB; others fail */
+    INFLIGHT_MOST = 1024,
+    DISK_RETRY_MS = 250,
+};
+static const unsigned NEVER = 1U << 30; /* entries: no snapshot by itself */
+
+static struct core *core_of(struct raft_fsm *fsm)
+{
+    return fsm->data;
+}
+
+bool log_leads(struct core *core)
+{
+    return core->raft_inited && raft_state(&core->raft) == RAFT_LEADER;
+}
+
+/* ---- what libraft calls ---- */
+
+static int apply(struct raft_fsm *fsm, const struct raft_buffer *buf,
+                 void **result)
+{
+    struct core *core = core_of(fsm);
+    struct str bytes = {buf->base, buf->len};
+
+    *result = NULL;
+    log_entry_applied(core, buf->len);
+    /* libraft does not say which entry this is; it is the next one. */
+    int r = order_apply(core, raft_last_applied(&core->raft) + 1, bytes);
+    return r == 0 ? 0 : RAFT_IOERR;
+}
+
+static int take_snapshot(struct raft_fsm *fsm, struct raft_buffer *bufs[],
+                         unsigned *n_bufs)
+{
+    struct core *core = core_of(fsm);
+    struct state_info info = {.index = raft_last_applied(&core->raft)};
+
+    raft_set_snapshot_threshold(&core->raft, NEVER);
+    core->log_bytes = 0;
+    /* The file will hold what is committed by then, which must not be less than
+     * the index that the descriptor claims. */
+    if (core->stalled || order_commit(core) != 0) {
+        return RAFT_IOERR;
+    }
+    *bufs = raft_malloc(sizeof **bufs);
+    if (*bufs == NULL) {
+        return RAFT_NOMEM;
+    }
+    (*bufs)->len = STATE_DESCRIPTOR_BYTES;
+    (*bufs)->base = raft_calloc(1, STATE_DESCRIPTOR_BYTES);
+    if ((*bufs)->base == NULL) {
+        raft_free(*bufs);
+        return RAFT_NOMEM;
+    }
+    state_describe(&info, (*bufs)->base); /* The worker fills in the rest. */
+    *n_bufs = 1;
+    return 0;
+}
+
+/* At start, with the descriptor of the newest snapshot: the store has been put
+ * in order before (core_open), here it is only held against it. */
+static int restore(struct raft_fsm *fsm, struct raft_buffer *buf)
+{
+    struct core *core = core_of(fsm);
+    struct state_info info;
+
+    if (state_read_descriptor(buf->base, buf->len, &info) != 0) {
+        log_error(LOG_RAFT, "the snapshot descriptor is damaged");
+        return RAFT_CORRUPT;
+    }
+    uint64_t applied = machine_view(core->machine).applied;
+    if (applied < info.index) {
+        log_error(LOG_RAFT,
+                  "the state file of the snapshot is missing or damaged",
+                  LOG_TXT("file", info.file), LOG_U64("needs", info.index),
+                  LOG_U64("has", applied));
+        return RAFT_CORRUPT;
+    }
+    raft_free(buf->base);
+    return 0;
+}
+
+/* ---- entries ---- */
+
+static void answered(struct raft_apply *request, int status, void *result)
+{
+    struct core *core = request->data;
+
+    (void)result;
+    core->pack.status = status;
+    core->pack.answered = true;
+    if (status != 0) {
+        log_warn(LOG_RAFT, "an entry's outcome is unknown",
+                 LOG_TXT("why", raft_errmsg(&core->raft)));
+        /* An expiry may be in it and may yet be applied: no heartbeat is
+         * answered until a new epoch makes it void. */
+        duties_lose(core);
+    }
+}
+
+int log_submit(struct core *core, const struct buf *bytes)
+{
+    struct raft_buffer buf = {.base = raft_malloc(bytes->n),
+                              .len = bytes->n};
+
+    if (buf.base == NULL) {
+        return ERR_NOT_READY;
+    }
+    memcpy(buf.base, bytes->p, bytes->n);
+    core->pack.index = raft_last_index(&core->raft) + 1;
+    core->pack.apply.data = core;
+    int r = raft_apply(&core->raft, &core->pack.apply, &buf, 1, answered);
+    if (r != 0) {
+        raft_free(buf.base);
+        log_warn(LOG_RAFT, "an entry was refused",
+                 LOG_TXT("why", raft_errmsg(&core->raft)));
+        if (r == RAFT_NOSPACE) {
+            disk_give_ballast(core);
+        }
+        return r == RAFT_NOSPACE ? ERR_FULL : ERR_NOT_READY;
+    }
+    return 0;
+}
+
+/* How many of the newest entries stay in the log (and in memory) behind a
+ * snapshot: what fits a bound in bytes. */
+static unsigned trailing(const struct core *core, uint64_t newest)
+{
+    uint64_t bytes = 0;
+    unsigned n = 0;
+
+    while (n < TRAILING_MOST && n < newest) {
+        bytes += core->sizes[(newest - n) % TRAILING_MOST];
+        if (bytes > TRAILING_BYTES) {
+            break;
+        }
+        n++;
+    }
+    return n == 0 ? 1 : n;
+}
+
+void log_entry_applied(struct core *core, size_t bytes)
+{
+    uint64_t index = raft_last_applied(&core->raft) + 1;
+
+    core->sizes[index % TRAILING_MOST] = (uint32_t)bytes;
+    core->log_bytes += bytes;
+    atomic_store(&core->stats.log_bytes, core->log_bytes);
+    if (core->running && core->log_bytes >= core->config.snapshot_bytes) {
+        raft_set_snapshot_trailing(&core->raft, trailing(core, index));
+        raft_set_snapshot_threshold(&core->raft, 1);
+    }
+}
+
+/* ---- open and close ---- */
+
+static int say(struct core *core, const char *sentence, int r)
+{
+    log_error(LOG_RAFT, sentence, LOG_TXT("why", raft_errmsg(&core->raft)),
+              LOG_U64("code", (uint64_t)r));
+    return ERR_INVALID;
+}
+
+/* Only an empty directory is the beginning of a registry. */
+static int bootstrap(struct core *core)
+{
+    struct raft_configuration voters;
+
+    raft_configuration_init(&voters);
+    int r = raft_configuration_add(&voters, core->raft_id,
+                                   core->config.raft_address, RAFT_VOTER);
+    if (r == 0) {
+        r = raft_bootstrap(&core->raft, &voters);
+    }
+    raft_configuration_close(&voters);
+    return r == RAFT_CANTBOOTSTRAP ? 0 : r;
+}
+
+static void set_up(struct core *core)
+{
+    raft_set_election_timeout(&core->raft, ELECTION_MS);
+    raft_set_heartbeat_timeout(&core->raft, HEARTBEAT_MS);
+    raft_set_pre_vote(&core->raft, true);
+    raft_set_snapshot_threshold(&core->raft, NEVER);
+    raft_set_snapshot_trailing(&core->raft, 1);
+    raft_set_max_inflight_entries(&core->raft, INFLIGHT_MOST);
+    /* Renaming a damaged segment away and starting with less log would forget
+     * what was acknowledged: stop and say so instead. */
+    raft_uv_set_auto_recovery(&core->io, false);
+    raft_uv_set_segment_size(&core->io, SEGMENT_BYTES);
+    raft_uv_set_disk_retry(&core->io, DISK_RETRY_MS);
+}
+
+/* A sole voter acknowledges nothing before its own log has it, so a log that
+ * ends before the store does has lost its tail to damage. New entries would
+ * take the numbers of lost ones and be skipped as applied. */
+static int check_log_end(struct core *core)
+{
+    uint64_t last = raft_last_index(&core->raft);
+    uint64_t applied = machine_view(core->machine).applied;
+
+    if (last < applied) {
+        log_error(LOG_RAFT,
+                  "the log ends before what the store has applied: the log "
+                  "lost entries to damage; nothing was changed",
+                  LOG_U64("log_ends", last), LOG_U64("applied", applied));
+        return ERR_INVALID;
+    }
+    return 0;
+}
+
+int log_open(struct core *core)
+{
+    transport_init(&core->transport);
+    int r = raft_uv_init(&core->io, &core->loop, core->raft_dir,
+                         &core->transport);
+    if (r != 0) {
+        log_error(LOG_RAFT, "cannot use the log directory",
+                  LOG_TXT("why", core->io.errmsg));
+        return ERR_INVALID;
+    }
+    snapshot_init(core);
+    core->fsm = (struct raft_fsm){
+        .version = 1,
+        .data = core,
+        .apply = apply,
+        .snapshot = take_snapshot,
+        .restore = restore,
+    };
+    r = raft_init(&core->raft, &core->io, &core->fsm, core->raft_id,
+                  core->config.raft_address);
+    if (r != 0) {
+        return say(core, "cannot open the log", r);
+    }
+    core->raft_inited = true;
+    set_up(core);
+    r = bootstrap(core);
+    if (r != 0) {
+        return say(core, "cannot begin a log", r);
+    }
+    r = raft_start(&core->raft);
+    if (r != 0) {
+        return say(core, "cannot start from the log", r);
+    }
+    r = order_commit(core);
+    return r != 0 ? r : check_log_end(core);
+}
+
+static void raft_closed(struct raft *raft)
+{
+    (void)raft;
+}
+
+void log_close(struct core *core)
+{
+    if (core->raft_inited) {
+        raft_close(&core->raft, raft_closed);
+        (void)uv_run(&core->loop, UV_RUN_DEFAULT);
+        core->raft_inited = false;
+    }
+    if (core->io.impl != NULL) {
+        raft_uv_close(&core->io);
+    }
+}

@@ -1,0 +1,350 @@
+#include <assert.h>
+#include <stdlib.h>
+
+#include "base/clock.h"
+#include "base/err.h"
+#include "base/log.h"
+#include "raft/inside.h"
+
+/* The way of a request through this room:
+ *
+ *   core_submit ─► queue ─► pending ─► pack ─► entry (libraft: disk, quorum)
+ *                                                │
+ *        done ◄─ commit (LMDB) ◄─ order_apply ◄──┘
+ *
+ * One pack is in flight; what arrives meanwhile waits in `pending` and makes
+ * the next one. */
+
+static struct core_request *request_of(struct queue_link *link)
+{
+    return CONTAINER(link, struct core_request, link);
+}
+
+void order_init(struct core *core)
+{
+    core->pending_end = &core->pending;
+    core->redo_end = &core->redo;
+}
+
+static void complete(struct core *core, struct core_request *request,
+                     int outcome)
+{
+    if (outcome == ERR_UNKNOWN) {
+        COUNT(core, unknown, 1);
+    } else if (outcome != 0) {
+        COUNT(core, refused, 1);
+    }
+    COUNT(core, submit_to_done_us, clock_mono_us() - request->since_us);
+    request->outcome = outcome;
+    request->done(request);
+}
+
+void order_drain(struct core *core)
+{
+    struct queue_link *link = queue_take(&core->queue);
+
+    while (link != NULL) {
+        struct queue_link *next = link->next;
+        link->next = NULL;
+        if (core->closing) {
+            complete(core, request_of(link), ERR_NOT_READY);
+        } else {
+            *core->pending_end = link;
+            core->pending_end = &link->next;
+        }
+        link = next;
+    }
+}
+
+static struct core_request *pop(struct core *core)
+{
+    struct queue_link *link = core->pending;
+
+    core->pending = link->next;
+    if (core->pending == NULL) {
+        core->pending_end = &core->pending;
+    }
+    link->next = NULL;
+    return request_of(link);
+}
+
+void order_refuse_all(struct core *core)
+{
+    while (core->pending != NULL) {
+        complete(core, pop(core), ERR_NOT_READY);
+    }
+}
+
+/* ---- making a pack ---- */
+
+/* Whether a request may enter; else it has been completed. */
+static bool admit(struct core *core, struct core_request *request)
+{
+    if (request->command.n > ENTRY_MOST) {
+        complete(core, request, ERR_TOO_LARGE);
+        return false;
+    }
+    if (request->command.n > 0 && !request->shrinks &&
+        !disk_takes(core, request->command.n)) {
+        complete(core, request, ERR_FULL);
+        return false;
+    }
+    return true;
+}
+
+static bool fits(const struct pack *pack, const struct buf *bytes,
+                 const struct core_request *request)
+{
+    return pack->n_commands == 0 ||
+           (pack->n_commands < COMMAND_PACK_MOST &&
+            bytes->n + request->command.n + 4 <= COMMAND_PACK_BYTES);
+}
+
+static void fill(struct core *core, struct buf *bytes)
+{
+    struct pack *pack = &core->pack;
+    struct queue_link **end = &pack->first;
+
+    pack->first = NULL;
+    pack->n_commands = 0;
+    pack->nonce++;
+    command_pack_begin(bytes, clock_wall_ms(), pack->nonce);
+    while (core->pending != NULL &&
+           fits(pack, bytes, request_of(core->pending))) {
+        struct core_request *request = pop(core);
+        if (!admit(core, request)) {
+            continue;
+        }
+        *end = &request->link;
+        end = &request->link.next;
+        if (request->command.n > 0) {
+            command_pack_add(bytes, request->command);
+            pack->n_commands++;
+        }
+    }
+    command_pack_end(bytes);
+}
+
+static void finish_pack(struct core *core, int outcome)
+{
+    struct pack *pack = &core->pack;
+    struct queue_link *link = pack->first;
+    size_t at = 0;
+
+    pack->in_flight = pack->answered = false;
+    pack->first = NULL;
+    while (link != NULL) {
+        struct queue_link *next = link->next;
+        struct core_request *request = request_of(link);
+        if (request->command.n > 0 && pack->results != NULL) {
+            request->result = pack->results[at++];
+        }
+        complete(core, request, outcome);
+        link = next;
+    }
+    pack->results = mem_free(pack->results);
+}
+
+static void send_pack(struct core *core)
+{
+    struct pack *pack = &core->pack;
+    struct buf bytes = {0};
+    int r = 0;
+
+    fill(core, &bytes);
+    if (pack->n_commands > 0) {
+        pack->results = mem_zero(pack->n_commands * sizeof *pack->results);
+        pack->in_flight = true;
+        r = log_submit(core, &bytes);
+        COUNT(core, packs, 1);
+        COUNT(core, commands, pack->n_commands);
+        COUNT(core, pack_bytes, bytes.n);
+    }
+    buf_done(&bytes);
+    /* Only fences: all before them is done, for nothing is in flight, and a
+     * sole voter is a quorum of itself. Else: refused before it was sent. */
+    if (r != 0 || pack->n_commands == 0) {
+        finish_pack(core, r);
+    }
+}
+
+/* ---- applying ---- */
+
+static void drop_redo(struct core *core)
+{
+    while (core->redo != NULL) {
+        struct redo *redo = core->redo;
+        core->redo = redo->next;
+        buf_done(&redo->bytes);
+        mem_free(redo);
+    }
+    core->redo_end = &core->redo;
+    core->redo_bytes = 0;
+}
+
+static void remember(struct core *core, uint64_t index, struct str bytes)
+{
+    struct redo *redo = mem_zero(sizeof *redo);
+
+    redo->index = index;
+    buf_add_str(&redo->bytes, bytes);
+    *core->redo_end = redo;
+    core->redo_end = &redo->next;
+    core->redo_bytes += bytes.n;
+}
+
+/* A replica that cannot say what an entry means, or whose disk lies, must stop
+ * before it answers anything else. */
+static void stop_on_damage(int r)
+{
+    if (r != ERR_DISK_FULL) {
+        log_error(LOG_CORE, "cannot apply the log: stopping",
+                  LOG_TXT("why", err_text(r)), LOG_TXT("at", err_origin()));
+        abort();
+    }
+}
+
+static struct machine_result *results_for(struct core *core, uint64_t index,
+                                          struct str bytes)
+{
+    struct pack *pack = &core->pack;
+    struct command_pack header;
+
+    if (!pack->in_flight || pack->index != index ||
+        command_pack_open(bytes, &header) != 0 ||
+        header.nonce != pack->nonce) {
+        return NULL;
+    }
+    for (size_t i = 0; i < pack->n_commands; i++) {
+        machine_result_done(&pack->results[i]);
+        pack->results[i] = (struct machine_result){0};
+    }
+    return pack->results;
+}
+
+static void stall(struct core *core)
+{
+    machine_abort(core->machine);
+    disk_give_ballast(core);
+    if (!core->stalled) {
+        log_error(LOG_CORE, "no room to apply what is committed: writes wait, "
+                            "reads go on");
+    }
+    core->stalled = true;
+    core->stall_tried_ms = clock_mono_ms();
+    atomic_store(&core->status.stalled, true);
+}
+
+static int apply_one(struct core *core, uint64_t index, struct str bytes)
+{
+    int r = machine_apply(core->machine, index, bytes,
+                          results_for(core, index, bytes));
+    if (r < 0) {
+        stop_on_damage(r);
+        stall(core);
+    }
+    return r;
+}
+
+int order_apply(struct core *core, uint64_t index, struct str bytes)
+{
+    remember(core, index, bytes);
+    if (core->stalled) {
+        return 0;
+    }
+    int r = apply_one(core, index, bytes);
+    if (r == 0 && !core->running && core->redo_bytes > REPLAY_COMMIT) {
+        r = order_commit(core);
+    }
+    /* While running a full disk is waited for; at start it is an error. */
+    return core->running ? 0 : r;
+}
+
+static void publish(struct core *core)
+{
+    struct machine_view view = machine_view(core->machine);
+    uint64_t before = atomic_load(&core->status.revision);
+
+    atomic_store(&core->status.applied, view.applied);
+    atomic_store(&core->status.lease_epoch, view.lease_epoch);
+    atomic_store(&core->status.revision, view.revision);
+    if (view.revision != before && core->running) {
+        core->config.on_revision(core->config.user, view.revision);
+    }
+}
+
+int order_commit(struct core *core)
+{
+    uint64_t began = clock_mono_us();
+
+    if (!machine_is_open(core->machine)) {
+        return 0;
+    }
+    int r = machine_commit(core->machine);
+    if (r < 0) {
+        stop_on_damage(r);
+        stall(core);
+        return r;
+    }
+    COUNT(core, commits, 1);
+    COUNT(core, commit_us, clock_mono_us() - began);
+    drop_redo(core);
+    publish(core);
+    return 0;
+}
+
+/* All that was applied since the last commit, again, in one transaction. */
+static void retry_stalled(struct core *core, uint64_t now_ms)
+{
+    if (now_ms - core->stall_tried_ms < STALL_RETRY_MS) {
+        return;
+    }
+    int r = 0;
+    for (struct redo *redo = core->redo; r == 0 && redo != NULL;
+         redo = redo->next) {
+        r = apply_one(core, redo->index, buf_str(&redo->bytes));
+    }
+    if (r == 0) {
+        r = order_commit(core);
+    }
+    if (r == 0) {
+        log_info(LOG_CORE, "there is room again: what was committed is "
+                           "applied");
+        core->stalled = false;
+        atomic_store(&core->status.stalled, false);
+    }
+}
+
+/* ---- one turn of the loop ---- */
+
+static int outcome_of(const struct pack *pack)
+{
+    /* Once libraft took the entry, a failure says nothing about what becomes of
+     * it: the disk write may be tried again, another leader may have it. */
+    return pack->status == 0 ? 0 : ERR_UNKNOWN;
+}
+
+void order_turn(struct core *core, uint64_t now_ms)
+{
+    if (core->stalled) {
+        retry_stalled(core, now_ms);
+    } else if (order_commit(core) != 0) {
+        return; /* Stalled: nothing may be completed or sent. */
+    }
+    if (!core->stalled && core->pack.in_flight && core->pack.answered) {
+        finish_pack(core, outcome_of(&core->pack));
+    }
+    if (core->pending != NULL && !core->pack.in_flight && !core->stalled) {
+        if (log_leads(core)) {
+            send_pack(core);
+        } else {
+            order_refuse_all(core);
+        }
+    }
+}
+
+bool order_idle(const struct core *core)
+{
+    return core->pending == NULL && !core->pack.in_flight && !core->stalled &&
+           !core->snapshotting && !machine_is_open(core->machine);
+}

@@ -1,0 +1,387 @@
+/* The core loop on a real directory: libraft's log, LMDB, snapshots. */
+
+/* clang-format off */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include <cmocka.h>
+/* clang-format on */
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <semaphore.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/err.h"
+#include "base/log.h"
+#include "model/row.h"
+#include "raft/core.h"
+
+struct node {
+    char dir[64];
+    struct core *core;
+    struct cache *cache;
+    pthread_t thread;
+    sem_t led;
+    uint64_t snapshot_bytes;
+    uint64_t reserve_bytes;
+};
+
+static void ignore_put(void *user, struct str hostname, struct ulid id,
+                       uint64_t ttl_ms)
+{
+    (void)user, (void)hostname, (void)id, (void)ttl_ms;
+}
+
+static void ignore_del(void *user, struct str hostname, struct ulid id)
+{
+    (void)user, (void)hostname, (void)id;
+}
+
+static void on_lead(void *user, bool leads)
+{
+    struct node *node = user;
+    if (leads) {
+        (void)sem_post(&node->led);
+    }
+}
+
+static void ignore(void *user)
+{
+    (void)user;
+}
+
+static void ignore_revision(void *user, uint64_t revision)
+{
+    (void)user, (void)revision;
+}
+
+static void *run(void *user)
+{
+    struct node *node = user;
+    core_run(node->core);
+    return NULL;
+}
+
+static int node_open(struct node *node)
+{
+    struct core_config config = {
+        .data_dir = node->dir,
+        .node_id = "n1",
+        .domain = "roster",
+        .raft_address = "127.0.0.1:7071",
+        .history_limit = 1000,
+        .store_limit_bytes = 1U << 30,
+        .disk_reserve_bytes = node->reserve_bytes,
+        .snapshot_bytes =
+            node->snapshot_bytes == 0 ? 64U << 20 : node->snapshot_bytes,
+        .cache = node->cache,
+        .machine_hooks = {NULL, ignore_put, ignore_del},
+        .user = node,
+        .on_lead = on_lead,
+        .on_tick = ignore,
+        .on_revision = ignore_revision,
+        .on_stop = ignore,
+        .on_reload = ignore,
+    };
+    return core_open(&config, &node->core);
+}
+
+static void node_start(struct node *node)
+{
+    assert_int_equal(node_open(node), 0);
+    assert_int_equal(sem_init(&node->led, 0, 0), 0);
+    assert_int_equal(pthread_create(&node->thread, NULL, run, node), 0);
+    assert_int_equal(sem_wait(&node->led), 0);
+}
+
+static void stop_call(struct core_call *call);
+
+struct stop {
+    struct core_call call;
+    struct core *core;
+};
+
+static void stop_call(struct core_call *call)
+{
+    core_stop(CONTAINER(call, struct stop, call)->core);
+}
+
+static void node_stop(struct node *node)
+{
+    struct stop stop = {{{NULL}, stop_call}, node->core};
+    core_call(node->core, &stop.call);
+    (void)pthread_join(node->thread, NULL);
+    node->core = core_close(node->core);
+}
+
+static struct node *node_new(void)
+{
+    struct node *node = mem_zero(sizeof *node);
+    log_start(LOG_ERROR, LOG_TEXT);
+    (void)snprintf(node->dir, sizeof node->dir, "/tmp/roster-core-XXXXXX");
+    assert_non_null(mkdtemp(node->dir));
+    node->cache = cache_new(1 << 20);
+    return node;
+}
+
+static void node_free(struct node *node)
+{
+    char command[128];
+    cache_free(node->cache);
+    (void)snprintf(command, sizeof command, "rm -rf '%s'", node->dir);
+    assert_int_equal(system(command), 0);
+    mem_free(node);
+}
+
+struct call {
+    struct core_request request;
+    sem_t done;
+};
+
+static void called(struct core_request *request)
+{
+    (void)sem_post(&CONTAINER(request, struct call, request)->done);
+}
+
+/* Add one row and wait for it; the outcome. */
+static int add(struct node *node, uint64_t n, size_t size)
+{
+    struct call call = {.request = {.done = called}};
+    struct command c = {.kind = COMMAND_ROW_PUT};
+    struct buf fields = {0}, bytes = {0};
+
+    assert_int_equal(sem_init(&call.done, 0, 0), 0);
+    buf_printf(&fields, "\"name\":\"row-%llu\",\"pad\":\"",
+               (unsigned long long)n);
+    for (size_t i = 0; i < size; i++) {
+        buf_add_char(&fields, 'x');
+    }
+    buf_add_char(&fields, '"');
+    c.row_put.mode = ROW_ADD;
+    c.row_put.ns = STORE_POOL;
+    c.row_put.type = STR("service");
+    c.row_put.key_field = STR("name");
+    c.row_put.new_id = ulid_next();
+    c.row_put.fields = buf_str(&fields);
+    c.row_put.secret = STR("");
+    command_encode(&bytes, &c);
+    call.request.command = buf_str(&bytes);
+    core_submit(node->core, &call.request);
+    (void)sem_wait(&call.done);
+    int r = call.request.outcome != 0 ? call.request.outcome
+                                      : call.request.result.answer;
+    machine_result_done(&call.request.result);
+    buf_done(&fields);
+    buf_done(&bytes);
+    (void)sem_destroy(&call.done);
+    return r;
+}
+
+static uint64_t count(struct node *node)
+{
+    struct store_reader *reader;
+    struct store_txn *txn;
+    struct store_list list;
+
+    assert_int_equal(store_reader_new(core_store(node->core), &reader), 0);
+    assert_int_equal(store_read_begin(reader, &txn), 0);
+    while (store_use(txn, STORE_POOL) == ERR_RESTART) {
+    }
+    assert_int_equal(store_list_get(txn, STORE_POOL, STR("service"), &list), 0);
+    store_read_end(txn);
+    store_reader_free(reader);
+    return list.count;
+}
+
+static void in_dir(struct node *node, const char *shell)
+{
+    char command[256];
+    (void)snprintf(command, sizeof command, "cd '%s' && %s", node->dir, shell);
+    assert_int_equal(system(command), 0);
+}
+
+/* A process that dies without a word: the child writes and is killed. */
+static void write_and_die(struct node *node, uint64_t from, uint64_t to,
+                          size_t size)
+{
+    pid_t child = fork();
+    assert_true(child >= 0);
+    if (child == 0) {
+        node_start(node);
+        for (uint64_t i = from; i < to; i++) {
+            if (add(node, i, size) != 0) {
+                _exit(1);
+            }
+        }
+        _exit(0);
+    }
+    int status = 0;
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+}
+
+static void power_cut(struct node *node)
+{
+    /* Another boot, and LMDB's unsynced pages are anything. */
+    in_dir(node, "sed -i 's/^boot .*/boot other/' store.state && "
+                 "dd if=/dev/urandom of=store/data.mdb bs=4096 count=64 "
+                 "conv=notrunc 2>/dev/null");
+}
+
+static void what_was_acknowledged_is_there_after_a_clean_stop(void **state)
+{
+    struct node *node = node_new();
+
+    (void)state;
+    node_start(node);
+    for (uint64_t i = 0; i < 20; i++) {
+        assert_int_equal(add(node, i, 10), 0);
+    }
+    assert_int_equal(add(node, 3, 10), ERR_CONFLICT);
+    node_stop(node);
+    in_dir(node, "grep -q 'clean 1' store.state");
+    node_start(node);
+    assert_int_equal(count(node), 20);
+    node_stop(node);
+    node_free(node);
+}
+
+static void what_was_acknowledged_is_there_after_a_kill(void **state)
+{
+    struct node *node = node_new();
+
+    (void)state;
+    for (uint64_t round = 0; round < 3; round++) {
+        write_and_die(node, round * 30, (round + 1) * 30, 100);
+    }
+    node_start(node);
+    assert_int_equal(count(node), 90);
+    assert_int_equal(add(node, 89, 1), ERR_CONFLICT);
+    node_stop(node);
+    node_free(node);
+}
+
+/* [CORE-3] Without a snapshot everything comes from the log. */
+static void after_a_power_cut_the_store_is_built_from_the_log(void **state)
+{
+    struct node *node = node_new();
+
+    (void)state;
+    write_and_die(node, 0, 50, 100);
+    power_cut(node);
+    node_start(node);
+    assert_int_equal(count(node), 50);
+    node_stop(node);
+    node_free(node);
+}
+
+static unsigned files_in(struct node *node, const char *folder)
+{
+    char path[128];
+    unsigned n = 0;
+    (void)snprintf(path, sizeof path, "%s/%s", node->dir, folder);
+    DIR *dir = opendir(path);
+    assert_non_null(dir);
+    while (readdir(dir) != NULL) {
+        n++;
+    }
+    (void)closedir(dir);
+    return n - 2;
+}
+
+static void after_a_power_cut_the_store_is_built_from_snapshot_and_log(
+    void **state)
+{
+    struct node *node = node_new();
+
+    (void)state;
+    node->snapshot_bytes = 256 * 1024;
+    write_and_die(node, 0, 400, 4000);
+    assert_in_range(files_in(node, "state"), 1, 4);
+    power_cut(node);
+    node_start(node);
+    assert_int_equal(count(node), 400);
+    node_stop(node);
+    node_free(node);
+}
+
+static void a_damaged_newest_state_file_is_not_believed(void **state)
+{
+    struct node *node = node_new();
+
+    (void)state;
+    node->snapshot_bytes = 256 * 1024;
+    write_and_die(node, 0, 400, 4000);
+    power_cut(node);
+    in_dir(node, "for f in state/state-*; do dd if=/dev/urandom of=$f bs=1 "
+                 "seek=9000 count=64 conv=notrunc 2>/dev/null; done");
+    assert_int_equal(node_open(node), ERR_INVALID);
+    node_free(node);
+}
+
+/* New entries would take the numbers of the lost ones and be skipped. */
+static void a_log_that_lost_its_end_is_refused(void **state)
+{
+    struct node *node = node_new();
+
+    (void)state;
+    write_and_die(node, 0, 20, 100);
+    in_dir(node, "for f in raft/open-*; do dd if=/dev/zero of=$f bs=4096 "
+                 "seek=1 count=200 conv=notrunc 2>/dev/null; done");
+    assert_int_equal(node_open(node), ERR_INVALID);
+    node_free(node);
+}
+
+static void a_second_process_is_refused(void **state)
+{
+    struct node *node = node_new();
+    struct node other;
+
+    (void)state;
+    node_start(node);
+    other = *node;
+    assert_int_equal(node_open(&other), ERR_INVALID);
+    node_stop(node);
+    node_free(node);
+}
+
+static void below_the_reserve_growth_is_refused(void **state)
+{
+    struct node *node = node_new();
+
+    (void)state;
+    node->reserve_bytes = UINT64_MAX / 2;
+    node_start(node);
+    int r = 0;
+    for (uint64_t i = 0; i < 400 && r == 0; i++) {
+        r = add(node, i, 10);
+        (void)usleep(5000);
+    }
+    assert_int_equal(r, ERR_FULL);
+    node_stop(node);
+    node_free(node);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(what_was_acknowledged_is_there_after_a_clean_stop),
+        cmocka_unit_test(what_was_acknowledged_is_there_after_a_kill),
+        cmocka_unit_test(after_a_power_cut_the_store_is_built_from_the_log),
+        cmocka_unit_test(
+            after_a_power_cut_the_store_is_built_from_snapshot_and_log),
+        cmocka_unit_test(a_damaged_newest_state_file_is_not_believed),
+        cmocka_unit_test(a_log_that_lost_its_end_is_refused),
+        cmocka_unit_test(a_second_process_is_refused),
+        cmocka_unit_test(below_the_reserve_growth_is_refused),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
