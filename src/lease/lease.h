@@ -1,0 +1,96 @@
+/* Who is alive: deadlines in memory, on the leader alone.
+ *
+ * A heartbeat writes nothing to the log: it moves a deadline here. The reaper
+ * runs on the core loop's tick and proposes, in batches, the end of leases
+ * whose deadline has passed; the machine ends them. A lease whose end is
+ * proposed is `ending`: its heartbeat waits for the outcome (BUSY).
+ *
+ * Time is the lease clock: it is driven by the tick and never runs more than
+ * LEASE_STALL_MS ahead of the last one. A process that was stopped (SIGSTOP,
+ * swap, a slow disk) thus gives the lost time back to everyone: deadlines are
+ * lease-clock times. A new leader starts the clock anew and gives every lease a
+ * full TTL.
+ *
+ * Invariants
+ *   [LEASE-1] nobody is proposed for removal before a full TTL of lease time
+ *             has passed since the last heartbeat this node answered with ok.
+ *   [LEASE-2] a removal is proposed within 1 s of lease time after the TTL.
+ *   [LEASE-3] a heartbeat that was answered ok is never followed by a removal
+ *             that was proposed before it: ending leases answer BUSY.
+ *
+ * Any thread, except where a function says core. Heartbeat O(1). */
+#ifndef LEASE_LEASE_H
+#define LEASE_LEASE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/mem.h"
+#include "base/own.h"
+#include "model/ulid.h"
+
+#define LEASE_TICK_MS 100
+#define LEASE_STALL_MS 500
+#define LEASE_TTL_LEAST_MS 2000
+#define LEASE_TTL_MOST_MS 86400000 /* 24 h */
+#define LEASE_TTL_DEFAULT_MS 30000
+
+struct lease_table; /* opaque */
+
+struct lease_table *lease_table_new(void) MUST_USE;
+struct lease_table *lease_table_free(struct lease_table *table);
+
+/* Core. Begin to serve as leader: the clock starts, every lease that is in the
+ * table has a full TTL from now. Before it and after lease_table_halt every
+ * heartbeat answers NOT_READY and nothing expires. */
+void lease_table_serve(struct lease_table *table, uint64_t mono_ms);
+void lease_table_halt(struct lease_table *table);
+
+/* A lease exists (after its registration was applied, or at start from the
+ * store), with a full TTL from now; a known hostname takes the new id and TTL.
+ * `heard`: an agent spoke just now (else last_heartbeat is unknown). One that
+ * is ending goes on ending when the id is the same: its end is under way. */
+void lease_table_put(struct lease_table *table, struct str hostname,
+                     struct ulid id, uint64_t ttl_ms, bool heard,
+                     uint64_t mono_ms);
+/* It is gone (applied). Only when the id is the same. */
+void lease_table_del(struct lease_table *table, struct str hostname,
+                     struct ulid id);
+
+/* Answers: NOT_FOUND, NOT_READY, BUSY (its end is proposed). */
+int lease_heartbeat(struct lease_table *table, struct str hostname,
+                    uint64_t mono_ms) MUST_USE;
+
+enum lease_state { LEASE_ALIVE, LEASE_SUSPECT };
+struct lease_info {
+    struct ulid id;
+    uint64_t ttl_ms;
+    enum lease_state state;
+    bool heard;                 /* last_heartbeat_ms means something */
+    uint64_t last_heartbeat_ms; /* lease time since then */
+};
+int lease_get(struct lease_table *table, struct str hostname, uint64_t mono_ms,
+              struct lease_info *ret_info) MUST_USE;
+
+/* Core, on each tick. Moves the lease clock, then collects up to `limit` leases
+ * that are due, marks them ending, and calls `due` for each (hostname lent for
+ * the call; the table may be used from there). Returns how many. With `limit` 0
+ * nobody ends, but who is suspect is still found. Costs the leases it looks at:
+ * each about twice in a TTL or in 51 s, whichever is less. */
+typedef void lease_due_func(struct str hostname, struct ulid id, void *user);
+size_t lease_tick(struct lease_table *table, uint64_t mono_ms, size_t limit,
+                  lease_due_func *due, void *user);
+/* Core. The proposal to end it was refused or lost: it lives on with what is
+ * left of its deadline (it will be due again at the next tick). */
+void lease_spare(struct lease_table *table, struct str hostname,
+                 struct ulid id);
+
+/* `suspect` (the overdue and the ending among them) as of the last tick, plus
+ * or minus the heartbeats since; `expired` those deleted while ending. Cheap:
+ * no walk. */
+struct lease_stats {
+    uint64_t held, suspect, ending, heartbeats, expired, lost_ms;
+};
+struct lease_stats lease_stats(struct lease_table *table, uint64_t mono_ms);
+
+#endif

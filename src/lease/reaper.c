@@ -1,0 +1,100 @@
+#include "lease/reaper.h"
+
+#include "base/clock.h"
+#include "base/log.h"
+
+enum { BATCH = 500 }; /* some ten milliseconds of applying */
+
+struct reaper {
+    struct lease_table *leases;
+    struct core *core;
+    struct core_request request;
+    struct arena *arena;
+    struct buf bytes;
+    struct command_lease_item items[BATCH];
+    size_t n;
+    bool busy;
+};
+
+static void due(struct str hostname, struct ulid id, void *user)
+{
+    struct reaper *reaper = user;
+    reaper->items[reaper->n++] = (struct command_lease_item){
+        .hostname = arena_str(reaper->arena, hostname), .lease = id};
+}
+
+static void propose(struct reaper *reaper)
+{
+    struct command command = {.kind = COMMAND_EXPIRE};
+
+    chance_fill(command.request, sizeof command.request);
+    command.expire.epoch = core_status(reaper->core).lease_epoch;
+    command.expire.leases = reaper->items;
+    command.expire.n_leases = reaper->n;
+    buf_clear(&reaper->bytes);
+    command_encode(&reaper->bytes, &command);
+    reaper->request.command = buf_str(&reaper->bytes);
+    reaper->request.shrinks = true;
+    reaper->busy = true;
+    core_submit(reaper->core, &reaper->request);
+}
+
+/* Those that are gone are not in the table any more; the others live on. */
+static void decided(struct core_request *request)
+{
+    struct reaper *reaper = CONTAINER(request, struct reaper, request);
+    bool full = reaper->n == BATCH;
+
+    for (size_t i = 0; i < reaper->n; i++) {
+        lease_spare(reaper->leases, reaper->items[i].hostname,
+                    reaper->items[i].lease);
+    }
+    if (request->outcome == 0 && request->result.n > 0) {
+        log_info(LOG_LEASE, "leases expired",
+                 LOG_U64("count", request->result.n),
+                 LOG_STR("first", reaper->items[0].hostname));
+    }
+    bool more = full && request->outcome == 0 && request->result.answer == 0;
+    machine_result_done(&request->result);
+    request->result = (struct machine_result){0};
+    reaper->busy = false;
+    if (more) {
+        reaper_tick(reaper);
+    }
+}
+
+struct reaper *reaper_new(struct lease_table *leases, struct core *core)
+{
+    struct reaper *reaper = mem_zero(sizeof *reaper);
+
+    reaper->leases = leases;
+    reaper->core = core;
+    reaper->arena = arena_new();
+    reaper->request.done = decided;
+    return reaper;
+}
+
+struct reaper *reaper_free(struct reaper *reaper)
+{
+    if (reaper == NULL) {
+        return NULL;
+    }
+    arena_free(reaper->arena);
+    buf_done(&reaper->bytes);
+    return mem_free(reaper);
+}
+
+void reaper_tick(struct reaper *reaper)
+{
+    /* The clock has to move also while a proposal is out. */
+    size_t limit = reaper->busy ? 0 : BATCH;
+
+    if (!reaper->busy) {
+        arena_reset(reaper->arena);
+        reaper->n = 0;
+    }
+    (void)lease_tick(reaper->leases, clock_mono_ms(), limit, due, reaper);
+    if (!reaper->busy && reaper->n > 0) {
+        propose(reaper);
+    }
+}

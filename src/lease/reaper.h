@@ -1,0 +1,23 @@
+/* The reaper: proposes the end of leases that are due, in batches.
+ *
+ * One proposal is out at a time and carries the lease epoch it was made in, so
+ * that one made by a leader that has lost its place does nothing. While more
+ * are due the next batch follows at once.
+ *
+ * Thread: core. */
+#ifndef LEASE_REAPER_H
+#define LEASE_REAPER_H
+
+#include "lease/lease.h"
+#include "raft/core.h"
+
+struct reaper; /* opaque */
+
+struct reaper *reaper_new(struct lease_table *leases,
+                          struct core *core) MUST_USE;
+/* After core_run has ended. */
+struct reaper *reaper_free(struct reaper *reaper);
+/* On each tick of a leader. */
+void reaper_tick(struct reaper *reaper);
+
+#endif
