@@ -1,0 +1,85 @@
+/* What leadership means here: the lease table is filled and begins to serve. */
+#include "base/clock.h"
+#include "base/log.h"
+#include "registry/agents.h"
+#include "registry/room.h"
+
+static void on_lease_put(void *user, struct str hostname, struct ulid id,
+                         uint64_t ttl_ms)
+{
+    lease_table_put(user, hostname, id, ttl_ms, true, clock_mono_ms());
+}
+
+static void on_lease_del(void *user, struct str hostname, struct ulid id)
+{
+    lease_table_del(user, hostname, id);
+}
+
+struct machine_hooks registry_machine_hooks(struct lease_table *leases)
+{
+    return (struct machine_hooks){
+        .user = leases,
+        .lease_put = on_lease_put,
+        .lease_del = on_lease_del,
+    };
+}
+
+static int load_all(struct registry *registry, struct store_txn *txn,
+                    struct arena *arena)
+{
+    uint64_t now = clock_mono_ms();
+    struct agents_at at = {0};
+    struct store_lease lease;
+    int r;
+
+    for (;;) {
+        arena_reset(arena);
+        r = store_lease_next(txn, agents_at_str(&at), arena, &lease);
+        if (r != 0) {
+            return r == ERR_END ? 0 : r;
+        }
+        lease_table_put(registry->leases, lease.hostname, lease.id,
+                        lease.ttl_ms, false, now);
+        agents_at_set(&at, lease.hostname);
+    }
+}
+
+static int load_leases(struct registry *registry)
+{
+    CLEANUP(arena_freep) struct arena *arena = arena_new();
+    struct store_reader *reader = NULL;
+    struct store_txn *txn = NULL;
+
+    int r = store_reader_new(core_store(registry->core), &reader);
+    if (r != 0) {
+        return r;
+    }
+    r = store_read_begin(reader, &txn);
+    if (r == 0) {
+        r = load_all(registry, txn, arena);
+        store_read_end(txn);
+    }
+    (void)store_reader_free(reader);
+    return r;
+}
+
+/* The store holds all that the log says up to the first command of this
+ * leadership, and the core thread, which alone applies more, is ours: what is
+ * loaded is complete. Without it nobody may be served, or agents would be told
+ * they are unknown. */
+void registry_on_lead(struct registry *registry, bool leads)
+{
+    if (!leads) {
+        lease_table_halt(registry->leases);
+        return;
+    }
+    int r = load_leases(registry);
+    if (r != 0) {
+        log_error(LOG_LEASE,
+                  "leases could not be loaded: heartbeats answer "
+                  "503",
+                  LOG_TXT("why", err_text(r)), LOG_TXT("at", err_origin()));
+        return;
+    }
+    lease_table_serve(registry->leases, clock_mono_ms());
+}

@@ -1,0 +1,341 @@
+#include "registry/registry.h"
+
+#include <assert.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "registry/answer.h"
+#include "registry/idem.h"
+#include "registry/matches.h"
+#include "registry/submit.h"
+#include "registry/types_set.h"
+#include "registry/wait.h"
+
+enum verb_class { READ, WRITE, BEAT };
+
+static const struct verb {
+    const char *name;
+    enum verb_class class;
+    run_func *run;
+    finish_func *finish; /* WRITE */
+} verbs[] = {
+    [OP_NS_TREE] = {"ns tree", READ, tree_get, NULL},
+    [OP_NS_CREATE] = {"ns create", WRITE, tree_create, tree_finish_create},
+    [OP_NS_GET] = {"ns get", READ, tree_node_get, NULL},
+    [OP_NS_CHANGE] = {"ns change", WRITE, tree_change, tree_finish_change},
+    [OP_NS_DELETE] = {"ns delete", WRITE, tree_delete, tree_finish_delete},
+    [OP_TYPE_LIST] = {"type list", READ, types_list, NULL},
+    [OP_TYPE_GET] = {"type get", READ, types_get, NULL},
+    [OP_TYPE_PUT] = {"type put", WRITE, types_put, types_finish_put},
+    [OP_LIST_GET] = {"list get", READ, list_get, NULL},
+    [OP_LIST_ADD] = {"list add", WRITE, list_add, list_finish_add},
+    [OP_LIST_PUT] = {"list put", WRITE, list_put, list_finish_put},
+    [OP_ROW_GET] = {"row get", READ, row_op_get, NULL},
+    [OP_ROW_PUT] = {"row put", WRITE, row_op_put, row_finish},
+    [OP_ROW_PATCH] = {"row patch", WRITE, row_op_patch, row_finish},
+    [OP_ROW_DELETE] = {"row delete", WRITE, row_op_delete, row_finish_delete},
+    [OP_ROW_MOVE] = {"row move", WRITE, row_op_move, row_finish},
+    [OP_ROW_COPY] = {"row copy", WRITE, row_op_move, row_finish},
+    [OP_SEARCH] = {"search", READ, search_run, NULL},
+    [OP_TXN] = {"txn", WRITE, txn_run, txn_finish},
+    [OP_AGENT_PUT] = {"agent put", WRITE, agent_put, agent_finish_put},
+    [OP_AGENT_LIST] = {"agent list", READ, agent_list, NULL},
+    [OP_AGENT_GET] = {"agent get", READ, agent_get, NULL},
+    [OP_AGENT_DELETE] = {"agent delete", WRITE, agent_delete,
+                         agent_finish_delete},
+    [OP_HEARTBEAT] = {"heartbeat", BEAT, heartbeat_one, NULL},
+    [OP_HEARTBEATS] = {"heartbeats", BEAT, heartbeat_many, NULL},
+};
+
+struct registry *registry_new(struct core *core, struct cache *cache,
+                              struct lease_table *leases)
+{
+    struct registry *registry = mem_zero(sizeof *registry);
+
+    registry->core = core;
+    registry->cache = cache;
+    registry->leases = leases;
+    (void)pthread_mutex_init(&registry->waiting_lock, NULL);
+    (void)pthread_mutex_init(&registry->shared_lock, NULL);
+    (void)pthread_mutex_init(&registry->matches_building, NULL);
+    return registry;
+}
+
+struct registry *registry_free(struct registry *registry)
+{
+    if (registry == NULL) {
+        return NULL;
+    }
+    assert(registry->waiting == NULL);
+    (void)types_unref(registry->types);
+    (void)matches_unref(registry->matches);
+    (void)pthread_mutex_destroy(&registry->waiting_lock);
+    (void)pthread_mutex_destroy(&registry->shared_lock);
+    (void)pthread_mutex_destroy(&registry->matches_building);
+    return mem_free(registry);
+}
+
+/* ---- START ---- */
+
+static const struct verb *verb_of(const struct op_state *s)
+{
+    return &verbs[s->op->kind];
+}
+
+static int check_ready(struct op_state *s)
+{
+    struct core_status status = core_status(s->registry->core);
+
+    if (verb_of(s)->class == READ && !status.caught_up) {
+        return answer_busy(s, "this node has not caught up since it started");
+    }
+    if (verb_of(s)->class != READ && !status.leads) {
+        return answer_busy(s, "this node does not lead now, nothing was done");
+    }
+    return 0;
+}
+
+static int check_key(struct op_state *s)
+{
+    struct str key = s->op->if_.idempotency_key;
+
+    if (key.p == NULL || idem_is_key(key)) {
+        return 0;
+    }
+    return answer_problem(s, OP_BAD_REQUEST, STR("Idempotency-Key"),
+                          "an Idempotency-Key is 1 to 255 visible ASCII "
+                          "characters");
+}
+
+static int start(struct op_state *s)
+{
+    int r = check_ready(s);
+
+    if (r == 0 && verb_of(s)->class == WRITE) {
+        r = check_key(s);
+    }
+    if (r != 0) {
+        return r;
+    }
+    if (verb_of(s)->class != READ) {
+        s->stage = STAGE_RUN;
+        return 0;
+    }
+    s->until_ms = clock_mono_ms() + WAIT_REVISION_MS;
+    s->stage = STAGE_REVISION;
+    return 0;
+}
+
+/* ---- REVISION, FENCE, BEAT ---- */
+
+static int see_revision(struct op_state *s)
+{
+    uint64_t wanted = s->op->if_.min_revision;
+    uint64_t revision = core_revision(s->registry->core);
+
+    if (wanted > revision && clock_mono_ms() >= s->until_ms) {
+        return answer_problem(
+            s, OP_UNAVAILABLE, STR("Roster-Min-Revision"),
+            "this node is at revision %llu and has waited 2 s "
+            "for %llu: try again, or another node",
+            (unsigned long long)revision, (unsigned long long)wanted);
+    }
+    if (wanted > revision) {
+        return wait_revision(s);
+    }
+    if (s->op->query.linearizable) {
+        s->stage = STAGE_FENCE;
+        return submit_fence(s);
+    }
+    s->stage = STAGE_RUN;
+    return 0;
+}
+
+static int behind_fence(struct op_state *s)
+{
+    s->stage = STAGE_RUN;
+    if (s->request.outcome == 0) {
+        return 0;
+    }
+    return answer_busy(s, "no quorum has confirmed this node as the leader");
+}
+
+/* ---- RUN, RESULT ---- */
+
+static bool may_recall(const struct op_state *s)
+{
+    return verb_of(s)->class == WRITE && s->op->if_.idempotency_key.p != NULL &&
+           s->op->answer.code >= OP_BAD_REQUEST;
+}
+
+static int run(struct op_state *s)
+{
+    int r = verb_of(s)->run(s);
+
+    if (r == NEEDS_FENCE) {
+        s->stage = STAGE_BEAT;
+        return submit_fence(s);
+    }
+    if (r == ANSWERED && may_recall(s)) {
+        return submit_recall(s);
+    }
+    if (r != 0) {
+        return r;
+    }
+    return verb_of(s)->class == WRITE ? submit_command(s) : ANSWERED;
+}
+
+/* What the key stands for; when nothing, the problem stands that made us ask.
+ */
+static int recalled(struct op_state *s)
+{
+    struct machine_result *result = &s->request.result;
+
+    if (s->request.outcome != 0) {
+        return ANSWERED;
+    }
+    if (!result->replayed && result->answer != ERR_KEY_REUSED) {
+        return ANSWERED;
+    }
+    answer_reset(s);
+    return 0;
+}
+
+static int try_again(struct op_state *s)
+{
+    if (s->tries >= SUBMIT_TRIES) {
+        return answer_busy(s, "what the request names keeps changing");
+    }
+    submit_again(s);
+    s->stage = STAGE_RUN;
+    return 0;
+}
+
+static int result(struct op_state *s)
+{
+    struct machine_result *result = &s->request.result;
+
+    int r = s->recalls ? recalled(s) : submit_outcome(s);
+    if (r != 0) {
+        return r;
+    }
+    if (result->answer == ERR_RETRY) {
+        return try_again(s);
+    }
+    s->op->answer.replayed = result->replayed;
+    if (result->answer != 0) {
+        return submit_refused(s, result);
+    }
+    r = verb_of(s)->finish(s, result);
+    if (r != 0) {
+        return r;
+    }
+    /* A write that changed nothing reflects what this node has. */
+    s->op->answer.revision =
+        result->changed ? result->revision : core_revision(s->registry->core);
+    return ANSWERED;
+}
+
+static int step(struct op_state *s)
+{
+    switch (s->stage) {
+    case STAGE_START:
+        return start(s);
+    case STAGE_REVISION:
+        return see_revision(s);
+    case STAGE_FENCE:
+    case STAGE_BEAT:
+        return behind_fence(s);
+    case STAGE_RUN:
+        return run(s);
+    case STAGE_RESULT:
+        return result(s);
+    }
+    assert(!"a stage of the list");
+    return ANSWERED;
+}
+
+/* ---- the turns of an op ---- */
+
+static struct op_state *begin(struct registry *registry, struct op *op)
+{
+    struct op_state *s = arena_zero(op->arena, sizeof *s);
+
+    assert((size_t)op->kind < sizeof verbs / sizeof verbs[0]);
+    s->op = op;
+    s->registry = registry;
+    s->arena = op->arena;
+    op->state = s;
+    return s;
+}
+
+static void fail(struct op_state *s, int fault)
+{
+    log_error(LOG_CORE, "an operation failed", LOG_TXT("op", verb_of(s)->name),
+              LOG_TXT("why", err_text(fault)), LOG_TXT("at", err_origin()));
+    answer_reset(s);
+    (void)answer_problem(s, OP_INTERNAL, STR(""),
+                         "this node could not read what it keeps: its log says "
+                         "why. Ask another node");
+}
+
+/* Errors too say what they reflect. */
+static void settle(struct op_state *s)
+{
+    if (s->op->answer.revision == 0) {
+        s->op->answer.revision = core_revision(s->registry->core);
+    }
+}
+
+enum op_step registry_run(struct registry *registry, struct op *op,
+                          struct store_reader *reader)
+{
+    struct op_state *s = op->state != NULL ? op->state : begin(registry, op);
+    int r;
+
+    s->reader = reader;
+    s->on_worker = s->said == OP_WORK;
+    s->said = OP_WAIT;
+    do {
+        r = step(s);
+    } while (r == 0);
+    if (r == WAITS) {
+        return OP_WAIT; /* `s` may be another thread's by now. */
+    }
+    if (r == NEEDS_WORKER) {
+        assert(!s->on_worker);
+        return s->said = OP_WORK;
+    }
+    if (r < 0) {
+        fail(s, r);
+    }
+    settle(s);
+    return s->said = OP_DONE;
+}
+
+void registry_op_done(struct registry *registry, struct op *op)
+{
+    struct op_state *s = op->state;
+
+    (void)registry;
+    if (s == NULL) {
+        return;
+    }
+    types_release(s);
+    if (s->submitted) {
+        machine_result_done(&s->request.result);
+    }
+    buf_done(&s->bytes);
+    s->retry = arena_free(s->retry);
+    op->state = NULL;
+}
+
+void registry_on_revision(struct registry *registry, uint64_t revision)
+{
+    wait_wake(registry, revision, clock_mono_ms());
+}
+
+void registry_on_tick(struct registry *registry)
+{
+    wait_wake(registry, core_revision(registry->core), clock_mono_ms());
+}

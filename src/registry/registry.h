@@ -1,0 +1,169 @@
+/* Every operation, once: may it be, what does it mean.
+ *
+ * A mouth (REST now; DNS and the Redis protocol later) turns a request into a
+ * struct op, runs it, and renders its answer. An operation may need to wait
+ * (for the log, for a revision): registry_run then says so and the mouth calls
+ * it again when `wake` has been called. Operations never block their thread on
+ * the log or on another request.
+ *
+ *   run ──► OP_DONE            the answer is there
+ *       ──► OP_WAIT            wake() will be called, then run again
+ *       ──► OP_WORK            long: run again from a worker thread
+ *
+ * Threads: an op is one thread's at a time; `wake` is called from any. Reads
+ * use the reader given by the caller: one for each thread that runs ops. */
+#ifndef REGISTRY_REGISTRY_H
+#define REGISTRY_REGISTRY_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/mem.h"
+#include "cache/cache.h"
+#include "lease/lease.h"
+#include "model/json.h"
+#include "raft/core.h"
+#include "store/store.h"
+
+struct registry; /* opaque */
+
+struct registry *registry_new(struct core *core, struct cache *cache,
+                              struct lease_table *leases) MUST_USE;
+struct registry *registry_free(struct registry *registry);
+
+enum op_kind {
+    OP_NS_TREE,   /* depth, flat */
+    OP_NS_CREATE, /* body */
+    OP_NS_GET,    /* ns */
+    OP_NS_CHANGE, /* ns, body, conditions */
+    OP_NS_DELETE, /* ns, recursive, conditions */
+    OP_TYPE_LIST,
+    OP_TYPE_GET,     /* type */
+    OP_TYPE_PUT,     /* type, body */
+    OP_LIST_GET,     /* ns, type, limit, after, fields, if-none-match */
+    OP_LIST_ADD,     /* ns, type, body (object or array), lease */
+    OP_LIST_PUT,     /* ns, type, body, conditions */
+    OP_ROW_GET,      /* ns, type, id, fields, if-none-match */
+    OP_ROW_PUT,      /* ns, type, id, body, conditions, lease */
+    OP_ROW_PATCH,    /* ns, type, id, body, conditions */
+    OP_ROW_DELETE,   /* ns, type, id, conditions */
+    OP_ROW_MOVE,     /* ns, type, id, body, conditions */
+    OP_ROW_COPY,     /* ns, type, id, body */
+    OP_SEARCH,       /* ns, type, k, v, mode, limit, after */
+    OP_TXN,          /* body */
+    OP_AGENT_PUT,    /* body */
+    OP_AGENT_LIST,   /* limit, after (a hostname) */
+    OP_AGENT_GET,    /* id (the hostname) */
+    OP_AGENT_DELETE, /* id */
+    OP_HEARTBEAT,    /* id */
+    OP_HEARTBEATS,   /* body */
+};
+
+/* Answers a mouth has to know; each mouth has one table from these to its
+ * dialect, checked for completeness. */
+enum op_code {
+    OP_OK,
+    OP_CREATED,
+    OP_NO_CONTENT,
+    OP_NOT_MODIFIED,
+    OP_BAD_REQUEST,     /* 400 */
+    OP_NOT_FOUND,       /* 404 */
+    OP_CONFLICT,        /* 409 */
+    OP_PRECONDITION,    /* 412 */
+    OP_TOO_LARGE,       /* 413 */
+    OP_UNPROCESSABLE,   /* 422: idempotency key reused */
+    OP_UNAVAILABLE,     /* 503: surely not done; retry_after_s */
+    OP_OUTCOME_UNKNOWN, /* 504 */
+    OP_NO_SPACE,        /* 507 */
+    OP_INTERNAL,        /* 500 */
+    OP_CODES,
+};
+
+enum op_step { OP_DONE, OP_WAIT, OP_WORK };
+
+struct op_query {
+    uint64_t limit;    /* 0: not given */
+    struct str after;  /* p == NULL: not given; so for all below */
+    struct str fields; /* "a,b" */
+    struct str type, k, v, mode, ns;
+    struct str lease;
+    uint64_t depth; /* UINT64_MAX: not given */
+    bool flat;
+    bool recursive;
+    bool linearizable;
+};
+
+struct op_conditions {
+    struct str if_match; /* as the header says; p == NULL: not given */
+    struct str if_none_match;
+    struct str idempotency_key;
+    uint64_t min_revision; /* 0: not given */
+};
+
+struct op_answer {
+    enum op_code code;
+    struct str body; /* JSON; n == 0: none. In the op's arena, or lent from
+                        `list`, which the mouth ends with cache_unref after
+                        the last byte was sent */
+    const struct cache_list *list;
+    uint64_t revision;   /* Roster-Revision */
+    uint64_t etag;       /* 0: none */
+    struct str location; /* "" : none */
+    struct str next;     /* query for Link rel=next, without '?' */
+    unsigned retry_after_s;
+    /* Errors (code >= OP_BAD_REQUEST): */
+    struct str detail; /* names the thing and says what to do */
+    struct str field;
+    struct str ns;
+    uint64_t at_revision; /* problem's `revision`, 0: none */
+    struct str extra;     /* further members, ",\"condition\":0"; "" */
+    bool outcome_unknown;
+    bool replayed; /* an Idempotency-Key gave this answer again */
+};
+
+struct op_state; /* the registry's own memory of a running op */
+
+struct op {
+    /* Set by the mouth, zeroed otherwise. */
+    enum op_kind kind;
+    struct arena *arena;
+    struct str method, path; /* for the idempotency record's request hash */
+    struct str ns, type, id;
+    struct op_query query;
+    struct op_conditions if_;
+    struct str body; /* raw */
+    void (*wake)(struct op *op);
+    void *user;
+    /* Set by the registry. */
+    struct op_answer answer;
+    struct op_state *state;
+};
+
+enum op_step registry_run(struct registry *registry, struct op *op,
+                          struct store_reader *reader) MUST_USE;
+/* Called by the mouth when it gives an op up or is done with it (also after
+ * OP_DONE). Not while OP_WAIT: a waiting op has to be woken first. */
+void registry_op_done(struct registry *registry, struct op *op);
+
+/* Ops that wait for a revision (Roster-Min-Revision) are woken from here: the
+ * server calls it on each commit and each tick. Core thread. */
+void registry_on_revision(struct registry *registry, uint64_t revision);
+void registry_on_tick(struct registry *registry);
+/* Core thread: leadership, see core.h. Loads the lease table from the store. */
+void registry_on_lead(struct registry *registry, bool leads);
+/* The machine's hooks, which keep the lease table as the log says. */
+struct machine_hooks registry_machine_hooks(struct lease_table *leases);
+
+/* One line a check: name, whether it holds, why not. Ends with name NULL. */
+struct registry_check {
+    const char *name;
+    bool ok;
+    const char *why;
+};
+/* For /readyz; with stale_ok only what local reads need. */
+bool registry_ready(struct registry *registry, bool stale_ok,
+                    struct registry_check ret_checks[8]);
+/* Appends this room's and the lower ones' metrics (Prometheus text). */
+void registry_metrics(struct registry *registry, struct buf *out);
+
+#endif

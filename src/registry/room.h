@@ -1,0 +1,114 @@
+/* What the files of this room share: one operation on its way. Private.
+ *
+ *   START ──► REVISION ──► FENCE ──► RUN ──► RESULT ──► done
+ *                                     ▲ │      │
+ *                                     │ └► BEAT│ (a heartbeat behind a fence)
+ *                                     └────────┘ (RETRY: resolve it anew)
+ *
+ *   START     is this node ready for it? Then the first of what follows that
+ *             it needs.
+ *   REVISION  waits until the node has seen Roster-Min-Revision.
+ *   FENCE     waits for a quorum (a linearizable read).
+ *   RUN       the verb: a read answers, a write makes its command.
+ *   BEAT      waits for the outcome of an end that was proposed.
+ *   RESULT    what the log made of the command. */
+#ifndef REGISTRY_ROOM_H
+#define REGISTRY_ROOM_H
+
+#include <pthread.h>
+#include <stdarg.h>
+
+#include "base/err.h"
+#include "registry/registry.h"
+
+/* What a function here may come to besides 0 and a fault (< 0). None of them is
+ * a number of err.h, so an answer of a lower room cannot pass for one. */
+enum {
+    ANSWERED = 1000, /* op->answer says it all: a problem, usually */
+    NEEDS_WORKER,    /* too long for this thread */
+    NEEDS_FENCE,     /* run again after what is in the log */
+    WAITS,           /* wake() will be called: touch nothing any more */
+};
+
+enum stage {
+    STAGE_START,
+    STAGE_REVISION,
+    STAGE_FENCE,
+    STAGE_RUN,
+    STAGE_BEAT,
+    STAGE_RESULT,
+};
+
+struct types;   /* types_set.h */
+struct matches; /* matches.h */
+
+struct registry {
+    struct core *core;
+    struct cache *cache;
+    struct lease_table *leases;
+
+    pthread_mutex_t waiting_lock;
+    struct op_state *waiting; /* for a revision */
+
+    pthread_mutex_t shared_lock;
+    struct types *types;     /* of the newest types_rev anyone asked for */
+    struct matches *matches; /* of the newest tree_rev */
+    pthread_mutex_t matches_building;
+};
+
+struct op_state {
+    struct op *op;
+    struct registry *registry;
+    struct store_reader *reader; /* of this turn */
+    struct arena *arena;         /* of this try; answers go into op->arena */
+    struct arena *retry;         /* what `arena` is from the second try on */
+    enum stage stage;
+    enum op_step said; /* last */
+    bool on_worker;
+    bool recalls;   /* the command only asks what the key stands for */
+    bool submitted; /* request.result has to be ended */
+    unsigned tries;
+    unsigned fences;
+    uint64_t until_ms;
+    struct op_state *next;  /* in registry->waiting */
+    struct types *types;    /* held */
+    struct store_meta seen; /* of the last snapshot */
+    struct command command;
+    struct buf bytes; /* the command's */
+    struct core_request request;
+    void *memory; /* what a verb keeps between its turns, in op->arena */
+};
+
+/* A verb of the table in registry.c. `run` of a write fills s->command.
+ * `finish` turns a result with answer 0 into the op's answer; it may be the
+ * replay of an older one: then it knows the op and the result, not the command,
+ * and result->row is empty. */
+typedef int run_func(struct op_state *s);
+typedef int finish_func(struct op_state *s, struct machine_result *result);
+
+/* ---- snapshot.c ---- */
+typedef int snapshot_func(struct op_state *s, struct store_txn *txn,
+                          void *user);
+/* Calls `func` in a read transaction, anew each time it answers RESTART: it
+ * must forget what it read. Sets s->seen and answer.revision. */
+int snapshot_run(struct op_state *s, snapshot_func *func, void *user) MUST_USE;
+/* For those who need several snapshots. */
+int snapshot_begin(struct op_state *s, struct store_txn **ret_txn) MUST_USE;
+
+/* ---- the verbs ---- */
+run_func tree_get, tree_node_get, tree_create, tree_change, tree_delete;
+finish_func tree_finish_create, tree_finish_change, tree_finish_delete;
+run_func types_list, types_get, types_put;
+finish_func types_finish_put;
+run_func list_get, list_add, list_put;
+finish_func list_finish_add, list_finish_put;
+run_func row_op_get, row_op_put, row_op_patch, row_op_delete, row_op_move;
+finish_func row_finish, row_finish_delete;
+run_func search_run;
+run_func txn_run;
+finish_func txn_finish;
+run_func agent_put, agent_list, agent_get, agent_delete;
+finish_func agent_finish_put, agent_finish_delete;
+run_func heartbeat_one, heartbeat_many;
+
+#endif

@@ -1,0 +1,388 @@
+/* Search: every leaf below a namespace, in the order of the tree. */
+#include <stdio.h>
+
+#include "model/json.h"
+#include "model/pattern.h"
+#include "registry/answer.h"
+#include "registry/cursor.h"
+#include "registry/lists.h"
+#include "registry/resolve.h"
+#include "registry/walk.h"
+
+enum {
+    SEARCH_LIMIT = 10000,
+    SEARCH_ROWS_MOST = 2000000,
+    SEARCH_STEPS_MOST = 50000000, /* of matching */
+    SEARCH_READINGS = 3,
+};
+
+struct search {
+    struct op_state *s;
+    struct str top;
+    struct str type;         /* p NULL: all */
+    struct str k;            /* as stored, escaped; p NULL: any */
+    struct pattern *pattern; /* NULL: whatever value */
+    struct pattern_scratch *scratch;
+    struct cursor after;
+    uint64_t limit;
+    /* so far: */
+    uint64_t scanned;
+    uint64_t n;
+    struct buf out;
+    struct buf value; /* unescaped */
+    bool in_ns;       /* its array is open */
+    bool full;        /* the page is; there is more */
+    bool too_costly;
+    uint64_t first_rev, last_rev;
+    char last_ns[256], last_type[64];
+    struct cursor last; /* row put out last, in the two above */
+};
+
+/* ---- one row ---- */
+
+/* 0, NOT_FOUND, TOO_COSTLY. */
+static int match_value(struct search *search, struct str raw)
+{
+    if (search->pattern == NULL) {
+        return 0;
+    }
+    if (raw.n == 0 || memchr(raw.p, '\\', raw.n) == NULL) {
+        return pattern_match(search->pattern, search->scratch, raw);
+    }
+    buf_clear(&search->value);
+    row_unescape(&search->value, raw);
+    return pattern_match(search->pattern, search->scratch,
+                         buf_str(&search->value));
+}
+
+static int match_row(struct search *search, struct str row)
+{
+    struct ulid id;
+    uint64_t revision;
+    struct str fields, key, value;
+
+    if (search->k.p == NULL && search->pattern == NULL) {
+        return 0;
+    }
+    row_split(row, &id, &revision, &fields);
+    for (size_t at = 0; row_next(fields, &at, &key, &value);) {
+        if (search->k.p != NULL && !str_equal(key, search->k)) {
+            continue;
+        }
+        int r = match_value(search, value);
+        if (r != ERR_NOT_FOUND) {
+            return r;
+        }
+    }
+    return ERR_NOT_FOUND;
+}
+
+static void remember(struct search *search, struct str ns, struct str type,
+                     struct ulid id)
+{
+    memcpy(search->last_ns, ns.p, ns.n);
+    memcpy(search->last_type, type.p, type.n);
+    search->last = (struct cursor){
+        {search->last_ns, ns.n}, {search->last_type, type.n}, id};
+}
+
+static void put_out(struct search *search, struct str ns, struct str row)
+{
+    struct buf *out = &search->out;
+
+    if (!search->in_ns) {
+        buf_add_text(out, search->n > 0 ? "," : "");
+        json_add_string(out, ns);
+        buf_add_text(out, ":[");
+    } else {
+        buf_add_char(out, ',');
+    }
+    search->in_ns = true;
+    buf_add_str(out, row);
+    search->n++;
+}
+
+/* ---- one list, one namespace ---- */
+
+/* Answers: END (the page is full), TOO_COSTLY. */
+static int scan_list(struct search *search, struct store_txn *txn,
+                     const struct walk_ns *ns, struct str type,
+                     const struct ulid *after)
+{
+    struct ulid id, last;
+    struct str row;
+    int r;
+
+    while ((r = store_row_next(txn, ns->id, type, after, &id, &row)) == 0) {
+        if (++search->scanned > SEARCH_ROWS_MOST) {
+            return ERR_TOO_COSTLY;
+        }
+        r = match_row(search, row);
+        if (r == 0) {
+            if (search->n == search->limit ||
+                search->out.n > LISTS_PAGE_BYTES) {
+                search->full = true;
+                return ERR_END;
+            }
+            put_out(search, ns->path, row);
+            remember(search, ns->path, type, id);
+        } else if (r != ERR_NOT_FOUND) {
+            return r;
+        }
+        last = id;
+        after = &last;
+    }
+    return r == ERR_END ? 0 : r;
+}
+
+/* Where the page before ended: in this namespace, types before that one are
+ * done, and of it the rows up to the `_id`. */
+static int scan_type(struct search *search, struct store_txn *txn,
+                     const struct walk_ns *ns, struct str type)
+{
+    const struct cursor *after = &search->after;
+    const struct ulid *from = NULL;
+
+    if (after->ns.p != NULL && str_equal(after->ns, ns->path)) {
+        int order = str_compare(type, after->type);
+        if (order < 0) {
+            return 0;
+        }
+        from = order == 0 ? &after->id : NULL;
+    }
+    return scan_list(search, txn, ns, type, from);
+}
+
+static int scan_ns(struct search *search, struct store_txn *txn,
+                   const struct walk_ns *ns)
+{
+    struct str after = STR_NONE, type;
+    struct store_list list;
+    int r = 0;
+
+    search->in_ns = false;
+    if (search->type.p != NULL) {
+        r = scan_type(search, txn, ns, search->type);
+    } else {
+        while (r == 0 &&
+               (r = store_list_next(txn, ns->id, after, &type, &list)) == 0) {
+            after = type;
+            r = list.count > 0 ? scan_type(search, txn, ns, type) : 0;
+        }
+        r = r == ERR_END && !search->full ? 0 : r;
+    }
+    if (search->in_ns) {
+        buf_add_char(&search->out, ']');
+    }
+    return r;
+}
+
+/* ---- the whole ---- */
+
+static int scan_chunk(struct search *search, struct store_txn *txn,
+                      const struct walk *walk)
+{
+    for (size_t i = 0; i < walk->n; i++) {
+        int r = scan_ns(search, txn, &walk->found[i]);
+        if (r != 0) {
+            return r;
+        }
+    }
+    return walk->more ? 0 : ERR_END;
+}
+
+static int scan_all(struct search *search, struct walk *walk)
+{
+    struct store_txn *txn = NULL;
+    int r;
+
+    do {
+        r = walk_next(search->s, walk, &txn);
+        if (r != 0) {
+            return r;
+        }
+        search->last_rev = store_meta(txn)->revision;
+        if (search->first_rev == 0) {
+            search->first_rev = search->last_rev;
+        }
+        r = scan_chunk(search, txn, walk);
+        store_read_end(txn);
+    } while (r == 0);
+    return r == ERR_END ? 0 : r;
+}
+
+static int scan_once(struct search *search)
+{
+    struct walk *walk = mem_alloc(sizeof *walk);
+
+    buf_clear(&search->out);
+    buf_add_char(&search->out, '{');
+    search->n = search->scanned = search->first_rev = 0;
+    search->full = false;
+    search->scratch = pattern_scratch_free(search->scratch);
+    search->scratch = pattern_scratch_new(SEARCH_STEPS_MOST);
+    walk_init(walk, search->top, false, search->after.ns);
+    int r = scan_all(search, walk);
+    walk_done(walk);
+    (void)mem_free(walk);
+    buf_add_char(&search->out, '}');
+    return r;
+}
+
+/* One snapshot, when the namespaces fit into one. Else the parts may be of
+ * different revisions: then a resource that moved meanwhile could be there
+ * twice or not at all, and we read again. On a registry that never rests the
+ * last reading stands: no row in it is older than Roster-Revision says, some
+ * may be newer. */
+static int scan(struct search *search)
+{
+    int r = 0;
+
+    for (int i = 0; r == 0 && i < SEARCH_READINGS; i++) {
+        r = scan_once(search);
+        if (search->first_rev == search->last_rev) {
+            break;
+        }
+    }
+    return r;
+}
+
+/* ---- the request ---- */
+
+static int parse_value(struct search *search)
+{
+    const struct op_query *query = &search->s->op->query;
+    enum pattern_mode mode = PATTERN_EXACT;
+    struct str why = STR_NONE;
+
+    if (query->mode.p != NULL && pattern_mode_parse(query->mode, &mode) != 0) {
+        return answer_problem(search->s, OP_BAD_REQUEST, STR("mode"),
+                              "mode is exact, contains, prefix or regex, not "
+                              "%.*s",
+                              SHOW(query->mode));
+    }
+    if (query->v.p == NULL) {
+        return 0;
+    }
+    if (pattern_new(mode, query->v, search->s->arena, &search->pattern, &why) ==
+        0) {
+        return 0;
+    }
+    return answer_problem(search->s, OP_BAD_REQUEST, STR("v"),
+                          "v is no regular expression (PCRE2): %.*s",
+                          SHOW(why));
+}
+
+static int parse_after(struct search *search)
+{
+    struct str after = search->s->op->query.after;
+
+    if (after.p == NULL || cursor_parse(after, &search->after) == 0) {
+        return 0;
+    }
+    return answer_problem(search->s, OP_BAD_REQUEST, STR("after"),
+                          "after is the text out of the Link of the page "
+                          "before, unchanged");
+}
+
+static void escape_key(struct search *search)
+{
+    struct str k = search->s->op->query.k;
+    struct buf out = {0};
+
+    if (k.p == NULL) {
+        return;
+    }
+    json_add_string(&out, k);
+    struct str quoted = arena_take(search->s->arena, &out);
+    search->k = (struct str){quoted.p + 1, quoted.n - 2};
+}
+
+static int parse(struct search *search)
+{
+    const struct op_query *query = &search->s->op->query;
+    struct op_state *s = search->s;
+
+    search->top = query->ns.p != NULL ? query->ns
+                                      : str_of(core_domain(s->registry->core));
+    search->type = query->type;
+    search->limit = query->limit == 0 ? SEARCH_LIMIT : query->limit;
+    int r = resolve_check_path(s, search->top, "ns");
+    if (r == 0 && query->type.p != NULL) {
+        r = resolve_check_type(s, query->type, STR("type"));
+    }
+    if (r == 0) {
+        r = lists_limit(s, LISTS_LIMIT_MOST);
+    }
+    if (r == 0) {
+        r = parse_after(search);
+    }
+    if (r == 0) {
+        r = parse_value(search);
+    }
+    escape_key(search);
+    return r;
+}
+
+static void add_next(struct search *search)
+{
+    const struct op_query *query = &search->s->op->query;
+    struct buf next = {0}, after = {0};
+    char limit[24];
+
+    (void)snprintf(limit, sizeof limit, "%llu",
+                   (unsigned long long)search->limit);
+    cursor_write(&after, &search->last);
+    answer_add_query(&next, "ns", query->ns);
+    answer_add_query(&next, "type", query->type);
+    answer_add_query(&next, "k", query->k);
+    answer_add_query(&next, "v", query->v);
+    answer_add_query(&next, "mode", query->mode);
+    answer_add_query(&next, "limit", str_of(limit));
+    answer_add_query(&next, "after", buf_str(&after));
+    if (query->linearizable) {
+        answer_add_query(&next, "consistency", STR("linearizable"));
+    }
+    buf_done(&after);
+    search->s->op->answer.next = arena_take(search->s->op->arena, &next);
+}
+
+static int answer(struct search *search, int r)
+{
+    struct op_answer *answer = &search->s->op->answer;
+
+    if (r == ERR_TOO_COSTLY) {
+        return answer_problem(
+            search->s, OP_BAD_REQUEST,
+            search->pattern != NULL ? STR("v") : STR("ns"),
+            "the search costs more than one may: name a type, a deeper ns or a "
+            "field k, or match with exact or prefix instead");
+    }
+    if (r != 0) {
+        return r;
+    }
+    answer->revision = search->first_rev;
+    if (search->full) {
+        add_next(search);
+    }
+    return answer_ok(search->s, &search->out);
+}
+
+int search_run(struct op_state *s)
+{
+    if (!s->on_worker) {
+        return NEEDS_WORKER;
+    }
+    struct search *search = mem_zero(sizeof *search);
+    search->s = s;
+    int r = parse(search);
+    if (r == 0) {
+        r = answer(search, scan(search));
+    }
+    (void)pattern_scratch_free(search->scratch);
+    (void)pattern_free(search->pattern);
+    buf_done(&search->out);
+    buf_done(&search->value);
+    (void)mem_free(search);
+    return r;
+}

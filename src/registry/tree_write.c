@@ -1,0 +1,466 @@
+/* Changing the tree. */
+#include "model/json.h"
+#include "model/name.h"
+#include "model/pattern.h"
+#include "registry/answer.h"
+#include "registry/body.h"
+#include "registry/nodes.h"
+#include "registry/resolve.h"
+
+/* ---- the members of a namespace in a body ---- */
+
+static int check_label(struct op_state *s, struct str name)
+{
+    if (name_is_label(name)) {
+        return 0;
+    }
+    return answer_problem(s, OP_BAD_REQUEST, STR("name"),
+                          "%.*s is no DNS label: write 1 to 63 of a-z, 0-9 and "
+                          "'-', which neither begins nor ends it",
+                          SHOW(name));
+}
+
+static int check_match(struct op_state *s, struct str match)
+{
+    CLEANUP(pattern_freep) struct pattern *pattern = NULL;
+    struct str why = STR_NONE;
+
+    if (match.n == 0) {
+        return answer_problem(s, OP_BAD_REQUEST, STR("match"),
+                              "an empty match would take every machine: null "
+                              "is none, . is every one");
+    }
+    if (pattern_new(PATTERN_REGEX, match, s->arena, &pattern, &why) == 0) {
+        return 0;
+    }
+    return answer_problem(s, OP_BAD_REQUEST, STR("match"),
+                          "match is no regular expression (PCRE2): %.*s",
+                          SHOW(why));
+}
+
+/* A string, null (then *ret_has is false), or absent (then *ret_given is). */
+static int read_match(struct op_state *s, const struct json *body,
+                      bool *ret_given, uint8_t *ret_has, struct str *ret_match)
+{
+    const struct json *member = json_get(body, "match");
+
+    *ret_given = member != NULL;
+    *ret_has = 0;
+    *ret_match = STR("");
+    if (member == NULL || member->kind == JSON_NULL) {
+        return 0;
+    }
+    int r = body_text(s, body, STR(""), "match", true, ret_match);
+    *ret_has = 1;
+    return r != 0 ? r : check_match(s, *ret_match);
+}
+
+enum { COMMENT_MOST = 4096 };
+
+static int read_comment(struct op_state *s, const struct json *body,
+                        bool *ret_given, struct str *ret_comment)
+{
+    const struct json *member = json_get(body, "comment");
+
+    *ret_given = member != NULL;
+    *ret_comment = STR("");
+    if (member == NULL || member->kind == JSON_NULL) {
+        return 0;
+    }
+    int r = body_text(s, body, STR(""), "comment", true, ret_comment);
+    if (r == 0 && ret_comment->n > COMMENT_MOST) {
+        r = answer_problem(s, OP_BAD_REQUEST, STR("comment"),
+                           "a comment is at most %d bytes", COMMENT_MOST);
+    }
+    return r;
+}
+
+static int refuse_match(struct op_state *s)
+{
+    return answer_problem(s, OP_BAD_REQUEST, STR("match"),
+                          "only a leaf has a match: machines register in "
+                          "leaves");
+}
+
+/* ---- create ---- */
+
+struct birth {
+    struct str parent_path;
+    struct command_ns_create create;
+    struct str path; /* of the new one, in op->arena */
+};
+
+static int read_kind(struct op_state *s, const struct json *body,
+                     struct command_ns_create *create)
+{
+    struct str kind;
+
+    int r = body_text(s, body, STR(""), "kind", false, &kind);
+    if (r != 0) {
+        return r;
+    }
+    if (kind.p == NULL || str_is(kind, "leaf")) {
+        create->kind = STORE_LEAF;
+        return 0;
+    }
+    if (str_is(kind, "branch")) {
+        create->kind = STORE_BRANCH;
+        return 0;
+    }
+    return answer_problem(s, OP_BAD_REQUEST, STR("kind"),
+                          "kind is \"leaf\" (resources) or \"branch\" "
+                          "(children, templates)");
+}
+
+static int read_birth(struct op_state *s, struct birth *birth)
+{
+    static const char *const names[] = {"parent", "name",    "kind",
+                                        "match",  "comment", NULL};
+    struct command_ns_create *create = &birth->create;
+    struct json *body = NULL;
+    bool given;
+
+    int r = body_parse(s, &body);
+    if (r == 0) {
+        r = body_object(s, body, STR(""), names);
+    }
+    if (r == 0) {
+        r = body_text(s, body, STR(""), "parent", true, &birth->parent_path);
+    }
+    if (r == 0) {
+        r = resolve_check_path(s, birth->parent_path, "parent");
+    }
+    if (r == 0) {
+        r = body_text(s, body, STR(""), "name", true, &create->name);
+    }
+    if (r == 0) {
+        r = check_label(s, create->name);
+    }
+    if (r == 0) {
+        r = read_kind(s, body, create);
+    }
+    if (r == 0) {
+        r = read_match(s, body, &given, &create->has_match, &create->match);
+    }
+    if (r == 0) {
+        r = read_comment(s, body, &given, &create->comment);
+    }
+    if (r == 0 && create->has_match && create->kind == STORE_BRANCH) {
+        r = refuse_match(s);
+    }
+    return r;
+}
+
+/* How many templates a new leaf may get: what lies in the branches above it.
+ * More ids than needed cost nothing. */
+static int count_templates(struct store_txn *txn, uint64_t parent,
+                           uint64_t *ret_n)
+{
+    uint64_t n = 0;
+
+    while (parent != 0) {
+        struct store_node node;
+        int r = store_node_get(txn, parent, &node);
+        if (r != 0) {
+            return r;
+        }
+        n += node.n_rows;
+        parent = node.parent;
+    }
+    *ret_n = n;
+    return 0;
+}
+
+static int check_parent(struct op_state *s, struct store_txn *txn, void *user)
+{
+    struct birth *birth = user;
+    struct store_node parent;
+
+    int r = resolve_path(s, txn, birth->parent_path, STR("parent"),
+                         &birth->create.parent);
+    if (r == 0) {
+        r = store_node_get(txn, birth->create.parent, &parent);
+    }
+    if (r != 0) {
+        return r;
+    }
+    if (parent.kind != STORE_BRANCH) {
+        return answer_problem(s, OP_CONFLICT, STR("parent"),
+                              "%.*s is a leaf and has no children: choose a "
+                              "branch",
+                              SHOW(birth->parent_path));
+    }
+    return count_templates(txn, birth->create.parent, &birth->create.n_ids);
+}
+
+int tree_create(struct op_state *s)
+{
+    struct birth *birth = arena_zero(s->op->arena, sizeof *birth);
+
+    s->memory = birth;
+    int r = read_birth(s, birth);
+    if (r != 0) {
+        return r;
+    }
+    if (birth->create.name.n + 1 + birth->parent_path.n > NAME_PATH_MAX) {
+        return answer_problem(s, OP_BAD_REQUEST, STR("name"),
+                              "the path would be longer than the 253 bytes a "
+                              "DNS name may have");
+    }
+    birth->path =
+        arena_printf(s->op->arena, "%.*s.%.*s", STR_ARG(birth->create.name),
+                     STR_ARG(birth->parent_path));
+    r = snapshot_run(s, check_parent, birth);
+    if (r != 0) {
+        return r;
+    }
+    birth->create.first_id = ulid_next_run(birth->create.n_ids + 1);
+    s->command = (struct command){.kind = COMMAND_NS_CREATE,
+                                  .tree_rev = s->seen.tree_rev,
+                                  .types_rev = s->seen.types_rev,
+                                  .ns_create = birth->create};
+    return 0;
+}
+
+/* ---- a node as the answer of a write ---- */
+
+struct node_answer {
+    uint64_t id;
+    struct buf body;
+    struct str path;
+    uint64_t revision;
+};
+
+static int read_node(struct op_state *s, struct store_txn *txn, void *user)
+{
+    struct node_answer *answer = user;
+    struct store_node node;
+    struct buf path = {0};
+
+    buf_clear(&answer->body);
+    int r = store_node_get(txn, answer->id, &node);
+    if (r == 0) {
+        r = store_path_of(txn, answer->id, &path);
+    }
+    if (r == 0) {
+        nodes_write_open(&answer->body, &node, buf_str(&path));
+        buf_add_char(&answer->body, '}');
+        answer->revision = node.changed_rev;
+    }
+    answer->path = arena_take(s->op->arena, &path);
+    return r;
+}
+
+/* Without a body when it has gone since. */
+static int answer_node(struct op_state *s, uint64_t id, uint64_t revision,
+                       struct str *ret_path)
+{
+    struct node_answer answer = {.id = id, .revision = revision};
+
+    int r = snapshot_run(s, read_node, &answer);
+    if (r < 0) {
+        buf_done(&answer.body);
+        return r;
+    }
+    s->op->answer.etag = answer.revision;
+    s->op->answer.body = arena_take(s->op->arena, &answer.body);
+    *ret_path = r == 0 ? answer.path : STR("");
+    return 0;
+}
+
+int tree_finish_create(struct op_state *s, struct machine_result *result)
+{
+    const struct birth *birth = s->memory;
+    struct op_answer *answer = &s->op->answer;
+    struct str path;
+
+    int r = answer_node(s, result->ns, result->revision, &path);
+    if (r != 0) {
+        return r;
+    }
+    answer->code = OP_CREATED;
+    answer->location = arena_printf(s->op->arena, "/v1/ns/%.*s",
+                                    STR_ARG(path.n > 0 ? path : birth->path));
+    return 0;
+}
+
+int tree_finish_change(struct op_state *s, struct machine_result *result)
+{
+    struct str path;
+
+    int r = answer_node(s, result->ns, result->revision, &path);
+    if (r == 0) {
+        s->op->answer.code = OP_OK;
+    }
+    return r;
+}
+
+int tree_finish_delete(struct op_state *s, struct machine_result *result)
+{
+    (void)result;
+    s->op->answer.code = OP_NO_CONTENT;
+    return 0;
+}
+
+/* ---- change ---- */
+
+struct move {
+    struct str parent_path;
+    struct command_ns_change change;
+};
+
+static int read_move(struct op_state *s, struct move *move)
+{
+    static const char *const names[] = {"name", "parent", "match", "comment",
+                                        NULL};
+    struct command_ns_change *change = &move->change;
+    struct json *body = NULL;
+    bool match = false, comment = false;
+
+    int r = body_parse(s, &body);
+    if (r == 0) {
+        r = body_object(s, body, STR(""), names);
+    }
+    if (r == 0) {
+        r = body_text(s, body, STR(""), "name", false, &change->name);
+    }
+    if (r == 0 && change->name.p != NULL) {
+        r = check_label(s, change->name);
+    }
+    if (r == 0) {
+        r = body_text(s, body, STR(""), "parent", false, &move->parent_path);
+    }
+    if (r == 0 && move->parent_path.p != NULL) {
+        r = resolve_check_path(s, move->parent_path, "parent");
+    }
+    if (r == 0) {
+        r = read_match(s, body, &match, &change->has_match, &change->match);
+    }
+    if (r == 0) {
+        r = read_comment(s, body, &comment, &change->comment);
+    }
+    change->what =
+        (uint8_t)((change->name.p != NULL ? NS_NAME : 0) |
+                  (move->parent_path.p != NULL ? NS_PARENT : 0) |
+                  (match ? NS_MATCH : 0) | (comment ? NS_COMMENT : 0));
+    return r;
+}
+
+static int check_fixed(struct op_state *s, const struct move *move,
+                       const struct store_node *node)
+{
+    const struct command_ns_change *change = &move->change;
+    bool renames =
+        (change->what & NS_NAME) != 0 && !str_equal(change->name, node->name);
+    bool moves =
+        (change->what & NS_PARENT) != 0 && change->parent != node->parent;
+
+    if (change->has_match && node->kind == STORE_BRANCH) {
+        return refuse_match(s);
+    }
+    if (node->id > STORE_POOL || (!renames && !moves)) {
+        return 0;
+    }
+    return answer_problem(s, OP_CONFLICT, renames ? STR("name") : STR("parent"),
+                          "%s stays where it is: its match and comment may "
+                          "change, its name and parent may not",
+                          node->id == STORE_ROOT ? "the root" : "pool");
+}
+
+static int check_new_parent(struct op_state *s, struct store_txn *txn,
+                            struct move *move)
+{
+    struct store_node parent;
+    bool below = false;
+
+    int r = resolve_path(s, txn, move->parent_path, STR("parent"),
+                         &move->change.parent);
+    if (r == 0) {
+        r = store_node_get(txn, move->change.parent, &parent);
+    }
+    if (r == 0) {
+        r = store_path_below(txn, move->change.parent, move->change.id, &below);
+    }
+    if (r != 0) {
+        return r;
+    }
+    if (below || parent.kind != STORE_BRANCH) {
+        return answer_problem(
+            s, OP_CONFLICT, STR("parent"), "%.*s cannot be the parent: %s",
+            SHOW(move->parent_path),
+            below ? "nothing hangs below itself" : "a leaf has no children");
+    }
+    return 0;
+}
+
+static int check_move(struct op_state *s, struct store_txn *txn, void *user)
+{
+    struct move *move = user;
+    struct store_node node;
+
+    int r = resolve_path(s, txn, s->op->ns, STR(""), &move->change.id);
+    if (r == 0) {
+        r = store_node_get(txn, move->change.id, &node);
+    }
+    if (r == 0 && (move->change.what & NS_PARENT) != 0) {
+        r = check_new_parent(s, txn, move);
+    }
+    return r != 0 ? r : check_fixed(s, move, &node);
+}
+
+int tree_change(struct op_state *s)
+{
+    struct move move = {0};
+
+    int r = resolve_check_path(s, s->op->ns, "");
+    if (r == 0) {
+        r = resolve_conditions(s, &move.change.cond, &move.change.cond_revs);
+    }
+    if (r == 0) {
+        r = read_move(s, &move);
+    }
+    if (r == 0) {
+        r = snapshot_run(s, check_move, &move);
+    }
+    if (r == 0) {
+        s->command = (struct command){.kind = COMMAND_NS_CHANGE,
+                                      .tree_rev = s->seen.tree_rev,
+                                      .ns_change = move.change};
+    }
+    return r;
+}
+
+/* ---- delete ---- */
+
+static int check_delete(struct op_state *s, struct store_txn *txn, void *user)
+{
+    uint64_t *id = user;
+
+    int r = resolve_path(s, txn, s->op->ns, STR(""), id);
+    if (r != 0 || *id > STORE_POOL) {
+        return r;
+    }
+    return answer_problem(s, OP_CONFLICT, STR(""),
+                          "%.*s cannot be deleted: the root and pool always "
+                          "are there",
+                          SHOW(s->op->ns));
+}
+
+int tree_delete(struct op_state *s)
+{
+    struct command_ns_delete del = {.recursive = s->op->query.recursive};
+
+    int r = resolve_check_path(s, s->op->ns, "");
+    if (r == 0) {
+        r = resolve_conditions(s, &del.cond, &del.cond_revs);
+    }
+    if (r == 0) {
+        r = snapshot_run(s, check_delete, &del.id);
+    }
+    if (r == 0) {
+        s->command = (struct command){.kind = COMMAND_NS_DELETE,
+                                      .tree_rev = s->seen.tree_rev,
+                                      .ns_delete = del};
+    }
+    return r;
+}

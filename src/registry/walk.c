@@ -1,0 +1,179 @@
+#include "registry/walk.h"
+
+#include "model/name.h"
+#include "registry/answer.h"
+#include "registry/nodes.h"
+#include "registry/resolve.h"
+
+static void keep_from(struct walk *walk, struct str from, bool inclusive)
+{
+    if (from.p == NULL || from.n > sizeof walk->kept) {
+        walk->from = STR_NONE;
+        return;
+    }
+    memmove(walk->kept, from.p, from.n);
+    walk->from = (struct str){walk->kept, from.n};
+    walk->inclusive = inclusive;
+}
+
+void walk_init(struct walk *walk, struct str path, bool branches,
+               struct str from)
+{
+    *walk = (struct walk){.path = path, .branches = branches};
+    walk->arena = arena_new();
+    keep_from(walk, from, true);
+}
+
+void walk_done(struct walk *walk)
+{
+    walk->arena = arena_free(walk->arena);
+}
+
+/* Whether a namespace comes before the place where the walk goes on. */
+static bool is_past(const struct walk *walk, struct str path)
+{
+    if (walk->from.p == NULL) {
+        return false;
+    }
+    int order = nodes_compare(path, walk->from);
+    return walk->inclusive ? order < 0 : order <= 0;
+}
+
+/* The child of `path` on the way to `from`, when that lies below it: children
+ * before it are past with all that is below them. */
+static struct str label_towards(struct str from, struct str path)
+{
+    if (from.p == NULL || from.n <= path.n || !nodes_below(from, path)) {
+        return STR_NONE;
+    }
+    from.n -= path.n + 1;
+    const char *dot = memrchr(from.p, '.', from.n);
+    size_t before = dot == NULL ? 0 : (size_t)(dot - from.p) + 1;
+    return (struct str){from.p + before, from.n - before};
+}
+
+static int visit(struct store_txn *txn, struct walk *walk, uint64_t id,
+                 struct str path);
+
+static int visit_child(struct store_txn *txn, struct walk *walk, uint64_t id,
+                       struct str label, struct str path)
+{
+    struct str child =
+        arena_printf(walk->arena, "%.*s.%.*s", STR_ARG(label), STR_ARG(path));
+    return visit(txn, walk, id, child);
+}
+
+static int visit_children(struct store_txn *txn, struct walk *walk, uint64_t id,
+                          struct str path)
+{
+    struct str after = label_towards(walk->from, path);
+    struct str label;
+    uint64_t child;
+
+    int r = after.p == NULL ? ERR_NOT_FOUND
+                            : store_node_child(txn, id, after, &child);
+    if (r == 0) {
+        r = visit_child(txn, walk, child, after, path);
+    } else if (r == ERR_NOT_FOUND) {
+        r = 0;
+    }
+    while (r == 0) {
+        r = store_node_next_child(txn, id, after, &label, &child);
+        if (r == 0) {
+            r = visit_child(txn, walk, child, label, path);
+        }
+        after = label;
+    }
+    return r == ERR_END ? 0 : r;
+}
+
+/* Answers: FULL when the chunk is. */
+static int visit(struct store_txn *txn, struct walk *walk, uint64_t id,
+                 struct str path)
+{
+    struct store_node node;
+
+    int r = store_node_get(txn, id, &node);
+    if (r != 0) {
+        return r;
+    }
+    bool wanted = node.n_rows > 0 && !is_past(walk, path) &&
+                  (walk->branches || node.kind == STORE_LEAF);
+    if (wanted && walk->n == WALK_CHUNK) {
+        walk->more = true;
+        return ERR_FULL;
+    }
+    if (wanted) {
+        walk->found[walk->n++] = (struct walk_ns){id, path};
+    }
+    return node.n_children > 0 ? visit_children(txn, walk, id, path) : 0;
+}
+
+static int find_chunk(struct op_state *s, struct store_txn *txn,
+                      struct walk *walk)
+{
+    arena_reset(walk->arena);
+    walk->n = 0;
+    walk->more = false;
+    int r = resolve_path(s, txn, walk->path, STR("ns"), &walk->top);
+    if (r == 0) {
+        r = visit(txn, walk, walk->top, walk->path);
+    }
+    return r == ERR_FULL ? 0 : r;
+}
+
+/* Answers: RESTART when the snapshot began anew on the way: what was found may
+ * be another tree's. */
+static int use_chunk(struct store_txn *txn, struct walk *walk)
+{
+    bool renewed = false;
+
+    for (size_t i = 0; i < walk->n; i++) {
+        int r = store_use(txn, walk->found[i].id);
+        if (r == ERR_FULL) {
+            walk->n = i;
+            walk->more = true;
+            break;
+        }
+        if (r != 0 && r != ERR_RESTART) {
+            return r;
+        }
+        renewed = renewed || r == ERR_RESTART;
+    }
+    return renewed ? ERR_RESTART : 0;
+}
+
+static int find_and_use(struct op_state *s, struct store_txn *txn,
+                        struct walk *walk)
+{
+    int r;
+
+    do {
+        r = find_chunk(s, txn, walk);
+        if (r == 0) {
+            r = use_chunk(txn, walk);
+        }
+    } while (r == ERR_RESTART);
+    if (r == 0 && walk->n == 0 && walk->more) {
+        r = answer_busy(s, "too many namespaces are being read at once");
+    }
+    return r;
+}
+
+int walk_next(struct op_state *s, struct walk *walk, struct store_txn **ret_txn)
+{
+    int r = store_read_begin(s->reader, ret_txn);
+
+    if (r != 0) {
+        return r;
+    }
+    r = find_and_use(s, *ret_txn, walk);
+    if (r != 0) {
+        store_read_end(*ret_txn);
+        return r;
+    }
+    if (walk->n > 0) {
+        keep_from(walk, walk->found[walk->n - 1].path, false);
+    }
+    return 0;
+}
