@@ -1,0 +1,125 @@
+#include "agent/session.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/log.h"
+
+/* Leaving is bounded, and a server that hangs must leave time for the next. */
+enum { LEAVE_MS = 4900, LEAVE_CONNECT_MS = 500, LEAVE_TRY_MS = 1500 };
+
+/* Everything the agent says may be said twice: no keys to remember for it. */
+static enum session_outcome say(struct session *session, const char *method,
+                                const char *path, const char *body,
+                                struct roster_response *ret_response)
+{
+    struct roster_request request = {
+        .method = method,
+        .path = path,
+        .body = body,
+        .body_size = body == NULL ? 0 : strlen(body),
+        .repeat = ROSTER_REPEAT_SAFE,
+    };
+    enum roster_result result =
+        roster_send(session->roster, &request, ret_response);
+
+    if (result == ROSTER_OK) {
+        return SESSION_DONE;
+    }
+    if (result != ROSTER_REFUSED) {
+        return result == ROSTER_INTERRUPTED ? SESSION_INTERRUPTED
+                                            : SESSION_UNREACHABLE;
+    }
+    int status = ret_response->status;
+    roster_response_done(ret_response);
+    if (status == 404) {
+        return SESSION_UNKNOWN_HERE;
+    }
+    return status >= 500 || status == 429 ? SESSION_UNREACHABLE
+                                          : SESSION_REFUSED;
+}
+
+static void log_registered(const struct session *session, json_t *answer)
+{
+    struct buf where = {0};
+    const char *ns = NULL;
+    json_t *id = NULL;
+    const char *lease = json_string_value(json_object_get(answer, "lease"));
+
+    json_object_foreach(json_object_get(answer, "placements"), ns, id)
+    {
+        buf_printf(&where, "%s%s", where.n == 0 ? "" : ",", ns);
+    }
+    log_info(LOG_AGENT, "registered", LOG_TXT("hostname", session->hostname),
+             LOG_STR("placements", buf_str(&where)), LOG_TXT("lease", lease),
+             LOG_U64("heartbeat_ms", session->heartbeat_ms));
+    buf_done(&where);
+}
+
+enum session_outcome session_register(struct session *session, json_t *facts)
+{
+    struct roster_response response = {0};
+    struct buf ttl = {0};
+    bool whole = session->ttl_ms % 1000 == 0;
+
+    buf_add_u64(&ttl, whole ? session->ttl_ms / 1000 : session->ttl_ms);
+    buf_add_text(&ttl, whole ? "s" : "ms");
+    json_t *root = json_pack("{s:s, s:s, s:O}", "hostname", session->hostname,
+                             "ttl", buf_text(&ttl), "resource", facts);
+    char *body = root == NULL ? NULL : json_dumps(root, JSON_COMPACT);
+    json_decref(root);
+    buf_done(&ttl);
+    if (body == NULL) {
+        abort(); /* out of memory; all strings are UTF-8 */
+    }
+    enum session_outcome outcome =
+        say(session, "POST", "/v1/agents", body, &response);
+    free(body);
+    if (outcome == SESSION_DONE) {
+        json_t *answer = json_loadb(response.body, response.body_size, 0, NULL);
+        json_int_t beat =
+            json_integer_value(json_object_get(answer, "heartbeat_ms"));
+        if (beat > 0) {
+            session->heartbeat_ms = (uint64_t)beat;
+        }
+        log_registered(session, answer);
+        json_decref(answer);
+        roster_response_done(&response);
+    }
+    /* Here 404 says that whoever answers is no registry. */
+    return outcome == SESSION_UNKNOWN_HERE ? SESSION_REFUSED : outcome;
+}
+
+static char *own_path(const struct session *session, const char *rest)
+{
+    return roster_path("v1", "agents", session->hostname, rest, NULL);
+}
+
+enum session_outcome session_beat(struct session *session)
+{
+    struct roster_response response = {0};
+    char *path = own_path(session, "heartbeat");
+    enum session_outcome outcome = say(session, "PUT", path, NULL, &response);
+
+    free(path);
+    if (outcome == SESSION_DONE) {
+        roster_response_done(&response);
+    }
+    return outcome;
+}
+
+enum session_outcome session_leave(struct session *session)
+{
+    struct roster_response response = {0};
+    char *path = own_path(session, NULL);
+
+    roster_set_timeouts(session->roster, LEAVE_CONNECT_MS, LEAVE_TRY_MS);
+    roster_set_patience(session->roster, LEAVE_MS);
+    enum session_outcome outcome =
+        say(session, "DELETE", path, NULL, &response);
+    free(path);
+    if (outcome == SESSION_DONE) {
+        roster_response_done(&response);
+    }
+    return outcome;
+}

@@ -1,0 +1,122 @@
+#include "cli/ask.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/mem.h"
+
+enum cli_exit ask_complain(const struct cli *cli, enum roster_result result)
+{
+    const struct roster_error *error = roster_error(cli->roster);
+
+    (void)fprintf(stderr, "roster: %s\n", error->detail);
+    if (error->field[0] != '\0') {
+        (void)fprintf(stderr, "roster: the field is '%s'\n", error->field);
+    }
+    if (result == ROSTER_UNREACHABLE) {
+        (void)fputs("roster: does rosterd run there? Name other servers with "
+                    "--server URL[,URL...] or ROSTER_SERVER\n",
+                    stderr);
+    }
+    return result == ROSTER_UNREACHABLE || result == ROSTER_UNKNOWN
+               ? CLI_UNREACHABLE
+               : CLI_REFUSED;
+}
+
+enum cli_exit ask_not_json(const struct roster_response *response)
+{
+    (void)fprintf(stderr,
+                  "roster: the answer (status %d) is not what a registry "
+                  "sends; is --server right?\n",
+                  response->status);
+    return CLI_REFUSED;
+}
+
+enum cli_exit ask_once(const struct cli *cli, const char *method,
+                       const char *path, const char *query, const json_t *body,
+                       json_t **ret_answer, char **ret_next)
+{
+    char *text = body == NULL ? NULL : json_dumps(body, JSON_COMPACT);
+    struct roster_request request = {
+        .method = method,
+        .path = path,
+        .query = query,
+        .body = text,
+        .body_size = text == NULL ? 0 : strlen(text),
+    };
+    struct roster_response response = {0};
+    enum cli_exit status = CLI_OK;
+
+    enum roster_result result = roster_send(cli->roster, &request, &response);
+    if (result != ROSTER_OK) {
+        status = ask_complain(cli, result);
+    } else if (response.body_size > 0) {
+        json_t *answer = json_loadb(response.body, response.body_size,
+                                    JSON_REJECT_DUPLICATES, NULL);
+        if (answer == NULL) {
+            status = ask_not_json(&response);
+        } else {
+            *ret_answer = answer;
+        }
+    }
+    if (status == CLI_OK && ret_next != NULL) {
+        *ret_next = mem_text(response.next);
+    }
+    free(text);
+    roster_response_done(&response);
+    return status;
+}
+
+/* A page more: arrays grow, objects of arrays grow under each name. */
+static void join(json_t *all, json_t *page)
+{
+    const char *name = NULL;
+    json_t *part = NULL;
+
+    if (json_is_array(all)) {
+        (void)json_array_extend(all, page);
+        return;
+    }
+    json_object_foreach(page, name, part)
+    {
+        json_t *old = json_object_get(all, name);
+        if (old == NULL) {
+            (void)json_object_set(all, name, part);
+        } else {
+            (void)json_array_extend(old, part);
+        }
+    }
+}
+
+enum cli_exit ask_all(const struct cli *cli, const char *path,
+                      const char *query, json_t **ret_answer)
+{
+    json_t *all = NULL;
+    char *next = NULL;
+    enum cli_exit status = ask_once(cli, "GET", path, query, NULL, &all, &next);
+
+    while (status == CLI_OK && next[0] != '\0') {
+        json_t *page = NULL;
+        char *after = NULL;
+        status = ask_once(cli, "GET", next, NULL, NULL, &page, &after);
+        if (status == CLI_OK) {
+            join(all, page);
+            (void)mem_free(next);
+            next = after;
+        }
+        json_decref(page);
+    }
+    (void)mem_free(next);
+    if (status == CLI_OK && all == NULL) {
+        (void)fputs("roster: the answer is empty; is --server right?\n",
+                    stderr);
+        return CLI_REFUSED;
+    }
+    if (status != CLI_OK) {
+        json_decref(all);
+        return status;
+    }
+    *ret_answer = all;
+    return CLI_OK;
+}

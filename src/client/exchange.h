@@ -1,0 +1,47 @@
+/* One request to one server over libcurl: the only place that knows curl. */
+#ifndef CLIENT_EXCHANGE_H
+#define CLIENT_EXCHANGE_H
+
+#include <stdbool.h>
+
+#include "base/own.h"
+#include "roster.h"
+
+struct exchange; /* opaque: the open connections */
+
+struct attempt {
+    const struct roster_request *request;
+    const char *server;          /* "http://host:port" */
+    const char *idempotency_key; /* NULL: none */
+    const char *user_agent;
+    uint64_t connect_ms;
+    uint64_t total_ms;
+    int wake_fd; /* <= 0: none */
+};
+
+enum exchange_outcome {
+    EXCHANGE_ANSWERED,
+    EXCHANGE_NOT_SENT, /* failed before a byte of the request left */
+    EXCHANGE_CUT,      /* failed later */
+    EXCHANGE_WOKEN,    /* the wake descriptor became readable */
+    EXCHANGE_TOO_LARGE,
+};
+
+struct exchange *exchange_new(void) MUST_USE;
+struct exchange *exchange_free(struct exchange *exchange);
+
+/* Gives *ret_response when ANSWERED; gives *ret_why (free) when NOT_SENT or
+ * CUT. */
+enum exchange_outcome exchange_run(struct exchange *exchange,
+                                   const struct attempt *attempt,
+                                   struct roster_response *ret_response,
+                                   char **ret_why) MUST_USE;
+
+/* Does the caller bring the header itself? */
+bool exchange_has_header(const struct roster_request *request,
+                         const char *name) MUST_USE;
+
+/* "http://host:port" of what a person wrote, or NULL. Gives (free). */
+char *exchange_server(const char *url) MUST_USE;
+
+#endif
