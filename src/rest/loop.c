@@ -1,0 +1,295 @@
+#include <assert.h>
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/err.h"
+#include "base/log.h"
+#include "rest/state.h"
+
+enum { STOP_WAIT_MS = 10000 };
+
+/* ---- connections ---- */
+
+static void peer_begin(struct rest_loop *loop,
+                       struct MHD_Connection *connection, void **context)
+{
+    struct rest_peer *peer = mem_zero(sizeof *peer);
+
+    peer->fd = MHD_get_connection_info(connection,
+                                       MHD_CONNECTION_INFO_CONNECTION_FD)
+                   ->connect_fd;
+    /* A new connection gets the time of a header, not that of an idle one: who
+     * connects has something to ask. */
+    rest_deadlines_enter(&loop->deadlines, peer, REST_HEAD, loop->now_ms);
+    *context = peer;
+    rest_count(&loop->counts.accepted, 1);
+    rest_count(&loop->counts.connections, 1);
+}
+
+static void on_connection(void *user, struct MHD_Connection *connection,
+                          void **context,
+                          enum MHD_ConnectionNotificationCode what)
+{
+    struct rest_loop *loop = user;
+
+    if (what == MHD_CONNECTION_NOTIFY_STARTED) {
+        peer_begin(loop, connection, context);
+    } else if (*context != NULL) {
+        rest_deadlines_enter(&loop->deadlines, *context, REST_NONE, 0);
+        *context = mem_free(*context);
+        rest_count(&loop->counts.connections, (uint64_t)-1);
+    }
+}
+
+/* Nothing of the request was answered yet, so this is what the client reads
+ * first. A lost one is no worse than silence. */
+static void tell_timeout(int fd)
+{
+    static const char body[] =
+        "{\"type\":\"/problems/timeout\",\"title\":\"Request timeout\","
+        "\"status\":408,\"detail\":\"the request did not arrive in time: "
+        "send it again\"}\n";
+    char text[512];
+
+    int n = snprintf(text, sizeof text,
+                     "HTTP/1.1 408 Request Timeout\r\n"
+                     "Content-Type: application/problem+json\r\n"
+                     "Connection: close\r\n"
+                     "Content-Length: %zu\r\n\r\n%s",
+                     sizeof body - 1, body);
+    (void)!send(fd, text, (size_t)n, MSG_NOSIGNAL | MSG_DONTWAIT);
+}
+
+/* The daemon owns the descriptor: it sees the end and closes. */
+static void cut(struct rest_loop *loop, struct rest_peer *peer)
+{
+    rest_deadlines_enter(&loop->deadlines, peer, REST_NONE, 0);
+    (void)shutdown(peer->fd, SHUT_RDWR);
+}
+
+static void cut_due(struct rest_loop *loop)
+{
+    struct rest_peer *peer = NULL;
+
+    while ((peer = rest_deadlines_due(&loop->deadlines, loop->now_ms)) !=
+           NULL) {
+        if (peer->asked &&
+            (peer->phase == REST_HEAD || peer->phase == REST_BODY)) {
+            tell_timeout(peer->fd);
+        }
+        rest_count(&loop->counts.timeouts, 1);
+        cut(loop, peer);
+    }
+}
+
+/* ---- turns ---- */
+
+void rest_loop_poke(struct rest_loop *loop)
+{
+    const uint64_t one = 1;
+
+    /* It can only fail when the counter is full: then it is readable. */
+    (void)!write(loop->poke, &one, sizeof one);
+}
+
+static void resume_woken(struct rest_loop *loop)
+{
+    struct queue_link *link = queue_take(&loop->woken);
+
+    while (link != NULL) {
+        struct rest_request *request =
+            CONTAINER(link, struct rest_request, link);
+        link = link->next;
+        assert(request->stage == REST_SUSPENDED);
+        request->stage = REST_RUNNING;
+        rest_count(&loop->counts.suspended, (uint64_t)-1);
+        MHD_resume_connection(request->connection);
+    }
+}
+
+static int wait_ms(struct rest_loop *loop)
+{
+    MHD_UNSIGNED_LONG_LONG mhd_ms = 0;
+    uint64_t ms = rest_deadlines_next(&loop->deadlines, clock_mono_ms());
+
+    if (MHD_get_timeout(loop->daemon, &mhd_ms) == MHD_YES && mhd_ms < ms) {
+        ms = mhd_ms;
+    }
+    if (loop->closing && ms > 100) {
+        ms = 100;
+    }
+    return ms > 60000 ? 60000 : (int)ms;
+}
+
+static void wait_for_events(struct rest_loop *loop)
+{
+    struct epoll_event events[2];
+    uint64_t count = 0;
+
+    int n = epoll_wait(loop->outer, events, 2, wait_ms(loop));
+    for (int i = 0; i < n; i++) {
+        if (events[i].data.fd == loop->poke) {
+            (void)!read(loop->poke, &count, sizeof count);
+        }
+    }
+    loop->now_ms = clock_mono_ms();
+}
+
+static void begin_closing(struct rest_loop *loop)
+{
+    struct rest_peer *peer = NULL;
+
+    loop->closing = true;
+    loop->closes_ms = loop->now_ms + STOP_WAIT_MS;
+    int listener = MHD_quiesce_daemon(loop->daemon);
+    if (listener >= 0) {
+        (void)close(listener);
+    }
+    while ((peer = loop->deadlines.lists[REST_IDLE].first) != NULL) {
+        cut(loop, peer);
+    }
+    while ((peer = loop->deadlines.lists[REST_HEAD].first) != NULL) {
+        cut(loop, peer);
+    }
+}
+
+static uint64_t busy(const _Atomic uint64_t *counter)
+{
+    return atomic_load_explicit(counter, memory_order_relaxed);
+}
+
+/* Whether the loop may end: everything is answered, or it took too long. */
+static bool is_closed(const struct rest_loop *loop)
+{
+    return loop->closing && (busy(&loop->counts.in_flight) == 0 ||
+                             loop->now_ms >= loop->closes_ms);
+}
+
+static void turn(struct rest_loop *loop)
+{
+    wait_for_events(loop);
+    resume_woken(loop);
+    (void)MHD_run(loop->daemon);
+    cut_due(loop);
+    if (!loop->closing && atomic_load(&loop->rest->stopping)) {
+        begin_closing(loop);
+    }
+}
+
+static void *run(void *user)
+{
+    struct rest_loop *loop = user;
+
+    while (!is_closed(loop)) {
+        turn(loop);
+    }
+    /* [REST-2] A suspended connection cannot be ended: its operation still
+     * points into the request. */
+    uint64_t suspended = busy(&loop->counts.suspended);
+    if (suspended > 0) {
+        atomic_fetch_add(&loop->rest->stuck, (unsigned)suspended);
+        return NULL;
+    }
+    MHD_stop_daemon(loop->daemon);
+    loop->daemon = NULL;
+    return NULL;
+}
+
+/* ---- start and end ---- */
+
+/* Paths and queries are decoded in uri.c, after splitting. */
+static size_t leave_escaped(void *user, struct MHD_Connection *connection,
+                            char *text)
+{
+    (void)user;
+    (void)connection;
+    return strlen(text);
+}
+
+static struct MHD_Daemon *start_daemon(struct rest_loop *loop,
+                                       unsigned max_connections)
+{
+    const struct rest_config *config = &loop->rest->config;
+
+    return MHD_start_daemon(
+        MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME, 0, NULL, NULL,
+        rest_request_handle, loop, MHD_OPTION_LISTEN_SOCKET, loop->listener,
+        MHD_OPTION_URI_LOG_CALLBACK, rest_request_begin, loop,
+        MHD_OPTION_NOTIFY_COMPLETED, rest_request_end, loop,
+        MHD_OPTION_NOTIFY_CONNECTION, on_connection, loop,
+        MHD_OPTION_UNESCAPE_CALLBACK, leave_escaped, NULL,
+        MHD_OPTION_CONNECTION_LIMIT, max_connections,
+        MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)config->max_header_bytes,
+        MHD_OPTION_CONNECTION_TIMEOUT,
+        (unsigned)(config->idle_timeout_ms / 1000 + 1), MHD_OPTION_END);
+}
+
+static int watch(int outer, int fd)
+{
+    struct epoll_event event = {.events = EPOLLIN, .data.fd = fd};
+    return epoll_ctl(outer, EPOLL_CTL_ADD, fd, &event);
+}
+
+static int open_events(struct rest_loop *loop)
+{
+    const union MHD_DaemonInfo *info =
+        MHD_get_daemon_info(loop->daemon, MHD_DAEMON_INFO_EPOLL_FD);
+
+    loop->outer = epoll_create1(EPOLL_CLOEXEC);
+    loop->poke = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+    return loop->outer < 0 || loop->poke < 0 || info == NULL ||
+                   watch(loop->outer, info->epoll_fd) != 0 ||
+                   watch(loop->outer, loop->poke) != 0
+               ? err_raise(ERR_SYSTEM)
+               : 0;
+}
+
+/* Signals are the core loop's business: none may interrupt this thread. */
+static int start_thread(struct rest_loop *loop)
+{
+    sigset_t all;
+    sigset_t old;
+
+    (void)sigfillset(&all);
+    (void)pthread_sigmask(SIG_SETMASK, &all, &old);
+    int r = pthread_create(&loop->thread, NULL, run, loop);
+    (void)pthread_sigmask(SIG_SETMASK, &old, NULL);
+    loop->running = r == 0;
+    return r == 0 ? 0 : err_raise(ERR_SYSTEM);
+}
+
+int rest_loop_start(struct rest_loop *loop, unsigned max_connections)
+{
+    const struct rest_config *config = &loop->rest->config;
+
+    loop->now_ms = clock_mono_ms();
+    loop->deadlines.lists[REST_IDLE].span_ms = config->idle_timeout_ms;
+    loop->deadlines.lists[REST_HEAD].span_ms = config->head_timeout_ms;
+    loop->deadlines.lists[REST_BODY].span_ms = config->request_timeout_ms;
+    loop->deadlines.lists[REST_SEND].span_ms = 10 * config->idle_timeout_ms;
+    int r = store_reader_new(core_store(loop->rest->core), &loop->reader);
+    if (r != 0) {
+        return r;
+    }
+    loop->daemon = start_daemon(loop, max_connections);
+    loop->listener = -1; /* the daemon's now */
+    if (loop->daemon == NULL) {
+        return err_raise(ERR_SYSTEM);
+    }
+    r = open_events(loop);
+    return r != 0 ? r : start_thread(loop);
+}
+
+void rest_loop_join(struct rest_loop *loop)
+{
+    if (loop->running) {
+        (void)pthread_join(loop->thread, NULL);
+        loop->running = false;
+    }
+}

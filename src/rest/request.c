@@ -1,0 +1,397 @@
+#include <assert.h>
+
+#include "base/clock.h"
+#include "base/err.h"
+#include "rest/query.h"
+#include "rest/state.h"
+
+enum {
+    SPARE_MOST = 256,
+    /* How much of a body nobody wants is read before the connection is cut, in
+     * units of the largest body. A client that reads no answer before it has
+     * sent everything gets its answer this way. */
+    DISCARD_MOST = 4,
+};
+
+/* ---- begin and end ---- */
+
+static struct rest_request *request_new(struct rest_loop *loop)
+{
+    struct rest_request *request = loop->spare;
+
+    if (request == NULL) {
+        request = mem_zero(sizeof *request);
+        request->arena = arena_new();
+        return request;
+    }
+    loop->spare = request->next;
+    loop->n_spare--;
+    struct arena *arena = request->arena;
+    *request = (struct rest_request){.arena = arena};
+    return request;
+}
+
+static void request_free(struct rest_loop *loop, struct rest_request *request)
+{
+    if (loop->n_spare == SPARE_MOST) {
+        request->arena = arena_free(request->arena);
+        (void)mem_free(request);
+        return;
+    }
+    arena_reset(request->arena);
+    request->next = loop->spare;
+    loop->spare = request;
+    loop->n_spare++;
+}
+
+void rest_request_free_spare(struct rest_loop *loop)
+{
+    while (loop->spare != NULL) {
+        struct rest_request *request = loop->spare;
+        loop->spare = request->next;
+        request->arena = arena_free(request->arena);
+        (void)mem_free(request);
+    }
+    loop->n_spare = 0;
+}
+
+static void enter(struct rest_request *request, enum rest_phase phase)
+{
+    rest_deadlines_enter(&request->loop->deadlines, request->peer, phase,
+                         request->loop->now_ms);
+}
+
+void *rest_request_begin(void *user, const char *uri,
+                         struct MHD_Connection *connection)
+{
+    struct rest_loop *loop = user;
+    struct rest_request *request = request_new(loop);
+
+    request->loop = loop;
+    request->connection = connection;
+    request->peer =
+        MHD_get_connection_info(connection, MHD_CONNECTION_INFO_SOCKET_CONTEXT)
+            ->socket_context;
+    /* The daemon takes its own copy apart in place. */
+    request->target = arena_str(request->arena, str_of(uri));
+    request->began_us = clock_mono_us();
+    request->peer->asked = true;
+    enter(request, REST_HEAD);
+    rest_count(&loop->counts.in_flight, 1);
+    return request;
+}
+
+static void drop_body(struct rest_request *request)
+{
+    atomic_fetch_sub_explicit(&request->loop->rest->body_bytes,
+                              request->body.n, memory_order_relaxed);
+    buf_done(&request->body);
+}
+
+void rest_request_end(void *user, struct MHD_Connection *connection,
+                      void **context, enum MHD_RequestTerminationCode why)
+{
+    struct rest_loop *loop = user;
+    struct rest_request *request = *context;
+
+    (void)connection;
+    (void)why;
+    if (request == NULL) {
+        return;
+    }
+    assert(request->stage != REST_SUSPENDED); /* [REST-2] */
+    *context = NULL;
+    if (request->opened) {
+        registry_op_done(loop->rest->registry, &request->op);
+    }
+    if (request->op.answer.list != NULL) {
+        request->op.answer.list = cache_unref(request->op.answer.list);
+    }
+    rest_count_request(request);
+    drop_body(request);
+    request->peer->asked = false;
+    enter(request, REST_IDLE);
+    request_free(loop, request);
+}
+
+/* ---- head ---- */
+
+static void find_wrong(struct rest_request *request, unsigned status,
+                       struct str detail, struct str field)
+{
+    if (request->problem.status == 0) {
+        request->problem = rest_problem_make(status, detail, field);
+    }
+}
+
+struct collect {
+    struct rest_head head;
+    struct arena *arena;
+};
+
+static enum MHD_Result collect(void *user, enum MHD_ValueKind kind,
+                               const char *name, size_t name_n,
+                               const char *value, size_t value_n)
+{
+    struct collect *c = user;
+
+    (void)kind;
+    rest_head_add(&c->head, c->arena, (struct str){name, name_n},
+                  (struct str){value == NULL ? "" : value, value_n});
+    return MHD_YES;
+}
+
+static void set_query(struct rest_request *request, const struct rest_uri *uri)
+{
+    struct rest_query query;
+    struct str field = STR_NONE;
+    const char *why = NULL;
+
+    if (rest_query_read(uri, request->route->params, &query, &field, &why) !=
+        0) {
+        find_wrong(request, 400,
+                   arena_printf(request->arena, "query parameter %.*s %s",
+                                STR_ARG(field), why),
+                   field);
+        return;
+    }
+    request->op.query = query.op;
+    request->verbose = query.verbose;
+    request->stale = query.stale;
+}
+
+static void set_op(struct rest_request *request, const struct rest_match *match)
+{
+    struct op *op = &request->op;
+
+    op->kind = match->route->op;
+    op->arena = request->arena;
+    op->ns = match->ns;
+    op->type = match->type;
+    op->id = match->id;
+    op->wake = rest_request_wake;
+    op->user = request;
+}
+
+static void find_route(struct rest_request *request, const struct rest_uri *uri)
+{
+    struct rest_match match = {0};
+    char allow[64];
+
+    int r = rest_route_find(request->method, uri, &match);
+    request->methods = match.methods;
+    request->route = match.route;
+    if (r == 0) {
+        set_op(request, &match);
+        set_query(request, uri);
+    } else if (r == ERR_NOT_FOUND) {
+        find_wrong(request, 404,
+                   arena_printf(request->arena,
+                                "there is nothing at %.*s: /openapi.json lists "
+                                "what there is",
+                                STR_ARG(uri->path)),
+                   STR_NONE);
+    } else if (!request->options) {
+        rest_route_allow(match.methods, allow);
+        find_wrong(request, 405,
+                   arena_printf(request->arena, "%.*s takes %s",
+                                STR_ARG(uri->path), allow),
+                   STR_NONE);
+    }
+}
+
+static void read_target(struct rest_request *request)
+{
+    const char *why = NULL;
+    struct rest_uri uri;
+
+    if (request->options && str_is(request->target, "*")) {
+        request->methods = (1U << REST_METHODS) - 1;
+        return;
+    }
+    if (rest_uri_parse(request->arena, request->target, &uri, &why) != 0) {
+        find_wrong(request, 400,
+                   arena_printf(request->arena, "the request's URL has %s",
+                                why),
+                   STR_NONE);
+        return;
+    }
+    request->op.path = uri.target;
+    find_route(request, &uri);
+}
+
+/* Whether the answer cannot wait for the body. */
+static bool check_head(struct rest_request *request, struct collect *c,
+                       const char *version)
+{
+    struct rest_refusal refusal = {0};
+    bool takes_body = request->route != NULL && request->route->body;
+
+    if (rest_head_check(&c->head, str_of(version), takes_body,
+                        request->loop->rest->config.max_body_bytes,
+                        &refusal) == 0) {
+        request->op.if_ = c->head.conditions;
+        return c->head.body && c->head.expect.p != NULL &&
+               request->problem.status != 0;
+    }
+    if (refusal.close) {
+        request->problem.status = 0; /* it goes before what was found so far */
+    }
+    find_wrong(request, refusal.status,
+               arena_printf(request->arena, "header %.*s %s",
+                            STR_ARG(refusal.field), refusal.why),
+               refusal.field);
+    return refusal.close || (c->head.body && c->head.expect.p != NULL);
+}
+
+static enum MHD_Result take_head(struct rest_request *request,
+                                 const char *method, const char *version)
+{
+    struct collect c = {.arena = request->arena};
+
+    request->method = rest_method_parse(method);
+    request->op.method = str_of(method);
+    request->options = strcmp(method, "OPTIONS") == 0;
+    read_target(request);
+    (void)MHD_get_connection_values_n(request->connection, MHD_HEADER_KIND,
+                                      collect, &c);
+    bool now = check_head(request, &c, version);
+    request->stage = REST_READING;
+    enter(request, c.head.body ? REST_BODY : REST_NONE);
+    /* An answer given here closes the connection; any other waits for the end
+     * of the body, so that the connection can be used again. */
+    return now ? rest_answer_problem(request, &request->problem) : MHD_YES;
+}
+
+/* ---- body ---- */
+
+static void refuse_body(struct rest_request *request, unsigned status,
+                        const char *why)
+{
+    drop_body(request);
+    find_wrong(request, status, str_of(why), STR_NONE);
+}
+
+static bool reserve(struct rest_request *request, size_t n)
+{
+    struct rest *rest = request->loop->rest;
+    uint64_t held = atomic_fetch_add_explicit(&rest->body_bytes, n,
+                                              memory_order_relaxed);
+    if (held + n <= REST_BODIES_BOUND * rest->config.max_body_bytes) {
+        return true;
+    }
+    atomic_fetch_sub_explicit(&rest->body_bytes, n, memory_order_relaxed);
+    return false;
+}
+
+static enum MHD_Result take_body(struct rest_request *request, struct str part)
+{
+    uint64_t most = request->loop->rest->config.max_body_bytes;
+
+    request->received += part.n;
+    if (request->received > DISCARD_MOST * most) {
+        return MHD_NO;
+    }
+    if (request->received > most) {
+        refuse_body(request, 413,
+                    "the body is above what this server takes (--max-body)");
+    } else if (request->problem.status == 0 && request->route != NULL &&
+               request->route->body) {
+        if (!reserve(request, part.n)) {
+            refuse_body(request, 503,
+                        "too many bodies are being received: try again");
+            return MHD_YES;
+        }
+        buf_add_str(&request->body, part);
+    }
+    return MHD_YES;
+}
+
+/* ---- run ---- */
+
+void rest_request_wake(struct op *op)
+{
+    struct rest_request *request = op->user;
+    struct rest_loop *loop = request->loop;
+
+    /* Once it is in the queue it is its loop's, and may be gone. */
+    if (queue_push(&loop->woken, &request->link)) {
+        rest_loop_poke(loop);
+    }
+}
+
+/* A wake that came already is waiting in the queue of this very thread. */
+static enum MHD_Result suspend(struct rest_request *request)
+{
+    request->stage = REST_SUSPENDED;
+    rest_count(&request->loop->counts.suspended, 1);
+    MHD_suspend_connection(request->connection);
+    return MHD_YES;
+}
+
+static enum MHD_Result run_op(struct rest_request *request)
+{
+    struct rest *rest = request->loop->rest;
+
+    if (request->finished) {
+        return rest_answer_op(request);
+    }
+    request->opened = true;
+    switch (registry_run(rest->registry, &request->op,
+                         request->loop->reader)) {
+    case OP_DONE:
+        request->finished = true;
+        return rest_answer_op(request);
+    case OP_WAIT:
+        return suspend(request);
+    case OP_WORK:
+        break;
+    }
+    if (rest_workers_push(rest, request)) {
+        return suspend(request);
+    }
+    find_wrong(request, 503,
+               STR("too many long requests are running: try again"), STR_NONE);
+    return rest_answer_problem(request, &request->problem);
+}
+
+static enum MHD_Result run(struct rest_request *request)
+{
+    if (request->problem.status != 0) {
+        return rest_answer_problem(request, &request->problem);
+    }
+    if (request->route == NULL) {
+        return rest_answer_options(request);
+    }
+    if (request->route->place != REST_OP) {
+        return rest_page_serve(request);
+    }
+    request->op.body = buf_str(&request->body);
+    return run_op(request);
+}
+
+enum MHD_Result rest_request_handle(void *user,
+                                    struct MHD_Connection *connection,
+                                    const char *url, const char *method,
+                                    const char *version, const char *upload,
+                                    size_t *upload_n, void **context)
+{
+    struct rest_request *request = *context;
+
+    (void)user;
+    (void)connection;
+    (void)url;
+    if (request->stage == REST_HEAD_PENDING) {
+        return take_head(request, method, version);
+    }
+    if (*upload_n > 0) {
+        struct str part = {upload, *upload_n};
+        *upload_n = 0;
+        return take_body(request, part);
+    }
+    if (request->stage == REST_READING) {
+        request->stage = REST_RUNNING;
+        enter(request, REST_NONE);
+    }
+    return request->stage == REST_RUNNING ? run(request) : MHD_YES;
+}

@@ -1,0 +1,188 @@
+#include "rest/rest.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include "base/err.h"
+#include "base/log.h"
+#include "rest/state.h"
+
+enum {
+    /* Descriptors kept for everything else: the store, the log, the loops. */
+    FILES_KEPT = 256,
+    HEADER_LEAST = 4096,
+};
+
+/* As high as this process may go: one connection is one descriptor. */
+static uint64_t raise_file_limit(void)
+{
+    struct rlimit limit = {0};
+
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0) {
+        return 1024;
+    }
+    limit.rlim_cur = limit.rlim_max;
+    (void)setrlimit(RLIMIT_NOFILE, &limit);
+    (void)getrlimit(RLIMIT_NOFILE, &limit);
+    return limit.rlim_cur;
+}
+
+static void limit_connections(struct rest_config *config)
+{
+    uint64_t files = raise_file_limit();
+    uint64_t most = files > 2 * FILES_KEPT ? files - FILES_KEPT : files / 2;
+
+    if (config->max_connections == 0 || config->max_connections > most) {
+        config->max_connections = most;
+    }
+}
+
+static int open_listeners(struct rest *rest)
+{
+    int fds[REST_THREADS_MAX];
+
+    int r = rest_listen(rest->config.address, rest->config.io_threads, fds,
+                        &rest->address);
+    if (r != 0) {
+        return r;
+    }
+    rest->n_loops = rest->config.io_threads;
+    for (unsigned i = 0; i < rest->n_loops; i++) {
+        rest->loops[i].rest = rest;
+        rest->loops[i].listener = fds[i];
+        rest->loops[i].outer = rest->loops[i].poke = -1;
+    }
+    return 0;
+}
+
+static int start_loops(struct rest *rest)
+{
+    uint64_t each =
+        (rest->config.max_connections + rest->n_loops - 1) / rest->n_loops;
+
+    for (unsigned i = 0; i < rest->n_loops; i++) {
+        int r = rest_loop_start(&rest->loops[i], (unsigned)each);
+        if (r != 0) {
+            return r;
+        }
+    }
+    return 0;
+}
+
+static void close_fd(int fd)
+{
+    if (fd >= 0) {
+        (void)close(fd);
+    }
+}
+
+static void loop_done(struct rest_loop *loop)
+{
+    /* Both are left over only when the start failed. */
+    if (loop->daemon != NULL) {
+        MHD_stop_daemon(loop->daemon);
+    }
+    close_fd(loop->listener);
+    rest_request_free_spare(loop);
+    loop->reader = store_reader_free(loop->reader);
+    close_fd(loop->outer);
+    close_fd(loop->poke);
+}
+
+static struct rest *rest_free(struct rest *rest)
+{
+    rest_workers_stop(rest);
+    (void)pthread_cond_destroy(&rest->workers.more);
+    (void)pthread_mutex_destroy(&rest->workers.lock);
+    for (unsigned i = 0; i < rest->n_loops; i++) {
+        loop_done(&rest->loops[i]);
+    }
+    rest->address = mem_free(rest->address);
+    return mem_free(rest);
+}
+
+static void end_loops(struct rest *rest)
+{
+    atomic_store(&rest->stopping, true);
+    for (unsigned i = 0; i < rest->n_loops; i++) {
+        if (rest->loops[i].running) {
+            rest_loop_poke(&rest->loops[i]);
+        }
+    }
+    for (unsigned i = 0; i < rest->n_loops; i++) {
+        rest_loop_join(&rest->loops[i]);
+    }
+}
+
+/* The library has found itself in a state it does not understand: to go on
+ * would be to guess. */
+static void on_panic(void *user, const char *file, unsigned line,
+                     const char *why)
+{
+    (void)user;
+    log_error(LOG_HTTP, "libmicrohttpd failed", LOG_TXT("file", file),
+              LOG_U64("line", line), LOG_TXT("why", why == NULL ? "" : why));
+    abort();
+}
+
+int rest_start(const struct rest_config *config, struct registry *registry,
+               struct core *core, struct rest **ret_rest)
+{
+    struct rest *rest = mem_zero(sizeof *rest);
+
+    rest->config = *config;
+    rest->registry = registry;
+    rest->core = core;
+    (void)pthread_mutex_init(&rest->workers.lock, NULL);
+    (void)pthread_cond_init(&rest->workers.more, NULL);
+    (void)snprintf(rest->node_id, sizeof rest->node_id, "%s",
+                   core_node_id(core));
+    if (rest->config.max_header_bytes < HEADER_LEAST) {
+        rest->config.max_header_bytes = HEADER_LEAST;
+    }
+    limit_connections(&rest->config);
+    MHD_set_panic_func(on_panic, NULL);
+    int r = open_listeners(rest);
+    if (r == 0) {
+        r = rest_workers_start(rest);
+    }
+    if (r == 0) {
+        r = start_loops(rest);
+    }
+    if (r != 0) {
+        if (r < 0) {
+            log_error(LOG_HTTP, "cannot start", LOG_TXT("why", err_text(r)),
+                      LOG_TXT("at", err_origin()));
+        }
+        end_loops(rest);
+        (void)rest_free(rest);
+        return r;
+    }
+    *ret_rest = rest;
+    return 0;
+}
+
+void rest_drain(struct rest *rest)
+{
+    atomic_store(&rest->draining, true);
+}
+
+unsigned rest_stop(struct rest *rest)
+{
+    atomic_store(&rest->draining, true);
+    end_loops(rest);
+    unsigned stuck = atomic_load(&rest->stuck);
+    if (stuck > 0) {
+        log_error(LOG_HTTP, "operations did not end", LOG_U64("n", stuck));
+        return stuck;
+    }
+    (void)rest_free(rest);
+    return 0;
+}
+
+const char *rest_address(const struct rest *rest)
+{
+    return rest->address;
+}

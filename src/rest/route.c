@@ -1,0 +1,160 @@
+#include "rest/route.h"
+
+#include <stdio.h>
+
+#include "base/err.h"
+
+#define PAGE (REST_LIMIT | REST_AFTER)
+#define READ REST_CONSISTENCY
+
+#define LIST "/v1/ns/{ns}/{type}"
+#define ROW "/v1/ns/{ns}/{type}/{id}"
+#define AGENT "/v1/agents/{hostname}"
+
+/* Reads of lists and rows first: the table is searched from the top. */
+/* clang-format off */
+const struct rest_route rest_routes[] = {
+    {REST_GET,    4, LIST, REST_OP, OP_LIST_GET, READ | PAGE | REST_FIELDS, false},
+    {REST_GET,    5, ROW, REST_OP, OP_ROW_GET, READ | REST_FIELDS, false},
+    {REST_POST,   4, LIST, REST_OP, OP_LIST_ADD, REST_LEASE, true},
+    {REST_PUT,    4, LIST, REST_OP, OP_LIST_PUT, 0, true},
+    {REST_PUT,    5, ROW, REST_OP, OP_ROW_PUT, REST_LEASE, true},
+    {REST_PATCH,  5, ROW, REST_OP, OP_ROW_PATCH, 0, true},
+    {REST_DELETE, 5, ROW, REST_OP, OP_ROW_DELETE, 0, false},
+    {REST_POST,   6, ROW "/move", REST_OP, OP_ROW_MOVE, 0, true},
+    {REST_POST,   6, ROW "/copy", REST_OP, OP_ROW_COPY, 0, true},
+    {REST_PUT,    4, AGENT "/heartbeat", REST_OP, OP_HEARTBEAT, 0, false},
+    {REST_POST,   2, "/v1/heartbeats", REST_OP, OP_HEARTBEATS, 0, true},
+    {REST_POST,   2, "/v1/agents", REST_OP, OP_AGENT_PUT, 0, true},
+    {REST_GET,    2, "/v1/agents", REST_OP, OP_AGENT_LIST, READ | PAGE, false},
+    {REST_GET,    3, AGENT, REST_OP, OP_AGENT_GET, READ, false},
+    {REST_DELETE, 3, AGENT, REST_OP, OP_AGENT_DELETE, 0, false},
+    {REST_GET,    2, "/v1/search", REST_OP, OP_SEARCH,
+     READ | PAGE | REST_NS | REST_TYPE | REST_K | REST_V | REST_MODE, false},
+    {REST_POST,   2, "/v1/txn", REST_OP, OP_TXN, 0, true},
+    {REST_GET,    2, "/v1/ns", REST_OP, OP_NS_TREE, READ | REST_DEPTH | REST_FLAT, false},
+    {REST_POST,   2, "/v1/ns", REST_OP, OP_NS_CREATE, 0, true},
+    {REST_GET,    3, "/v1/ns/{ns}", REST_OP, OP_NS_GET, READ, false},
+    {REST_PATCH,  3, "/v1/ns/{ns}", REST_OP, OP_NS_CHANGE, 0, true},
+    {REST_DELETE, 3, "/v1/ns/{ns}", REST_OP, OP_NS_DELETE, REST_RECURSIVE, false},
+    {REST_GET,    2, "/v1/types", REST_OP, OP_TYPE_LIST, READ, false},
+    {REST_GET,    3, "/v1/types/{type}", REST_OP, OP_TYPE_GET, READ, false},
+    {REST_PUT,    3, "/v1/types/{type}", REST_OP, OP_TYPE_PUT, 0, true},
+    {REST_GET,    1, "/leader", REST_LEADER, 0, 0, false},
+    {REST_GET,    1, "/livez", REST_LIVEZ, 0, REST_VERBOSE, false},
+    {REST_GET,    1, "/readyz", REST_READYZ, 0, REST_VERBOSE | REST_STALE, false},
+    {REST_GET,    1, "/metrics", REST_METRICS, 0, 0, false},
+    {REST_GET,    1, "/openapi.json", REST_OPENAPI, 0, 0, false},
+    {.pattern = NULL},
+};
+/* clang-format on */
+_Static_assert(sizeof rest_routes / sizeof rest_routes[0] <= REST_ROUTES_MAX,
+               "counters are kept for REST_ROUTES_MAX routes");
+
+static const char *const method_names[] = {
+    [REST_GET] = "GET",     [REST_POST] = "POST",     [REST_PUT] = "PUT",
+    [REST_PATCH] = "PATCH", [REST_DELETE] = "DELETE",
+};
+_Static_assert(sizeof method_names / sizeof method_names[0] == REST_METHODS,
+               "each method has a name");
+
+size_t rest_route_index(const struct rest_route *route)
+{
+    return (size_t)(route - rest_routes);
+}
+
+enum rest_method rest_method_parse(const char *name)
+{
+    if (strcmp(name, "HEAD") == 0) {
+        return REST_GET;
+    }
+    for (int method = 0; method < REST_METHODS; method++) {
+        if (strcmp(name, method_names[method]) == 0) {
+            return (enum rest_method)method;
+        }
+    }
+    return REST_METHODS;
+}
+
+const char *rest_method_name(enum rest_method method)
+{
+    return method_names[method];
+}
+
+static void capture(struct str variable, struct str value,
+                    struct rest_match *match)
+{
+    if (str_is(variable, "{ns}")) {
+        match->ns = value;
+    } else if (str_is(variable, "{type}")) {
+        match->type = value;
+    } else {
+        match->id = value;
+    }
+}
+
+static bool fits(const struct rest_route *route, const struct rest_uri *uri,
+                 struct rest_match *match)
+{
+    const char *at = route->pattern;
+
+    for (size_t i = 0; i < uri->n_segments; i++) {
+        at++;
+        struct str piece = {at, strcspn(at, "/")};
+        struct str segment = uri->segments[i];
+        if (piece.p[0] != '{') {
+            if (!str_equal(piece, segment)) {
+                return false;
+            }
+        } else if (segment.n == 0) {
+            return false;
+        } else {
+            capture(piece, segment, match);
+        }
+        at += piece.n;
+    }
+    return true;
+}
+
+static unsigned methods_of(const struct rest_uri *uri)
+{
+    struct rest_match match = {0};
+    unsigned methods = 0;
+
+    for (const struct rest_route *r = rest_routes; r->pattern != NULL; r++) {
+        if (r->n_segments == uri->n_segments && fits(r, uri, &match)) {
+            methods |= 1U << r->method;
+        }
+    }
+    return methods;
+}
+
+int rest_route_find(enum rest_method method, const struct rest_uri *uri,
+                    struct rest_match *ret_match)
+{
+    for (const struct rest_route *r = rest_routes; r->pattern != NULL; r++) {
+        if (r->n_segments != uri->n_segments || r->method != method) {
+            continue;
+        }
+        *ret_match = (struct rest_match){.route = r};
+        if (fits(r, uri, ret_match)) {
+            return 0;
+        }
+    }
+    *ret_match = (struct rest_match){.methods = methods_of(uri)};
+    return ret_match->methods == 0 ? ERR_NOT_FOUND : ERR_FORBIDDEN;
+}
+
+void rest_route_allow(unsigned methods, char ret_text[64])
+{
+    int n = 0;
+
+    for (int method = 0; method < REST_METHODS; method++) {
+        if ((methods & 1U << method) != 0) {
+            n += snprintf(ret_text + n, 64 - (size_t)n, "%s, ",
+                          method == REST_GET ? "GET, HEAD"
+                                             : method_names[method]);
+        }
+    }
+    (void)snprintf(ret_text + n, 64 - (size_t)n, "OPTIONS");
+}

@@ -1,0 +1,169 @@
+/* What the sources of this room share; nobody else includes it. */
+#ifndef REST_STATE_H
+#define REST_STATE_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include <microhttpd.h>
+
+#include "base/queue.h"
+#include "rest/deadline.h"
+#include "rest/rest.h"
+#include "rest/route.h"
+#include "rest/strict.h"
+
+/* ---- counters: written by one thread, read by any ---- */
+
+enum { REST_CLASSES = 4, REST_BUCKETS = 8 }; /* 2xx to 5xx */
+
+struct rest_counts {
+    _Atomic uint64_t answers[REST_ROUTES_MAX + 1][REST_CLASSES];
+    _Atomic uint64_t duration_bucket[REST_BUCKETS + 1];
+    _Atomic uint64_t duration_us;
+    _Atomic uint64_t accepted, connections, in_flight, suspended;
+    _Atomic uint64_t requests, timeouts, aborted;
+};
+
+/* One writer: a plain addition that readers see whole. */
+static inline void rest_count(_Atomic uint64_t *counter, uint64_t more)
+{
+    uint64_t old = atomic_load_explicit(counter, memory_order_relaxed);
+    atomic_store_explicit(counter, old + more, memory_order_relaxed);
+}
+
+/* ---- one request ---- */
+
+enum rest_stage {
+    REST_HEAD_PENDING, /* its request line has come */
+    REST_READING,      /* body */
+    REST_RUNNING,
+    REST_SUSPENDED, /* waits for a wake */
+    REST_ANSWERED,
+};
+
+struct rest_problem {
+    unsigned status; /* 0: none */
+    struct str detail;
+    struct str field;
+};
+
+struct rest_request {
+    struct queue_link link; /* in its loop's woken queue */
+    struct rest_request *next; /* free list; a worker's queue */
+    struct arena *arena;    /* kept when the rest is cleared for the next */
+    struct op op;
+    struct rest_loop *loop;
+    struct MHD_Connection *connection;
+    struct rest_peer *peer;
+    struct str target;
+    enum rest_stage stage;
+    enum rest_method method;
+    const struct rest_route *route; /* NULL: none fits */
+    unsigned methods;               /* for Allow */
+    bool options;
+    bool verbose, stale;
+    bool finished; /* the operation has its answer */
+    bool opened;   /* registry_run was called: registry_op_done is due */
+    struct rest_problem problem; /* found before it could run */
+    struct buf body;
+    uint64_t received;
+    unsigned status; /* answered with; 0: not */
+    uint64_t began_us;
+};
+
+struct rest_loop {
+    struct rest *rest;
+    struct MHD_Daemon *daemon;
+    struct store_reader *reader;
+    pthread_t thread;
+    bool running;
+    int listener;
+    int outer; /* epoll: the daemon's, and `poke` */
+    int poke;  /* eventfd */
+    struct queue woken;
+    struct rest_deadlines deadlines;
+    struct rest_request *spare;
+    unsigned n_spare;
+    uint64_t now_ms;
+    bool closing;       /* no new connections */
+    uint64_t closes_ms; /* when to stop waiting for what is in flight */
+    struct rest_counts counts;
+};
+
+struct rest_workers {
+    pthread_mutex_t lock;
+    pthread_cond_t more;
+    struct rest_request *first, *last;
+    unsigned n;
+    bool stopping;
+    unsigned n_threads;
+    pthread_t threads[REST_WORKERS];
+    struct store_reader *readers[REST_WORKERS];
+};
+
+struct rest {
+    struct rest_config config;
+    struct registry *registry;
+    struct core *core;
+    char *address;
+    char node_id[256]; /* a header's value */
+    atomic_bool draining;
+    atomic_bool stopping;
+    atomic_uint stuck; /* operations still waiting after the last moment */
+    _Atomic uint64_t body_bytes;
+    struct rest_workers workers;
+    unsigned n_loops;
+    struct rest_loop loops[REST_THREADS_MAX];
+};
+
+/* ---- loop.c ---- */
+int rest_loop_start(struct rest_loop *loop, unsigned max_connections) MUST_USE;
+void rest_loop_poke(struct rest_loop *loop);
+void rest_loop_join(struct rest_loop *loop);
+
+/* ---- request.c: called by the daemon ---- */
+void *rest_request_begin(void *loop, const char *uri,
+                         struct MHD_Connection *connection);
+enum MHD_Result rest_request_handle(void *loop,
+                                    struct MHD_Connection *connection,
+                                    const char *url, const char *method,
+                                    const char *version, const char *upload,
+                                    size_t *upload_n, void **context);
+void rest_request_end(void *loop, struct MHD_Connection *connection,
+                      void **context, enum MHD_RequestTerminationCode why);
+/* Any thread: its loop goes on with it. */
+void rest_request_wake(struct op *op);
+void rest_request_free_spare(struct rest_loop *loop);
+
+/* ---- answer.c ---- */
+enum MHD_Result rest_answer_op(struct rest_request *request);
+enum MHD_Result rest_answer_problem(struct rest_request *request,
+                                    const struct rest_problem *problem);
+/* `body` in the request's arena, or static. */
+enum MHD_Result rest_answer_text(struct rest_request *request, unsigned status,
+                                 const char *content_type, struct str body);
+enum MHD_Result rest_answer_options(struct rest_request *request);
+unsigned rest_answer_status(enum op_code code);
+struct rest_problem rest_problem_make(unsigned status, struct str detail,
+                                      struct str field);
+
+/* ---- page.c ---- */
+enum MHD_Result rest_page_serve(struct rest_request *request);
+
+/* ---- worker.c ---- */
+int rest_workers_start(struct rest *rest) MUST_USE;
+/* False when the queue is full. */
+bool rest_workers_push(struct rest *rest, struct rest_request *request);
+void rest_workers_stop(struct rest *rest);
+
+/* ---- stats.c ---- */
+void rest_count_request(struct rest_request *request);
+void rest_metrics(const struct rest *rest, struct buf *out);
+
+/* ---- listen.c ---- */
+/* `n` listening sockets on one address; *ret_address is from the heap. */
+int rest_listen(const char *address, unsigned n, int *ret_fds,
+                char **ret_address) MUST_USE;
+
+#endif

@@ -1,0 +1,48 @@
+/* The header: what of it is used, and all that is wrong with it.
+ *
+ * libmicrohttpd 0.9.75 takes what RFC 9112 tells a server to refuse: both
+ * Transfer-Encoding and Content-Length, two lengths, codings it does not know
+ * (it then reads until the end), names with a blank before the colon, no Host.
+ * Behind a proxy each of these lets one client's body become another's request.
+ * Pure. */
+#ifndef REST_STRICT_H
+#define REST_STRICT_H
+
+#include <stdbool.h>
+
+#include "registry/registry.h"
+
+struct rest_head {
+    struct str host;
+    struct str content_length;
+    struct str transfer_encoding;
+    struct str content_type;
+    struct str content_encoding;
+    struct str expect;
+    struct str min_revision;
+    struct op_conditions conditions;
+    bool body;       /* one follows */
+    uint64_t length; /* of it; 0 when it is chunked */
+    /* The first thing found wrong while adding. */
+    const char *wrong;
+    struct str wrong_name;
+};
+
+struct rest_refusal {
+    unsigned status;
+    const char *why;
+    struct str field; /* "" : none */
+    bool close;       /* framing in doubt: answer at once and close */
+};
+
+/* One header line. Slices are lent until the request ends; the arena takes
+ * lists that came in several lines. */
+void rest_head_add(struct rest_head *head, struct arena *arena, struct str name,
+                   struct str value);
+/* After the last line. `http` is what the client speaks, "HTTP/1.1". Answers:
+ * INVALID, with *ret_refusal. */
+int rest_head_check(struct rest_head *head, struct str http, bool takes_body,
+                    uint64_t max_body_bytes,
+                    struct rest_refusal *ret_refusal) MUST_USE;
+
+#endif

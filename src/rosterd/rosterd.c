@@ -1,0 +1,27 @@
+#include "rosterd/rosterd.h"
+
+#include "rosterd/server.h"
+#include "rosterd/settings.h"
+
+enum { EXIT_RAN = 0, EXIT_FAILED = 1, EXIT_MISUSED = 2 };
+
+static int serve(const struct settings *settings, int argc, char **argv)
+{
+    log_start(settings->level, settings->format);
+    return server_run(settings, argc, argv) == 0 ? EXIT_RAN : EXIT_FAILED;
+}
+
+int rosterd_main(int argc, char **argv)
+{
+    struct settings settings;
+    int status = EXIT_RAN;
+
+    enum options_outcome outcome = settings_read(&settings, argc, argv);
+    if (outcome == OPTIONS_RUN) {
+        status = serve(&settings, argc, argv);
+    } else if (outcome == OPTIONS_EXIT_USAGE) {
+        status = EXIT_MISUSED;
+    }
+    settings_done(&settings);
+    return status;
+}

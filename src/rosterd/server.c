@@ -1,0 +1,226 @@
+/* The end, in order: what is in flight needs the core, the core needs nobody.
+ *
+ *   SIGTERM ─► on_stop (core thread): /readyz 503, Connection: close
+ *                 └─► a thread of its own: serve on for --drain,
+ *                     rest_stop, then core_stop on the core thread
+ *   core_run returns ─► core_close: what is on the disk is marked clean */
+#include "rosterd/server.h"
+
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/err.h"
+#include "cache/cache.h"
+#include "lease/lease.h"
+#include "lease/reaper.h"
+#include "raft/core.h"
+#include "registry/registry.h"
+#include "rest/rest.h"
+
+enum { HEAD_TIMEOUT_MS = 10000, IDLE_TIMEOUT_MS = 60000 };
+
+struct server {
+    const struct settings *settings;
+    int argc;
+    char **argv;
+    struct cache *cache;
+    struct lease_table *leases;
+    struct core *core;
+    struct registry *registry;
+    struct reaper *reaper;
+    struct rest *rest;
+    pthread_t ending;
+    bool ends;             /* `ending` runs, or has run */
+    atomic_bool rest_over; /* nothing calls into the core any more */
+    struct core_call stop;
+};
+
+/* ---- hooks, all on the core thread and only from inside core_run ---- */
+
+static void on_lead(void *user, bool leads)
+{
+    struct server *server = user;
+    registry_on_lead(server->registry, leads);
+}
+
+static void on_tick(void *user)
+{
+    struct server *server = user;
+
+    registry_on_tick(server->registry);
+    if (core_status(server->core).leads) {
+        reaper_tick(server->reaper);
+    }
+}
+
+static void on_revision(void *user, uint64_t revision)
+{
+    struct server *server = user;
+    registry_on_revision(server->registry, revision);
+}
+
+static void on_reload(void *user)
+{
+    struct server *server = user;
+    struct settings fresh;
+
+    if (settings_read(&fresh, server->argc, server->argv) == OPTIONS_RUN) {
+        log_set_level(fresh.level);
+        log_info(LOG_CORE, "settings read again",
+                 LOG_TXT("log_level", fresh.log_level));
+    }
+    settings_done(&fresh);
+}
+
+static void stop_core(struct core_call *call)
+{
+    core_stop(CONTAINER(call, struct server, stop)->core);
+}
+
+static void sleep_ms(uint64_t ms)
+{
+    struct timespec left = {.tv_sec = (time_t)(ms / 1000),
+                            .tv_nsec = (long)(ms % 1000) * 1000000};
+
+    while (nanosleep(&left, &left) != 0) {
+    }
+}
+
+/* Not the core thread: what is in flight needs it to go on. */
+static void *end(void *user)
+{
+    struct server *server = user;
+
+    sleep_ms(server->settings->drain_ms);
+    atomic_store(&server->rest_over, rest_stop(server->rest) == 0);
+    server->stop.func = stop_core;
+    core_call(server->core, &server->stop);
+    return NULL;
+}
+
+static void on_stop(void *user)
+{
+    struct server *server = user;
+
+    log_info(LOG_CORE, "stops",
+             LOG_U64("drain_ms", server->settings->drain_ms));
+    rest_drain(server->rest);
+    server->ends = pthread_create(&server->ending, NULL, end, server) == 0;
+    if (!server->ends) {
+        core_stop(server->core);
+    }
+}
+
+/* ---- start ---- */
+
+static int open_core(struct server *server)
+{
+    const struct settings *s = server->settings;
+    const struct core_config config = {
+        .data_dir = s->data_dir,
+        .node_id = s->id,
+        .domain = s->domain,
+        .raft_address = s->raft,
+        .history_limit = s->history,
+        .store_limit_bytes = s->store_limit,
+        .disk_reserve_bytes = s->disk_reserve,
+        .snapshot_bytes = s->snapshot_bytes,
+        .cache = server->cache,
+        .machine_hooks = registry_machine_hooks(server->leases),
+        .user = server,
+        .on_lead = on_lead,
+        .on_tick = on_tick,
+        .on_revision = on_revision,
+        .on_stop = on_stop,
+        .on_reload = on_reload,
+    };
+    return core_open(&config, &server->core);
+}
+
+static int open_rest(struct server *server)
+{
+    const struct settings *s = server->settings;
+    const struct rest_config config = {
+        .address = s->http,
+        .advertise = s->advertise,
+        .io_threads = (unsigned)s->io_threads,
+        .max_connections = s->max_connections,
+        .max_body_bytes = s->max_body,
+        .max_header_bytes = s->max_header,
+        .head_timeout_ms = HEAD_TIMEOUT_MS,
+        .request_timeout_ms = s->request_timeout_ms,
+        .idle_timeout_ms = IDLE_TIMEOUT_MS,
+    };
+    return rest_start(&config, server->registry, server->core, &server->rest);
+}
+
+static int start(struct server *server)
+{
+    server->cache = cache_new(server->settings->cache);
+    server->leases = lease_table_new();
+    int r = open_core(server);
+    if (r != 0) {
+        return r;
+    }
+    server->registry =
+        registry_new(server->core, server->cache, server->leases);
+    server->reaper = reaper_new(server->leases, server->core);
+    return open_rest(server);
+}
+
+static void tell_start(const struct server *server)
+{
+    const struct settings *s = server->settings;
+    struct rest_stats stats = rest_stats(server->rest);
+
+    log_info(LOG_HTTP, "listening",
+             LOG_TXT("http", rest_address(server->rest)),
+             LOG_TXT("raft", s->raft), LOG_TXT("id", s->id),
+             LOG_TXT("data_dir", s->data_dir), LOG_TXT("domain", s->domain),
+             LOG_TXT("version", ROSTER_VERSION),
+             LOG_U64("io_threads", s->io_threads),
+             LOG_U64("max_connections", stats.max_connections));
+}
+
+/* ---- end ---- */
+
+/* The core is gone but requests are still being answered: a second signal, or
+ * operations that did not end. Nothing may be freed under them, and nothing has
+ * to be: the next start treats this as any death of the process. */
+static void leave_if_torn(struct server *server)
+{
+    if (!atomic_load(&server->rest_over)) {
+        log_warn(LOG_CORE, "left with requests unanswered");
+        _exit(EXIT_FAILURE);
+    }
+}
+
+static void close_all(struct server *server)
+{
+    server->reaper = reaper_free(server->reaper);
+    server->registry = registry_free(server->registry);
+    server->core = core_close(server->core);
+    server->leases = lease_table_free(server->leases);
+    server->cache = cache_free(server->cache);
+}
+
+int server_run(const struct settings *settings, int argc, char **argv)
+{
+    struct server server = {
+        .settings = settings, .argc = argc, .argv = argv};
+
+    (void)signal(SIGPIPE, SIG_IGN);
+    int r = start(&server);
+    if (r == 0) {
+        tell_start(&server);
+        core_run(server.core);
+        leave_if_torn(&server);
+        (void)pthread_join(server.ending, NULL);
+    }
+    close_all(&server);
+    return r;
+}

@@ -1,0 +1,209 @@
+#include "rosterd/settings.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <unistd.h>
+
+#include "model/name.h"
+#include "rest/rest.h"
+
+#define KIB(n) ((uint64_t)(n) << 10)
+#define MIB(n) ((uint64_t)(n) << 20)
+#define GIB(n) ((uint64_t)(n) << 30)
+
+enum { ID_MOST = 63, OPTIONS = 23 };
+
+/* The table of one struct settings. */
+struct table {
+    struct option rows[OPTIONS];
+};
+
+static struct table table_of(struct settings *s)
+{
+    return (struct table){{
+        {"id", OPTION_TEXT, &s->id, 0, 0, "NAME",
+         "the name of this node in its cluster"},
+        {"data-dir", OPTION_TEXT, &s->data_dir, 0, 0, "DIR",
+         "where everything is kept; one process per directory"},
+        {"http", OPTION_TEXT, &s->http, 0, 0, "HOST:PORT",
+         "where requests are answered; port 0 takes a free one"},
+        {"raft", OPTION_TEXT, &s->raft, 0, 0, "HOST:PORT",
+         "where the other nodes of the cluster reach this one"},
+        {"advertise", OPTION_TEXT, &s->advertise, 0, 0, "HOST:PORT",
+         "the HTTP address told to others (default: the one of --http)"},
+        {"domain", OPTION_TEXT, &s->domain, 0, 0, "NAME",
+         "the root of all namespaces, also the DNS zone; fixed once there is "
+         "data"},
+        {"join", OPTION_TEXT, &s->join, 0, 0, "URL",
+         "a node of the cluster to join"},
+        {"cluster", OPTION_TEXT, &s->cluster, 0, 0, "ID=HOST:PORT,...",
+         "the nodes of a cluster that forms"},
+        {"insecure", OPTION_FLAG, &s->insecure, 0, 0, NULL,
+         "allow addresses that others can reach though there is no access "
+         "control"},
+        {"io-threads", OPTION_NUMBER, &s->io_threads, 1, REST_THREADS_MAX, "N",
+         "threads that answer requests"},
+        {"max-connections", OPTION_NUMBER, &s->max_connections, 0, 0, "N",
+         "connections held at once; 0: what the limit of open files allows"},
+        {"max-body", OPTION_BYTES, &s->max_body, KIB(1), GIB(1), "BYTES",
+         "largest body of a request"},
+        {"max-header", OPTION_BYTES, &s->max_header, KIB(4), MIB(1), "BYTES",
+         "memory of a connection for request line and header"},
+        {"request-timeout", OPTION_DURATION, &s->request_timeout_ms, 1000,
+         3600000, "TIME", "how long a request's body may take to arrive"},
+        {"drain", OPTION_DURATION, &s->drain_ms, 0, 3600000, "TIME",
+         "how long to serve on after SIGTERM, while load balancers notice"},
+        {"disk-reserve", OPTION_BYTES, &s->disk_reserve, 0, 0, "BYTES",
+         "free disk space below which nothing new is taken"},
+        {"store-limit", OPTION_BYTES, &s->store_limit, MIB(16), 0, "BYTES",
+         "largest size of the store"},
+        {"cache", OPTION_BYTES, &s->cache, MIB(1), 0, "BYTES",
+         "memory for lists as they are sent"},
+        {"history", OPTION_NUMBER, &s->history, 1000, 0, "N",
+         "changes remembered for watchers; fixed once there is data"},
+        {"snapshot-bytes", OPTION_BYTES, &s->snapshot_bytes, MIB(1), 0, "BYTES",
+         "log written between two snapshots"},
+        {"log-level", OPTION_TEXT, &s->log_level, 0, 0, "LEVEL",
+         "debug, info, warn or error; read again on SIGHUP"},
+        {"log-format", OPTION_TEXT, &s->log_format, 0, 0, "FORMAT",
+         "auto (text on a terminal), text or json"},
+        {.name = NULL},
+    }};
+}
+
+static uint64_t default_threads(void)
+{
+    /* Half of the processors: the other half is the core's and the workers',
+     * and on few processors a second thread only fights the clients for them.
+     */
+    long n = sysconf(_SC_NPROCESSORS_ONLN) / 2;
+    return n < 1 ? 1 : n > 16 ? 16 : (uint64_t)n;
+}
+
+static void set_defaults(struct settings *s)
+{
+    *s = (struct settings){
+        .id = mem_text("n1"),
+        .data_dir = mem_text("roster-data"),
+        .http = mem_text("127.0.0.1:7070"),
+        .raft = mem_text("127.0.0.1:7071"),
+        .domain = mem_text("roster"),
+        .log_level = mem_text("info"),
+        .log_format = mem_text("auto"),
+        .io_threads = default_threads(),
+        .max_body = MIB(8),
+        .max_header = KIB(8),
+        .request_timeout_ms = 30000,
+        .drain_ms = 5000,
+        .disk_reserve = MIB(64),
+        .store_limit = GIB(64),
+        .cache = MIB(64),
+        .history = 100000,
+        .snapshot_bytes = MIB(64),
+    };
+}
+
+__attribute__((format(printf, 1, 2))) static bool complain(const char *format,
+                                                           ...)
+{
+    va_list args;
+
+    (void)fputs("rosterd: ", stderr);
+    va_start(args, format);
+    (void)vfprintf(stderr, format, args);
+    va_end(args);
+    (void)fputc('\n', stderr);
+    return false;
+}
+
+/* It stands in headers, in files and in the cluster's own list. */
+static bool check_id(const char *id)
+{
+    struct str text = str_of(id);
+
+    if (text.n > ID_MOST || !name_is_host(text)) {
+        return complain("--id: '%s' may have 1 to 63 letters, digits, '.', '-' "
+                        "and '_'",
+                        id);
+    }
+    return true;
+}
+
+static bool check_format(struct settings *s)
+{
+    static const char *const names[] = {
+        [LOG_AUTO] = "auto", [LOG_TEXT] = "text", [LOG_JSON] = "json"};
+
+    for (int i = LOG_AUTO; i <= LOG_JSON; i++) {
+        if (str_is(str_of(s->log_format), names[i])) {
+            s->format = (enum log_format)i;
+            return true;
+        }
+    }
+    return complain("--log-format: '%s' must be auto, text or json",
+                    s->log_format);
+}
+
+static bool check_reach(const struct settings *s)
+{
+    bool loopback = false;
+
+    if (rest_address_is_loopback(s->http, &loopback) != 0) {
+        return complain("--http: '%s' is no HOST:PORT that can be resolved",
+                        s->http);
+    }
+    if (!loopback && !s->insecure) {
+        return complain("--http: %s can be reached from other machines and "
+                        "there is no access control: listen on 127.0.0.1, or "
+                        "allow it with --insecure",
+                        s->http);
+    }
+    return true;
+}
+
+static bool check(struct settings *s)
+{
+    if (s->join != NULL || s->cluster != NULL) {
+        return complain("%s: not yet: a registry has one node for now",
+                        s->join != NULL ? "--join" : "--cluster");
+    }
+    if (!name_is_path(str_of(s->domain))) {
+        return complain("--domain: '%s' is no DNS name in lower case",
+                        s->domain);
+    }
+    if (log_level_parse(str_of(s->log_level), &s->level) != 0) {
+        return complain("--log-level: '%s' must be debug, info, warn or error",
+                        s->log_level);
+    }
+    return check_id(s->id) && check_format(s) && check_reach(s);
+}
+
+enum options_outcome settings_read(struct settings *settings, int argc,
+                                   char **argv)
+{
+    set_defaults(settings);
+    struct table table = table_of(settings);
+    const struct options options = {
+        .program = "rosterd",
+        .usage = "rosterd [OPTION...]",
+        .about = "A highly available registry of everything in a fleet: keeps "
+                 "it, answers for it over HTTP, and tells who watches. Alone "
+                 "it is a complete registry of one node.",
+        .table = table.rows,
+    };
+
+    enum options_outcome outcome =
+        options_read(&options, argc, argv, NULL, NULL);
+    if (outcome == OPTIONS_RUN && !check(settings)) {
+        return OPTIONS_EXIT_USAGE;
+    }
+    return outcome;
+}
+
+void settings_done(struct settings *settings)
+{
+    struct table table = table_of(settings);
+    const struct options options = {.table = table.rows};
+
+    options_done(&options);
+}

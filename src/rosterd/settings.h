@@ -1,0 +1,45 @@
+/* The server's settings: flags, environment and file, checked. */
+#ifndef ROSTERD_SETTINGS_H
+#define ROSTERD_SETTINGS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/log.h"
+#include "base/options.h"
+
+struct settings {
+    char *id;
+    char *data_dir;
+    char *http;
+    char *raft;
+    char *advertise;
+    char *domain;
+    char *join;
+    char *cluster;
+    char *log_level;
+    char *log_format;
+    bool insecure;
+    uint64_t io_threads;
+    uint64_t max_connections;
+    uint64_t max_body;
+    uint64_t max_header;
+    uint64_t request_timeout_ms;
+    uint64_t drain_ms;
+    uint64_t disk_reserve;
+    uint64_t store_limit;
+    uint64_t cache;
+    uint64_t history;
+    uint64_t snapshot_bytes;
+    /* Made of the two texts. */
+    enum log_level level;
+    enum log_format format;
+};
+
+/* A complaint has been printed when it says EXIT_USAGE. End with settings_done
+ * whatever it says. */
+enum options_outcome settings_read(struct settings *settings, int argc,
+                                   char **argv) MUST_USE;
+void settings_done(struct settings *settings);
+
+#endif
