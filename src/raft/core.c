@@ -196,6 +196,7 @@ static int open_all(struct core *core)
 {
     int r = dir_open(core);
     if (r == 0) {
+        disk_init(core);
         r = prepare_store(core);
     }
     if (r == 0) {
@@ -213,6 +214,11 @@ static int open_all(struct core *core)
     if (r == 0) {
         r = check_domain(core);
     }
+    /* A sole voter has replayed all there is: it can be read also when the
+     * disk is too full to begin a leadership. */
+    atomic_store(&core->status.caught_up,
+                 r == 0 && log_leads(core) &&
+                     machine_view(core->machine).initialized);
     return r;
 }
 

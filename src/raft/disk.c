@@ -1,4 +1,5 @@
 #include <fcntl.h>
+#include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <unistd.h>
 
@@ -28,8 +29,36 @@ static void hold_ballast(struct core *core)
     (void)close(fd);
 }
 
-void disk_give_ballast(struct core *core)
+/* What a command takes on the disk: its entry in the log, and in LMDB its row,
+ * key, list record and event, each with the pages on the way to a root. */
+enum { GROWTH = 8 };
+
+bool disk_takes(struct core *core, size_t bytes)
 {
+    /* Measuring asks the file system and walks LMDB's free list: between two
+     * measurements what was let in counts. */
+    uint64_t grown = core->grown_bytes + bytes * GROWTH;
+
+    if (atomic_load(&core->status.disk_low) ||
+        core->used_bytes + grown > core->config.store_limit_bytes ||
+        core->left_bytes < core->config.disk_reserve_bytes + grown) {
+        return false;
+    }
+    core->grown_bytes = grown;
+    return true;
+}
+
+bool disk_has_room(const struct core *core)
+{
+    /* The image and the file made of it lie side by side for a moment. */
+    return core->left_bytes / 2 >
+           core->used_bytes + core->config.disk_reserve_bytes / 2;
+}
+
+void disk_ran_out(struct core *core)
+{
+    core->left_bytes = 0;
+    atomic_store(&core->status.disk_low, true);
     if (core->ballast_held) {
         log_warn(LOG_CORE, "the disk is full: the ballast is given up so that "
                            "deletes and expiry go through");
@@ -38,22 +67,31 @@ void disk_give_ballast(struct core *core)
     }
 }
 
-/* Pages of the log's rows end up in LMDB several times over (row, key, list,
- * history, and the copies on the way to the root). */
-enum { GROWTH = 4 };
-
-bool disk_takes(struct core *core, size_t bytes)
+/* What the process before left. On a disk that is full already, starting itself
+ * needs some of it: a marker, a segment of the log. */
+void disk_init(struct core *core)
 {
-    /* Measuring walks LMDB's free list: between two measurements what was
-     * let in counts. */
-    uint64_t grown = core->grown_bytes + bytes * GROWTH;
+    struct stat file;
 
-    if (atomic_load(&core->status.disk_low) ||
-        core->used_bytes + grown > core->config.store_limit_bytes) {
-        return false;
+    core->left_bytes = free_bytes(core);
+    core->ballast_held = stat(core->ballast, &file) == 0 &&
+                         file.st_blocks * 512 >= (off_t)BALLAST_BYTES;
+    if (core->left_bytes < START_BYTES) {
+        disk_ran_out(core);
     }
-    core->grown_bytes = grown;
-    return true;
+}
+
+static void say(bool low, uint64_t left, uint64_t mark)
+{
+    if (low) {
+        log_warn(LOG_CORE,
+                 "little space left: writes that grow the registry are "
+                 "refused until there is more",
+                 LOG_U64("free_bytes", left), LOG_U64("needed", mark));
+    } else {
+        log_info(LOG_CORE, "space again: writes are taken",
+                 LOG_U64("free_bytes", left));
+    }
 }
 
 void disk_watch(struct core *core, uint64_t now_ms)
@@ -63,25 +101,19 @@ void disk_watch(struct core *core, uint64_t now_ms)
     }
     core->disk_checked_ms = now_ms;
     core->used_bytes = store_usage(core->store).used_bytes;
+    core->left_bytes = free_bytes(core);
     core->grown_bytes = 0;
-    uint64_t left = free_bytes(core);
     bool was = atomic_load(&core->status.disk_low);
-    /* Let go a little above the mark, so that it does not flutter. */
-    uint64_t mark = core->config.disk_reserve_bytes;
-    bool low = left < (was ? mark + mark / 8 : mark);
+    /* Without the ballast there has to be room for it too: deletes may need it
+     * again. Let go a little above the mark, so that it does not flutter. */
+    uint64_t mark = core->config.disk_reserve_bytes +
+                    (core->ballast_held ? 0 : BALLAST_BYTES);
+    bool low = core->left_bytes < (was ? mark + mark / 8 : mark);
+    atomic_store(&core->status.disk_low, low);
     if (low != was) {
-        atomic_store(&core->status.disk_low, low);
-        if (low) {
-            log_warn(LOG_CORE,
-                     "little space left: writes that grow the registry are "
-                     "refused until there is more",
-                     LOG_U64("free_bytes", left), LOG_U64("reserve", mark));
-        } else {
-            log_info(LOG_CORE, "space again: writes are taken",
-                     LOG_U64("free_bytes", left));
-        }
+        say(low, core->left_bytes, mark);
     }
-    if (!low && !core->ballast_held && left > mark + 2 * BALLAST_BYTES) {
+    if (!low && !core->ballast_held) {
         hold_ballast(core);
     }
 }

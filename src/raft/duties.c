@@ -8,8 +8,17 @@ static void sent(struct core_request *request)
     struct duty *duty = CONTAINER(request, struct duty, request);
 
     duty->busy = false;
+    if (request->outcome != 0 || request->result.answer != 0) {
+        duty->not_before_ms = clock_mono_ms() + DUTY_PAUSE_MS;
+    }
     machine_result_done(&request->result);
     request->result = (struct machine_result){0};
+}
+
+/* Refused a moment ago (a full disk, perhaps) is no reason to spin. */
+static bool may_propose(const struct duty *duty)
+{
+    return !duty->busy && clock_mono_ms() >= duty->not_before_ms;
 }
 
 static void propose(struct duty *duty, struct command *command)
@@ -90,15 +99,15 @@ void duties_turn(struct core *core)
         return;
     }
     if (!view.initialized) {
-        if (!core->init.busy) {
+        if (may_propose(&core->init)) {
             propose_init(core);
         }
         return;
     }
-    if (!core->leading && !core->epoch.busy) {
+    if (!core->leading && may_propose(&core->epoch)) {
         propose_epoch(core);
     }
-    if (core->leading && view.has_trash && !core->reclaim.busy) {
+    if (core->leading && view.has_trash && may_propose(&core->reclaim)) {
         propose_reclaim(core);
     }
 }

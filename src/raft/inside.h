@@ -13,9 +13,12 @@
 enum {
     ENTRY_MOST = 16 * 1024 * 1024, /* one command alone may make it this big */
     REPLAY_COMMIT = 8 * 1024 * 1024,
-    BALLAST_BYTES = 8 * 1024 * 1024,
+    /* libraft may take a segment or two of it before LMDB does. */
+    BALLAST_BYTES = 24 * 1024 * 1024,
     DISK_CHECK_MS = 500,
+    START_BYTES = 4 * 1024 * 1024, /* less than this is a full disk */
     STALL_RETRY_MS = 250,
+    DUTY_PAUSE_MS = 250,
     RECLAIM_STEP = 500,
     TRAILING_BYTES = 8 * 1024 * 1024, /* log kept behind a snapshot */
     TRAILING_MOST = 1024,
@@ -46,6 +49,7 @@ struct duty {
     struct core_request request;
     struct buf bytes;
     struct core *core;
+    uint64_t not_before_ms;
     bool busy;
 };
 
@@ -104,6 +108,7 @@ struct core {
                         const struct raft_snapshot *snapshot,
                         raft_io_snapshot_put_cb cb);
     bool raft_inited;
+    bool refusing; /* libraft took no entry the last time */
     bool snapshotting; /* a worker writes a state file */
 
     struct queue queue; /* core_requests */
@@ -118,6 +123,7 @@ struct core {
     struct duty init, epoch, reclaim;
     bool leading; /* the epoch of this leadership is applied */
     uint64_t disk_checked_ms;
+    uint64_t left_bytes;  /* on the disk, when it was last measured */
     uint64_t used_bytes;  /* of the store, when it was last measured */
     uint64_t grown_bytes; /* let in since, as it will be stored */
     bool ballast_held;
@@ -153,9 +159,13 @@ int dir_sync(const char *directory) MUST_USE;
 char *dir_join(const char *directory, const char *name) MUST_USE;
 
 /* ---- disk.c ---- */
+void disk_init(struct core *core);
 void disk_watch(struct core *core, uint64_t now_ms);
 bool disk_takes(struct core *core, size_t bytes);
-void disk_give_ballast(struct core *core);
+/* Room for a state file? */
+bool disk_has_room(const struct core *core) MUST_USE;
+/* A write found no room: give the ballast, refuse growth at once. */
+void disk_ran_out(struct core *core);
 
 /* ---- order.c: requests, packs, entries ---- */
 void order_init(struct core *core);

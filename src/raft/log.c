@@ -122,13 +122,17 @@ int log_submit(struct core *core, const struct buf *bytes)
     int r = raft_apply(&core->raft, &core->pack.apply, &buf, 1, answered);
     if (r != 0) {
         raft_free(buf.base);
-        log_warn(LOG_RAFT, "an entry was refused",
-                 LOG_TXT("why", raft_errmsg(&core->raft)));
+        if (!core->refusing) {
+            log_warn(LOG_RAFT, "entries are refused",
+                     LOG_TXT("why", raft_errmsg(&core->raft)));
+        }
+        core->refusing = true;
         if (r == RAFT_NOSPACE) {
-            disk_give_ballast(core);
+            disk_ran_out(core);
         }
         return r == RAFT_NOSPACE ? ERR_FULL : ERR_NOT_READY;
     }
+    core->refusing = false;
     return 0;
 }
 
@@ -156,7 +160,8 @@ void log_entry_applied(struct core *core, size_t bytes)
     core->sizes[index % TRAILING_MOST] = (uint32_t)bytes;
     core->log_bytes += bytes;
     atomic_store(&core->stats.log_bytes, core->log_bytes);
-    if (core->running && core->log_bytes >= core->config.snapshot_bytes) {
+    if (core->running && core->log_bytes >= core->config.snapshot_bytes &&
+        disk_has_room(core)) {
         raft_set_snapshot_trailing(&core->raft, trailing(core, index));
         raft_set_snapshot_threshold(&core->raft, 1);
     }

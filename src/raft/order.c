@@ -225,7 +225,7 @@ static struct machine_result *results_for(struct core *core, uint64_t index,
 static void stall(struct core *core)
 {
     machine_abort(core->machine);
-    disk_give_ballast(core);
+    disk_ran_out(core);
     if (!core->stalled) {
         log_error(LOG_CORE, "no room to apply what is committed: writes wait, "
                             "reads go on");

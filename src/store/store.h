@@ -29,14 +29,17 @@
  * Invariants
  *   [STORE-1] a row, its key entry, its list record and its event change in one
  *             transaction with meta.applied.
- *   [STORE-2] at most `max_handles` namespace handles are open; LMDB's cost per
- *             transaction grows with open handles, ours does not with
- *             namespaces.
+ *   [STORE-2] at most `max_handles` namespace handles are open, but for a write
+ *             transaction that touches more namespaces and readers that pin
+ *             more, while they last. LMDB's cost per transaction grows with
+ *             the handles there ever were at once (0.5 us for 256, 6 us for
+ *             4,000), ours does not with namespaces.
  *   [STORE-3] a handle is opened only by the holder of the turn (a FIFO lock
  *             that the writer holds for its whole transaction), closed only
- * when no reader pins it, and used only by transactions begun after it was
- * opened. LMDB corrupts itself otherwise. [STORE-4] nothing lent by a read
- * outlives store_read_end; no read transaction outlives a send to a client.
+ *             when no reader pins it, and used only by transactions begun
+ *             after it was opened. LMDB corrupts itself otherwise.
+ *   [STORE-4] nothing lent by a read outlives store_read_end; no read
+ *             transaction outlives a send to a client.
  *
  * Threads: store_write_* and the `put/del` calls: the core thread. Reads: any
  * thread, one struct store_reader each. */
@@ -64,8 +67,8 @@ struct store_config {
 };
 
 /* Numbers of the whole registry, loaded with each transaction and written with
- * each commit. The machine changes them through store_meta(), but for those
- * marked *: this room counts them itself. */
+ * each commit. The machine changes them through store_meta(), but for the
+ * counted ones: this room keeps those itself. */
 struct store_meta {
     uint64_t applied; /* Raft index of the last entry whose effects are in */
     uint64_t revision;
@@ -76,13 +79,13 @@ struct store_meta {
     uint64_t log_time_ms; /* greatest time stamp applied */
     uint64_t lease_epoch;
     uint64_t next_ns;       /* id of the next namespace */
-    uint64_t n_keys;        /* * idempotency records held */
+    uint64_t n_keys;        /* counted: idempotency records held */
     uint64_t history_limit; /* events kept */
-    uint64_t history_first; /* * revision of the oldest event, 0: none */
-    uint64_t history_n;     /* * */
-    uint64_t n_rows;        /* * resources in the registry */
+    uint64_t history_first; /* counted: revision of the oldest, 0: none */
+    uint64_t history_n;     /* counted: events held */
+    uint64_t n_rows;        /* counted: resources and templates */
     uint64_t n_ns;
-    uint64_t n_leases; /* * */
+    uint64_t n_leases; /* counted */
     uint64_t feature_level;
     uint8_t cluster[16]; /* zero before the first command */
 };
