@@ -1,4 +1,4 @@
-/* Walking over all leases. Private to the room. */
+/* What operations on agents share. Private to the room. */
 #ifndef REGISTRY_AGENTS_H
 #define REGISTRY_AGENTS_H
 
@@ -16,5 +16,13 @@ struct agents_at {
 };
 void agents_at_set(struct agents_at *at, struct str hostname);
 struct str agents_at_str(const struct agents_at *at);
+
+/* 400 for what can be no hostname. */
+int agents_check_host(struct op_state *s, struct str hostname,
+                      const char *field) MUST_USE;
+/* Appends "path":"id", with a comma in front unless *first; nothing when the
+ * namespace has gone. */
+int agents_add_placement(struct store_txn *txn, uint64_t ns, struct ulid id,
+                         bool *first, struct buf *out) MUST_USE;
 
 #endif

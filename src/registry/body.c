@@ -14,9 +14,10 @@ int body_parse(struct op_state *s, struct json **ret_json)
         return 0;
     }
     return answer_problem(s, OP_BAD_REQUEST, error.path,
-                          "the body is no JSON that is taken here: %.*s %.*s "
-                          "(at byte %zu)",
-                          SHOW(error.path), SHOW(error.what), error.offset);
+                          "the body is not the JSON it should be: %.*s %.*s, "
+                          "at byte %zu",
+                          SHOW(error.path.n > 0 ? error.path : STR("it")),
+                          SHOW(error.what), error.offset);
 }
 
 struct str body_field(struct op_state *s, struct str prefix, struct str name)

@@ -74,12 +74,12 @@ static int give_ids(struct op_state *s, struct command_row_item *rows,
                     struct bulk *bulk)
 {
     struct ulid first = ulid_next_run(bulk->n);
+    uint8_t brought = rows[0].has_id;
 
-    bulk->own = rows[0].has_id
-                    ? arena_alloc(s->op->arena, bulk->n * sizeof *bulk->own)
-                    : NULL;
+    bulk->own =
+        brought ? arena_alloc(s->op->arena, bulk->n * sizeof *bulk->own) : NULL;
     for (size_t i = 0; i < bulk->n; i++) {
-        if (rows[i].has_id != rows[0].has_id) {
+        if (rows[i].has_id != brought) {
             (void)answer_problem(s, OP_BAD_REQUEST,
                                  body_field(s, place_of(s, i), STR("_id")),
                                  "some resources bring an _id and some do not: "
@@ -89,7 +89,7 @@ static int give_ids(struct op_state *s, struct command_row_item *rows,
         if (bulk->own != NULL) {
             bulk->own[i] = rows[i].id;
         }
-        rows[i].id = rows[i].has_id ? rows[i].id : ulid_plus(first, i);
+        rows[i].id = brought ? rows[i].id : ulid_plus(first, i);
         rows[i].has_id = true;
     }
     return 0;

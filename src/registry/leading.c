@@ -2,7 +2,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "registry/agents.h"
-#include "registry/room.h"
+#include "registry/wait.h"
 
 static void on_lease_put(void *user, struct str hostname, struct ulid id,
                          uint64_t ttl_ms)
@@ -71,6 +71,7 @@ void registry_on_lead(struct registry *registry, bool leads)
 {
     if (!leads) {
         lease_table_halt(registry->leases);
+        wait_wake(registry, UINT64_MAX, 0); /* No tick will. */
         return;
     }
     int r = load_leases(registry);

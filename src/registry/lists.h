@@ -9,7 +9,7 @@
 #define LISTS_LIMIT_MOST 100000
 /* A page ends early when it has become so large: limit x 256 KiB is no bound.
  */
-#define LISTS_PAGE_BYTES (32 * 1024 * 1024)
+#define LISTS_PAGE_BYTES (UINT64_C(32) << 20)
 
 /* Names of "a,b": 0, or ANSWERED with 400. *ret_n 0 when not given. */
 int lists_fields(struct op_state *s, struct str **ret_names,

@@ -263,7 +263,7 @@ int matches_find(struct op_state *s, const struct matches *matches,
             return answer_busy(s, "the match patterns of many leaves cost too "
                                   "much for this hostname: simplify them");
         }
-        scratch = pattern_scratch_free(scratch);
+        (void)pattern_scratch_free(scratch);
         scratch = pattern_scratch_new(budget);
     }
     *ret_leaves = leaves;

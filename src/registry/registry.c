@@ -128,20 +128,23 @@ static int start(struct op_state *s)
 
 /* ---- REVISION, FENCE, BEAT ---- */
 
+static int refuse_revision(struct op_state *s, uint64_t revision)
+{
+    return answer_problem(s, OP_UNAVAILABLE, STR("Roster-Min-Revision"),
+                          "this node is at revision %llu and %llu has not come "
+                          "within 2 s: try again, or another node",
+                          (unsigned long long)revision,
+                          (unsigned long long)s->op->if_.min_revision);
+}
+
 static int see_revision(struct op_state *s)
 {
-    uint64_t wanted = s->op->if_.min_revision;
     uint64_t revision = core_revision(s->registry->core);
 
-    if (wanted > revision && clock_mono_ms() >= s->until_ms) {
-        return answer_problem(
-            s, OP_UNAVAILABLE, STR("Roster-Min-Revision"),
-            "this node is at revision %llu and has waited 2 s "
-            "for %llu: try again, or another node",
-            (unsigned long long)revision, (unsigned long long)wanted);
-    }
-    if (wanted > revision) {
-        return wait_revision(s);
+    if (s->op->if_.min_revision > revision) {
+        int r =
+            clock_mono_ms() < s->until_ms ? wait_revision(s) : ERR_NOT_READY;
+        return r == ERR_NOT_READY ? refuse_revision(s, revision) : r;
     }
     if (s->op->query.linearizable) {
         s->stage = STAGE_FENCE;
@@ -251,7 +254,7 @@ static int step(struct op_state *s)
     case STAGE_RESULT:
         return result(s);
     }
-    assert(!"a stage of the list");
+    assert(false); /* a stage that is none */
     return ANSWERED;
 }
 

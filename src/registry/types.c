@@ -31,7 +31,7 @@ static size_t sort_builtin(struct arena *arena, struct str **ret_names)
 
 static int read_types(struct op_state *s, struct store_txn *txn, void *user)
 {
-    const struct type *const *stored = NULL;
+    const struct type *stored = NULL;
     struct buf *out = user;
     struct str *names = NULL;
     size_t n_stored = 0, i = 0, b = 0;
@@ -45,10 +45,10 @@ static int read_types(struct op_state *s, struct store_txn *txn, void *user)
     while (i < n_stored || b < n_names) {
         int order = i == n_stored  ? 1
                     : b == n_names ? -1
-                                   : str_compare(stored[i]->name, names[b]);
+                                   : str_compare(stored[i].name, names[b]);
         buf_add_text(out, i + b > 0 ? "," : "");
         type_write(out,
-                   order <= 0 ? stored[i] : type_default(s->arena, names[b]));
+                   order <= 0 ? &stored[i] : type_default(s->arena, names[b]));
         i += order <= 0;
         b += order >= 0;
     }
@@ -118,15 +118,23 @@ int types_get(struct op_state *s)
 
 /* ---- every row of a type ---- */
 
+/* What earlier tries have found out: rows put meanwhile make the machine say
+ * RETRY, and then only the lists that changed need another look. */
+struct passed {
+    uint64_t types_rev;
+    uint64_t revision; /* lists not changed since keep the new rules */
+};
+
 struct check {
     struct op_state *s;
+    struct passed *passed;
     const struct type *old;
     const struct type *new;
     struct arena *arena; /* of one row */
     uint64_t seen_rev;
-    uint64_t tree_rev;
-    uint64_t types_rev;
+    struct store_meta first; /* of the first snapshot */
     bool begun;
+    bool moved; /* the tree changed on the way: a namespace may be missing */
 };
 
 static bool same_key(const struct type *left, const struct type *right)
@@ -232,7 +240,7 @@ static int check_ns(struct check *check, struct store_txn *txn,
     struct store_list list;
 
     int r = store_list_get(txn, ns->id, type, &list);
-    if (r != 0 || list.count == 0) {
+    if (r != 0 || list.count == 0 || list.revision <= check->passed->revision) {
         return r;
     }
     if (!same_key(check->old, check->new)) {
@@ -246,20 +254,18 @@ static int check_ns(struct check *check, struct store_txn *txn,
     return check_list(check, txn, ns);
 }
 
-/* What the rest is compared with: rows put later than this the machine refuses
- * to let pass (RETRY), a tree that changed likewise. */
+/* The first snapshot is what the rest is compared with: of rows put after it
+ * the machine says RETRY. */
 static int note_first(struct check *check, struct store_txn *txn)
 {
     struct op_state *s = check->s;
-    const struct store_meta *meta = store_meta(txn);
 
-    if (check->begun) {
-        return 0;
-    }
     check->begun = true;
-    check->tree_rev = meta->tree_rev;
-    check->types_rev = meta->types_rev;
-    s->op->answer.revision = meta->revision;
+    check->first = *store_meta(txn);
+    s->op->answer.revision = check->first.revision;
+    if (check->passed->types_rev != check->first.types_rev) {
+        *check->passed = (struct passed){check->first.types_rev, 0};
+    }
     int r = types_find(s, txn, s->op->type, &check->old);
     if (r == 0) {
         r = store_type_put_rev(txn, s->op->type, &check->seen_rev);
@@ -270,34 +276,56 @@ static int note_first(struct check *check, struct store_txn *txn)
 static int check_chunk(struct check *check, struct store_txn *txn,
                        const struct walk *walk)
 {
-    int r = note_first(check, txn);
+    int r = check->begun ? 0 : note_first(check, txn);
 
+    check->moved = store_meta(txn)->tree_rev != check->first.tree_rev;
     for (size_t i = 0; r == 0 && i < walk->n; i++) {
         r = check_ns(check, txn, &walk->found[i]);
     }
     return r;
 }
 
-static int check_all(struct check *check)
+static int check_tree(struct check *check, struct walk *walk)
 {
-    struct str root = str_of(core_domain(check->s->registry->core));
-    struct walk *walk = mem_alloc(sizeof *walk);
     int r;
 
-    walk_init(walk, root, true, STR_NONE);
-    check->arena = arena_new();
     do {
         struct store_txn *txn = NULL;
         r = walk_next(check->s, walk, &txn);
         if (r != 0) {
-            break;
+            return r;
         }
         r = check_chunk(check, txn, walk);
         store_read_end(txn);
-    } while (r == 0 && walk->more);
+    } while (r == 0 && walk->more && !check->moved);
+    return r;
+}
+
+enum { WALKS_MOST = 20 };
+
+static int check_all(struct check *check)
+{
+    struct str root = str_of(core_domain(check->s->registry->core));
+    struct walk *walk = mem_alloc(sizeof *walk);
+    int r = 0;
+
+    check->arena = arena_new();
+    check->moved = true;
+    for (int i = 0; r == 0 && check->moved && i < WALKS_MOST; i++) {
+        check->begun = false;
+        walk_init(walk, root, true, STR_NONE);
+        r = check_tree(check, walk);
+        walk_done(walk);
+    }
     check->arena = arena_free(check->arena);
-    walk_done(walk);
     (void)mem_free(walk);
+    if (r == 0 && check->moved) {
+        return answer_busy(check->s, "the tree changes while resources are "
+                                     "being checked");
+    }
+    if (r == 0) {
+        check->passed->revision = check->first.revision;
+    }
     return r;
 }
 
@@ -351,6 +379,10 @@ int types_put(struct op_state *s)
     if (!s->on_worker) {
         return NEEDS_WORKER;
     }
+    if (s->memory == NULL) {
+        s->memory = arena_zero(s->op->arena, sizeof *check.passed);
+    }
+    check.passed = s->memory;
     r = check_all(&check);
     if (r != 0) {
         return r;
@@ -358,8 +390,7 @@ int types_put(struct op_state *s)
     type_write(&definition, check.new);
     s->command = (struct command){
         .kind = COMMAND_TYPE_PUT,
-        .tree_rev = check.tree_rev,
-        .types_rev = check.types_rev,
+        .types_rev = check.first.types_rev,
         .type_put = {.type = s->op->type,
                      .definition = arena_take(s->arena, &definition),
                      .seen_rev = check.seen_rev},

@@ -6,7 +6,7 @@ struct types {
     atomic_uint refs;
     uint64_t types_rev;
     struct arena *arena;
-    const struct type **sorted;
+    struct type *sorted; /* by name */
     size_t n;
 };
 
@@ -39,7 +39,7 @@ static int parse(struct types *types, struct str name, struct str text)
     }
     types->sorted =
         mem_grow(types->sorted, (types->n + 1) * sizeof *types->sorted);
-    types->sorted[types->n++] = type;
+    types->sorted[types->n++] = *type;
     return 0;
 }
 
@@ -53,7 +53,7 @@ static int load(struct store_txn *txn, struct types *types)
         if (r != 0) {
             return r;
         }
-        after = types->sorted[types->n - 1]->name;
+        after = types->sorted[types->n - 1].name;
     }
     return r == ERR_END ? 0 : r;
 }
@@ -62,7 +62,7 @@ static int load(struct store_txn *txn, struct types *types)
 static void settle(struct types *types)
 {
     size_t size = types->n * sizeof *types->sorted;
-    const struct type **kept = arena_alloc(types->arena, size + 1);
+    struct type *kept = arena_alloc(types->arena, size + 1);
 
     if (size > 0) {
         memcpy(kept, types->sorted, size);
@@ -147,9 +147,9 @@ int types_find(struct op_state *s, struct store_txn *txn, struct str name,
     size_t low = 0, high = s->types->n;
     while (low < high) {
         size_t mid = (low + high) / 2;
-        int order = str_compare(s->types->sorted[mid]->name, name);
+        int order = str_compare(s->types->sorted[mid].name, name);
         if (order == 0) {
-            *ret_type = s->types->sorted[mid];
+            *ret_type = &s->types->sorted[mid];
             return 0;
         }
         if (order < 0) {
@@ -163,7 +163,7 @@ int types_find(struct op_state *s, struct store_txn *txn, struct str name,
 }
 
 int types_stored(struct op_state *s, struct store_txn *txn,
-                 const struct type *const **ret_types, size_t *ret_n)
+                 const struct type **ret_types, size_t *ret_n)
 {
     int r = hold(s, txn);
 

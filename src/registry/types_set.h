@@ -12,7 +12,7 @@ int types_find(struct op_state *s, struct store_txn *txn, struct str name,
                const struct type **ret_type) MUST_USE;
 /* The stored ones in name order; lent as above. */
 int types_stored(struct op_state *s, struct store_txn *txn,
-                 const struct type *const **ret_types, size_t *ret_n) MUST_USE;
+                 const struct type **ret_types, size_t *ret_n) MUST_USE;
 /* End the op's hold; fine when it has none. */
 void types_release(struct op_state *s);
 struct types *types_unref(struct types *types);

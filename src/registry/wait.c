@@ -3,12 +3,16 @@
 int wait_revision(struct op_state *s)
 {
     struct registry *registry = s->registry;
-    int r = 0;
+    int r;
 
     /* Looked at under the lock: a revision that comes now finds the op in the
      * list, one that came before is seen here. */
     (void)pthread_mutex_lock(&registry->waiting_lock);
-    if (core_revision(registry->core) < s->op->if_.min_revision) {
+    if (core_revision(registry->core) >= s->op->if_.min_revision) {
+        r = 0;
+    } else if (!core_status(registry->core).leads) {
+        r = ERR_NOT_READY;
+    } else {
         s->next = registry->waiting;
         registry->waiting = s;
         r = WAITS;

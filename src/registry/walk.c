@@ -1,5 +1,8 @@
 #include "registry/walk.h"
 
+#include <assert.h>
+#include <time.h>
+
 #include "model/name.h"
 #include "registry/answer.h"
 #include "registry/nodes.h"
@@ -143,6 +146,7 @@ static int use_chunk(struct store_txn *txn, struct walk *walk)
     return renewed ? ERR_RESTART : 0;
 }
 
+/* Answers: FULL when others hold every handle there may be. */
 static int find_and_use(struct op_state *s, struct store_txn *txn,
                         struct walk *walk)
 {
@@ -154,13 +158,11 @@ static int find_and_use(struct op_state *s, struct store_txn *txn,
             r = use_chunk(txn, walk);
         }
     } while (r == ERR_RESTART);
-    if (r == 0 && walk->n == 0 && walk->more) {
-        r = answer_busy(s, "too many namespaces are being read at once");
-    }
-    return r;
+    return r == 0 && walk->n == 0 && walk->more ? ERR_FULL : r;
 }
 
-int walk_next(struct op_state *s, struct walk *walk, struct store_txn **ret_txn)
+static int begin_chunk(struct op_state *s, struct walk *walk,
+                       struct store_txn **ret_txn)
 {
     int r = store_read_begin(s->reader, ret_txn);
 
@@ -170,10 +172,28 @@ int walk_next(struct op_state *s, struct walk *walk, struct store_txn **ret_txn)
     r = find_and_use(s, *ret_txn, walk);
     if (r != 0) {
         store_read_end(*ret_txn);
-        return r;
     }
-    if (walk->n > 0) {
+    return r;
+}
+
+enum { ROOM_WAITS = 100, ROOM_WAIT_MS = 5 };
+
+int walk_next(struct op_state *s, struct walk *walk, struct store_txn **ret_txn)
+{
+    const struct timespec pause = {.tv_nsec = ROOM_WAIT_MS * 1000000L};
+    int r = begin_chunk(s, walk, ret_txn);
+
+    /* Those who hold the handles are other walks: they end their chunks. */
+    assert(s->on_worker);
+    for (int i = 0; r == ERR_FULL && i < ROOM_WAITS; i++) {
+        (void)nanosleep(&pause, NULL);
+        r = begin_chunk(s, walk, ret_txn);
+    }
+    if (r == ERR_FULL) {
+        return answer_busy(s, "too many namespaces are being read at once");
+    }
+    if (r == 0 && walk->n > 0) {
         keep_from(walk, walk->found[walk->n - 1].path, false);
     }
-    return 0;
+    return r;
 }

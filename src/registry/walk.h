@@ -35,9 +35,10 @@ struct walk {
 void walk_init(struct walk *walk, struct str path, bool branches,
                struct str from);
 void walk_done(struct walk *walk);
-/* Begins a transaction (which the caller ends) in which all of walk->found can
- * be used. Answers: ANSWERED (the top is not there, no room), then no
- * transaction is open; the same after a fault. */
+/* On a worker: it may have to wait for handles. Begins a transaction (which the
+ * caller ends) in which all of walk->found can be used. Answers: ANSWERED (the
+ * top is not there, too busy), then no transaction is open; the same after a
+ * fault. */
 int walk_next(struct op_state *s, struct walk *walk,
               struct store_txn **ret_txn) MUST_USE;
 

@@ -1,4 +1,4 @@
-/* Changing the tree. */
+/* Namespaces are born, and what their births and changes share. */
 #include "model/json.h"
 #include "model/name.h"
 #include "model/pattern.h"
@@ -6,10 +6,11 @@
 #include "registry/body.h"
 #include "registry/nodes.h"
 #include "registry/resolve.h"
+#include "registry/tree_body.h"
 
 /* ---- the members of a namespace in a body ---- */
 
-static int check_label(struct op_state *s, struct str name)
+int tree_check_label(struct op_state *s, struct str name)
 {
     if (name_is_label(name)) {
         return 0;
@@ -39,8 +40,8 @@ static int check_match(struct op_state *s, struct str match)
 }
 
 /* A string, null (then *ret_has is false), or absent (then *ret_given is). */
-static int read_match(struct op_state *s, const struct json *body,
-                      bool *ret_given, uint8_t *ret_has, struct str *ret_match)
+int tree_read_match(struct op_state *s, const struct json *body,
+                    bool *ret_given, uint8_t *ret_has, struct str *ret_match)
 {
     const struct json *member = json_get(body, "match");
 
@@ -57,8 +58,8 @@ static int read_match(struct op_state *s, const struct json *body,
 
 enum { COMMENT_MOST = 4096 };
 
-static int read_comment(struct op_state *s, const struct json *body,
-                        bool *ret_given, struct str *ret_comment)
+int tree_read_comment(struct op_state *s, const struct json *body,
+                      bool *ret_given, struct str *ret_comment)
 {
     const struct json *member = json_get(body, "comment");
 
@@ -75,7 +76,7 @@ static int read_comment(struct op_state *s, const struct json *body,
     return r;
 }
 
-static int refuse_match(struct op_state *s)
+int tree_refuse_match(struct op_state *s)
 {
     return answer_problem(s, OP_BAD_REQUEST, STR("match"),
                           "only a leaf has a match: machines register in "
@@ -134,19 +135,20 @@ static int read_birth(struct op_state *s, struct birth *birth)
         r = body_text(s, body, STR(""), "name", true, &create->name);
     }
     if (r == 0) {
-        r = check_label(s, create->name);
+        r = tree_check_label(s, create->name);
     }
     if (r == 0) {
         r = read_kind(s, body, create);
     }
     if (r == 0) {
-        r = read_match(s, body, &given, &create->has_match, &create->match);
+        r = tree_read_match(s, body, &given, &create->has_match,
+                            &create->match);
     }
     if (r == 0) {
-        r = read_comment(s, body, &given, &create->comment);
+        r = tree_read_comment(s, body, &given, &create->comment);
     }
     if (r == 0 && create->has_match && create->kind == STORE_BRANCH) {
-        r = refuse_match(s);
+        r = tree_refuse_match(s);
     }
     return r;
 }
@@ -252,8 +254,8 @@ static int read_node(struct op_state *s, struct store_txn *txn, void *user)
 }
 
 /* Without a body when it has gone since. */
-static int answer_node(struct op_state *s, uint64_t id, uint64_t revision,
-                       struct str *ret_path)
+int tree_answer_node(struct op_state *s, uint64_t id, uint64_t revision,
+                     struct str *ret_path)
 {
     struct node_answer answer = {.id = id, .revision = revision};
 
@@ -274,7 +276,7 @@ int tree_finish_create(struct op_state *s, struct machine_result *result)
     struct op_answer *answer = &s->op->answer;
     struct str path;
 
-    int r = answer_node(s, result->ns, result->revision, &path);
+    int r = tree_answer_node(s, result->ns, result->revision, &path);
     if (r != 0) {
         return r;
     }
@@ -282,185 +284,4 @@ int tree_finish_create(struct op_state *s, struct machine_result *result)
     answer->location = arena_printf(s->op->arena, "/v1/ns/%.*s",
                                     STR_ARG(path.n > 0 ? path : birth->path));
     return 0;
-}
-
-int tree_finish_change(struct op_state *s, struct machine_result *result)
-{
-    struct str path;
-
-    int r = answer_node(s, result->ns, result->revision, &path);
-    if (r == 0) {
-        s->op->answer.code = OP_OK;
-    }
-    return r;
-}
-
-int tree_finish_delete(struct op_state *s, struct machine_result *result)
-{
-    (void)result;
-    s->op->answer.code = OP_NO_CONTENT;
-    return 0;
-}
-
-/* ---- change ---- */
-
-struct move {
-    struct str parent_path;
-    struct command_ns_change change;
-};
-
-static int read_move(struct op_state *s, struct move *move)
-{
-    static const char *const names[] = {"name", "parent", "match", "comment",
-                                        NULL};
-    struct command_ns_change *change = &move->change;
-    struct json *body = NULL;
-    bool match = false, comment = false;
-
-    int r = body_parse(s, &body);
-    if (r == 0) {
-        r = body_object(s, body, STR(""), names);
-    }
-    if (r == 0) {
-        r = body_text(s, body, STR(""), "name", false, &change->name);
-    }
-    if (r == 0 && change->name.p != NULL) {
-        r = check_label(s, change->name);
-    }
-    if (r == 0) {
-        r = body_text(s, body, STR(""), "parent", false, &move->parent_path);
-    }
-    if (r == 0 && move->parent_path.p != NULL) {
-        r = resolve_check_path(s, move->parent_path, "parent");
-    }
-    if (r == 0) {
-        r = read_match(s, body, &match, &change->has_match, &change->match);
-    }
-    if (r == 0) {
-        r = read_comment(s, body, &comment, &change->comment);
-    }
-    change->what =
-        (uint8_t)((change->name.p != NULL ? NS_NAME : 0) |
-                  (move->parent_path.p != NULL ? NS_PARENT : 0) |
-                  (match ? NS_MATCH : 0) | (comment ? NS_COMMENT : 0));
-    return r;
-}
-
-static int check_fixed(struct op_state *s, const struct move *move,
-                       const struct store_node *node)
-{
-    const struct command_ns_change *change = &move->change;
-    bool renames =
-        (change->what & NS_NAME) != 0 && !str_equal(change->name, node->name);
-    bool moves =
-        (change->what & NS_PARENT) != 0 && change->parent != node->parent;
-
-    if (change->has_match && node->kind == STORE_BRANCH) {
-        return refuse_match(s);
-    }
-    if (node->id > STORE_POOL || (!renames && !moves)) {
-        return 0;
-    }
-    return answer_problem(s, OP_CONFLICT, renames ? STR("name") : STR("parent"),
-                          "%s stays where it is: its match and comment may "
-                          "change, its name and parent may not",
-                          node->id == STORE_ROOT ? "the root" : "pool");
-}
-
-static int check_new_parent(struct op_state *s, struct store_txn *txn,
-                            struct move *move)
-{
-    struct store_node parent;
-    bool below = false;
-
-    int r = resolve_path(s, txn, move->parent_path, STR("parent"),
-                         &move->change.parent);
-    if (r == 0) {
-        r = store_node_get(txn, move->change.parent, &parent);
-    }
-    if (r == 0) {
-        r = store_path_below(txn, move->change.parent, move->change.id, &below);
-    }
-    if (r != 0) {
-        return r;
-    }
-    if (below || parent.kind != STORE_BRANCH) {
-        return answer_problem(
-            s, OP_CONFLICT, STR("parent"), "%.*s cannot be the parent: %s",
-            SHOW(move->parent_path),
-            below ? "nothing hangs below itself" : "a leaf has no children");
-    }
-    return 0;
-}
-
-static int check_move(struct op_state *s, struct store_txn *txn, void *user)
-{
-    struct move *move = user;
-    struct store_node node;
-
-    int r = resolve_path(s, txn, s->op->ns, STR(""), &move->change.id);
-    if (r == 0) {
-        r = store_node_get(txn, move->change.id, &node);
-    }
-    if (r == 0 && (move->change.what & NS_PARENT) != 0) {
-        r = check_new_parent(s, txn, move);
-    }
-    return r != 0 ? r : check_fixed(s, move, &node);
-}
-
-int tree_change(struct op_state *s)
-{
-    struct move move = {0};
-
-    int r = resolve_check_path(s, s->op->ns, "");
-    if (r == 0) {
-        r = resolve_conditions(s, &move.change.cond, &move.change.cond_revs);
-    }
-    if (r == 0) {
-        r = read_move(s, &move);
-    }
-    if (r == 0) {
-        r = snapshot_run(s, check_move, &move);
-    }
-    if (r == 0) {
-        s->command = (struct command){.kind = COMMAND_NS_CHANGE,
-                                      .tree_rev = s->seen.tree_rev,
-                                      .ns_change = move.change};
-    }
-    return r;
-}
-
-/* ---- delete ---- */
-
-static int check_delete(struct op_state *s, struct store_txn *txn, void *user)
-{
-    uint64_t *id = user;
-
-    int r = resolve_path(s, txn, s->op->ns, STR(""), id);
-    if (r != 0 || *id > STORE_POOL) {
-        return r;
-    }
-    return answer_problem(s, OP_CONFLICT, STR(""),
-                          "%.*s cannot be deleted: the root and pool always "
-                          "are there",
-                          SHOW(s->op->ns));
-}
-
-int tree_delete(struct op_state *s)
-{
-    struct command_ns_delete del = {.recursive = s->op->query.recursive};
-
-    int r = resolve_check_path(s, s->op->ns, "");
-    if (r == 0) {
-        r = resolve_conditions(s, &del.cond, &del.cond_revs);
-    }
-    if (r == 0) {
-        r = snapshot_run(s, check_delete, &del.id);
-    }
-    if (r == 0) {
-        s->command = (struct command){.kind = COMMAND_NS_DELETE,
-                                      .tree_rev = s->seen.tree_rev,
-                                      .ns_delete = del};
-    }
-    return r;
 }

@@ -1,0 +1,183 @@
+/* Agents as they are read: leases of the store, with what the leader knows. */
+#include <stdio.h>
+
+#include "base/clock.h"
+#include "model/json.h"
+#include "registry/agents.h"
+#include "registry/answer.h"
+#include "registry/lists.h"
+
+/* What only the leader's lease table knows; null when it does not. */
+static void add_live(struct op_state *s, const struct store_lease *lease,
+                     struct buf *out)
+{
+    struct lease_info info;
+
+    int r =
+        lease_get(s->registry->leases, lease->hostname, clock_mono_ms(), &info);
+    if (r != 0) {
+        buf_add_text(out, ",\"state\":null");
+    } else {
+        buf_printf(out, ",\"state\":\"%s\"",
+                   info.state == LEASE_ALIVE ? "alive" : "suspect");
+    }
+    if (r != 0 || !info.heard) {
+        buf_add_text(out, ",\"last_heartbeat_ms\":null");
+    } else {
+        buf_printf(out, ",\"last_heartbeat_ms\":%llu",
+                   (unsigned long long)info.last_heartbeat_ms);
+    }
+}
+
+static int add_agent(struct op_state *s, struct store_txn *txn,
+                     const struct store_lease *lease, struct buf *out)
+{
+    bool first = true;
+    int r = 0;
+
+    buf_add_text(out, "{\"hostname\":");
+    json_add_string(out, lease->hostname);
+    add_live(s, lease, out);
+    buf_printf(
+        out, ",\"ttl_ms\":%llu,\"lease\":", (unsigned long long)lease->ttl_ms);
+    answer_add_ulid(out, lease->id);
+    buf_add_text(out, ",\"placements\":{");
+    for (size_t i = 0; r == 0 && i < lease->n_places; i++) {
+        r = agents_add_placement(txn, lease->places[i].ns, lease->places[i].id,
+                                 &first, out);
+    }
+    buf_add_text(out, "},\"flapping\":false,\"maintenance\":false}");
+    return r;
+}
+
+static int read_agent(struct op_state *s, struct store_txn *txn, void *user)
+{
+    struct store_lease lease;
+
+    int r = store_lease_get(txn, s->op->id, s->arena, &lease);
+    if (r == ERR_NOT_FOUND) {
+        return answer_problem(s, OP_NOT_FOUND, STR(""),
+                              "no agent %.*s is registered", SHOW(s->op->id));
+    }
+    return r != 0 ? r : add_agent(s, txn, &lease, user);
+}
+
+int agent_get(struct op_state *s)
+{
+    struct buf out = {0};
+
+    int r = agents_check_host(s, s->op->id, "");
+    if (r == 0) {
+        r = snapshot_run(s, read_agent, &out);
+    }
+    if (r != 0) {
+        buf_done(&out);
+        return r;
+    }
+    return answer_ok(s, &out);
+}
+
+struct agents_page {
+    struct buf out;
+    uint64_t n;
+    bool more;
+    struct agents_at at;
+    struct arena *arena; /* of one lease */
+};
+
+void agents_at_set(struct agents_at *at, struct str hostname)
+{
+    at->n = hostname.n < sizeof at->bytes ? hostname.n : sizeof at->bytes;
+    memcpy(at->bytes, hostname.p, at->n);
+    at->begun = true;
+}
+
+struct str agents_at_str(const struct agents_at *at)
+{
+    return at->begun ? (struct str){at->bytes, at->n} : STR_NONE;
+}
+
+static int fill_page(struct op_state *s, struct store_txn *txn,
+                     struct agents_page *page)
+{
+    uint64_t limit = s->op->query.limit;
+    struct store_lease lease;
+    int r;
+
+    for (;;) {
+        arena_reset(page->arena);
+        r = store_lease_next(txn, agents_at_str(&page->at), page->arena,
+                             &lease);
+        if (r != 0) {
+            return r == ERR_END ? 0 : r;
+        }
+        if (limit != 0 &&
+            (page->n == limit || page->out.n > LISTS_PAGE_BYTES)) {
+            page->more = true;
+            return 0;
+        }
+        buf_add_text(&page->out, page->n++ > 0 ? "," : "");
+        r = add_agent(s, txn, &lease, &page->out);
+        if (r != 0) {
+            return r;
+        }
+        agents_at_set(&page->at, lease.hostname);
+    }
+}
+
+static int read_page(struct op_state *s, struct store_txn *txn, void *user)
+{
+    uint64_t limit = s->op->query.limit;
+    struct agents_page *page = user;
+    uint64_t n = store_meta(txn)->n_leases;
+
+    if ((limit != 0 && limit < n ? limit : n) > AGENTS_QUICK && !s->on_worker) {
+        return NEEDS_WORKER;
+    }
+    if (s->op->query.after.p != NULL) {
+        agents_at_set(&page->at, s->op->query.after);
+    }
+    buf_add_char(&page->out, '[');
+    int r = fill_page(s, txn, page);
+    buf_add_char(&page->out, ']');
+    return r;
+}
+
+static void add_next(struct op_state *s, const struct agents_page *page)
+{
+    struct buf next = {0};
+    char limit[24];
+
+    (void)snprintf(limit, sizeof limit, "%llu",
+                   (unsigned long long)s->op->query.limit);
+    answer_add_query(&next, "limit", str_of(limit));
+    answer_add_query(&next, "after", agents_at_str(&page->at));
+    if (s->op->query.linearizable) {
+        answer_add_query(&next, "consistency", STR("linearizable"));
+    }
+    s->op->answer.next = arena_take(s->op->arena, &next);
+}
+
+int agent_list(struct op_state *s)
+{
+    struct agents_page page = {0};
+
+    int r = lists_limit(s, LISTS_LIMIT_MOST);
+    if (r == 0 && s->op->query.after.p != NULL) {
+        r = agents_check_host(s, s->op->query.after, "after");
+    }
+    if (r != 0) {
+        return r;
+    }
+    page.arena = arena_new();
+    r = snapshot_run(s, read_page, &page);
+    page.arena = arena_free(page.arena);
+    if (r != 0) {
+        buf_done(&page.out);
+        return r;
+    }
+    if (page.more) {
+        add_next(s, &page);
+    }
+    return answer_ok(s, &page.out);
+}

@@ -1,0 +1,224 @@
+#include "kit.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* ---- the core's place ---- */
+
+static int carry_out(struct core *core, struct str bytes,
+                     struct machine_result *result)
+{
+    struct buf pack = {0};
+
+    command_pack_begin(&pack, 1000000 + core->index, core->index);
+    command_pack_add(&pack, bytes);
+    command_pack_end(&pack);
+    int r = machine_apply(core->machine, ++core->index, buf_str(&pack), result);
+    assert_int_equal(r, 0);
+    assert_int_equal(machine_commit(core->machine), 0);
+    buf_done(&pack);
+    core->status.revision = machine_view(core->machine).revision;
+    core->status.applied = core->index;
+    return result->answer;
+}
+
+void core_submit(struct core *core, struct core_request *request)
+{
+    bool fence = request->command.n == 0;
+
+    core->fences += fence;
+    core->submits += !fence;
+    if (fence && core->at_fence != NULL) {
+        core->at_fence(core->user);
+    }
+    request->outcome = core->outcome;
+    if (!fence && core->outcome == 0) {
+        if (core->before != NULL) {
+            core->before(core->user);
+        }
+        (void)carry_out(core, request->command, &request->result);
+    }
+    request->done(request);
+}
+
+struct core_status core_status(const struct core *core)
+{
+    return core->status;
+}
+
+uint64_t core_revision(const struct core *core)
+{
+    return core->status.revision;
+}
+
+struct core_stats core_stats(const struct core *core)
+{
+    (void)core;
+    return (struct core_stats){.packs = 1, .commands = 2};
+}
+
+struct store *core_store(const struct core *core)
+{
+    return core->store;
+}
+
+const char *core_domain(const struct core *core)
+{
+    (void)core;
+    return "roster";
+}
+
+/* ---- the kit ---- */
+
+int kit_apply(struct core *core, struct command *command)
+{
+    struct machine_result result = {0};
+    struct buf bytes = {0};
+
+    command_encode(&bytes, command);
+    int answer = carry_out(core, buf_str(&bytes), &result);
+    machine_result_done(&result);
+    buf_done(&bytes);
+    return answer;
+}
+
+void kit_shake_tree(struct core *core)
+{
+    char name[32];
+    int n =
+        snprintf(name, sizeof name, "x%llu", (unsigned long long)core->index);
+    struct command command = {
+        .kind = COMMAND_NS_CREATE,
+        .ns_create = {.parent = STORE_ROOT,
+                      .kind = STORE_LEAF,
+                      .name = {name, (size_t)n},
+                      .has_match = 1,
+                      .match = STR("never-a-host"),
+                      .comment = {"", 0}},
+    };
+    assert_int_equal(kit_apply(core, &command), 0);
+}
+
+static void open_core(struct kit *k)
+{
+    struct core *core = &k->core;
+    struct machine_hooks hooks = registry_machine_hooks(k->leases);
+    struct command init = {
+        .kind = COMMAND_INIT,
+        .init = {.cluster = {1}, .domain = STR("roster"), .history_limit = 100},
+    };
+
+    (void)snprintf(core->dir, sizeof core->dir, "/tmp/roster-registry-XXXXXX");
+    assert_non_null(mkdtemp(core->dir));
+    struct store_config config = {.directory = core->dir,
+                                  .limit_bytes = 64 << 20,
+                                  .max_handles = 8,
+                                  .max_readers = 16};
+    assert_int_equal(store_open(&config, &core->store), 0);
+    core->machine = machine_new(core->store, k->cache, &hooks);
+    assert_int_equal(kit_apply(core, &init), 0);
+    core->status.leads = core->status.caught_up = true;
+}
+
+struct kit *kit_new(void)
+{
+    struct kit *k = mem_zero(sizeof *k);
+
+    k->cache = cache_new(1 << 20);
+    k->leases = lease_table_new();
+    k->arena = arena_new();
+    open_core(k);
+    k->registry = registry_new(&k->core, k->cache, k->leases);
+    assert_int_equal(store_reader_new(k->core.store, &k->reader), 0);
+    registry_on_lead(k->registry, true);
+    return k;
+}
+
+static void end_op(struct kit *k)
+{
+    registry_op_done(k->registry, &k->op);
+    (void)cache_unref(k->op.answer.list);
+    arena_reset(k->arena);
+    k->op = (struct op){0};
+}
+
+void kit_free(struct kit *k)
+{
+    char command[128];
+
+    end_op(k);
+    (void)registry_free(k->registry);
+    (void)machine_free(k->core.machine);
+    (void)store_reader_free(k->reader);
+    (void)store_close(k->core.store);
+    (void)cache_free(k->cache);
+    (void)lease_table_free(k->leases);
+    (void)arena_free(k->arena);
+    (void)snprintf(command, sizeof command, "rm -r %s", k->core.dir);
+    assert_int_equal(system(command), 0);
+    (void)mem_free(k);
+}
+
+static void on_wake(struct op *op)
+{
+    struct kit *k = op->user;
+
+    k->wakes++;
+    k->waits = false;
+}
+
+struct op *kit_op(struct kit *k, enum op_kind kind, const char *ns,
+                  const char *type, const char *id, const char *body)
+{
+    end_op(k);
+    k->op = (struct op){
+        .kind = kind,
+        .arena = k->arena,
+        .method = STR("TEST"),
+        .path = str_of(ns == NULL ? "/" : ns),
+        .ns = str_of(ns),
+        .type = str_of(type),
+        .id = str_of(id),
+        .body = str_of(body),
+        .query = {.depth = UINT64_MAX},
+        .wake = on_wake,
+        .user = k,
+    };
+    return &k->op;
+}
+
+enum op_code kit_run(struct kit *k)
+{
+    enum op_step step;
+
+    do {
+        k->waits = true;
+        step = registry_run(k->registry, &k->op, k->reader);
+    } while (step == OP_WORK || (step == OP_WAIT && !k->waits));
+    k->waits = step == OP_WAIT;
+    return k->op.answer.code;
+}
+
+enum op_code kit_do(struct kit *k, enum op_kind kind, const char *ns,
+                    const char *type, const char *id, const char *body)
+{
+    (void)kit_op(k, kind, ns, type, id, body);
+    return kit_run(k);
+}
+
+bool kit_says(const struct kit *k, const char *text)
+{
+    struct str wanted = str_of(text);
+    struct str places[] = {k->op.answer.body, k->op.answer.detail,
+                           k->op.answer.extra};
+
+    for (size_t i = 0; i < sizeof places / sizeof places[0]; i++) {
+        if (places[i].n > 0 &&
+            memmem(places[i].p, places[i].n, wanted.p, wanted.n) != NULL) {
+            return true;
+        }
+    }
+    print_message("not in: %.*s%.*s\n", STR_ARG(k->op.answer.body),
+                  STR_ARG(k->op.answer.detail));
+    return false;
+}

@@ -1,0 +1,66 @@
+/* A registry on a store and a machine of its own. The core is a stand-in: it
+ * carries a command out at once, unless the test wants something else of it. */
+#ifndef TEST_REGISTRY_KIT_H
+#define TEST_REGISTRY_KIT_H
+
+/* cmocka.h needs the four before it. */
+/* clang-format off */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include <cmocka.h>
+/* clang-format on */
+
+#include "base/clock.h"
+#include "base/err.h"
+#include "registry/registry.h"
+
+struct core {
+    char dir[64];
+    struct store *store;
+    struct machine *machine;
+    uint64_t index;
+    struct core_status status;
+    int outcome;      /* of what is submitted; 0: carry it out */
+    unsigned submits; /* commands */
+    unsigned fences;
+    /* Called before a command is carried out: what others do meanwhile. */
+    void (*before)(void *user);
+    void (*at_fence)(void *user);
+    void *user;
+};
+
+struct kit {
+    struct core core;
+    struct cache *cache;
+    struct lease_table *leases;
+    struct registry *registry;
+    struct store_reader *reader;
+    struct arena *arena;
+    struct op op;   /* the last one */
+    unsigned wakes; /* of it */
+    bool waits;     /* and its waiting was not ended */
+};
+
+struct kit *kit_new(void);
+void kit_free(struct kit *k);
+
+/* A fresh op. */
+struct op *kit_op(struct kit *k, enum op_kind kind, const char *ns,
+                  const char *type, const char *id, const char *body);
+/* Run kit->op until it is done, or waits for something that did not come. */
+enum op_code kit_run(struct kit *k);
+/* Both. */
+enum op_code kit_do(struct kit *k, enum op_kind kind, const char *ns,
+                    const char *type, const char *id, const char *body);
+/* Carry a command out behind the registry's back; its answer. */
+int kit_apply(struct core *core, struct command *command);
+/* A change that moves the tree revision and nothing else. */
+void kit_shake_tree(struct core *core);
+/* Whether the last answer's body, or its detail, holds a text. */
+bool kit_says(const struct kit *k, const char *text);
+
+#endif
