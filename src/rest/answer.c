@@ -12,20 +12,13 @@
 
 /* The registry's answers in HTTP. */
 static const unsigned statuses[] = {
-    [OP_OK] = 200,
-    [OP_CREATED] = 201,
-    [OP_NO_CONTENT] = 204,
-    [OP_NOT_MODIFIED] = 304,
-    [OP_BAD_REQUEST] = 400,
-    [OP_NOT_FOUND] = 404,
-    [OP_CONFLICT] = 409,
-    [OP_PRECONDITION] = 412,
-    [OP_TOO_LARGE] = 413,
-    [OP_UNPROCESSABLE] = 422,
-    [OP_UNAVAILABLE] = 503,
-    [OP_OUTCOME_UNKNOWN] = 504,
-    [OP_NO_SPACE] = 507,
-    [OP_INTERNAL] = 500,
+    [OP_OK] = 200,          [OP_CREATED] = 201,
+    [OP_NO_CONTENT] = 204,  [OP_NOT_MODIFIED] = 304,
+    [OP_BAD_REQUEST] = 400, [OP_NOT_FOUND] = 404,
+    [OP_CONFLICT] = 409,    [OP_PRECONDITION] = 412,
+    [OP_TOO_LARGE] = 413,   [OP_UNPROCESSABLE] = 422,
+    [OP_UNAVAILABLE] = 503, [OP_OUTCOME_UNKNOWN] = 504,
+    [OP_NO_SPACE] = 507,    [OP_INTERNAL] = 500,
 };
 _Static_assert(sizeof statuses / sizeof statuses[0] == OP_CODES,
                "each answer of the registry has a status");
@@ -139,23 +132,50 @@ static void add_etag(struct MHD_Response *response, uint64_t etag)
     add(response, MHD_HTTP_HEADER_ETAG, text);
 }
 
+static struct rest_stamp stamp_of(const struct rest_request *request)
+{
+    struct core_status status = core_status(request->loop->rest->core);
+    const struct op_answer *answer = &request->op.answer;
+
+    return (struct rest_stamp){
+        .etag = answer->etag,
+        .revision = answer->revision != 0 ? answer->revision : status.revision,
+        .stale_ms = status.stale_ms,
+        .second = request->loop->second,
+        .leads = status.leads,
+    };
+}
+
 /* What every answer says about this node. */
+static void add_stamp(struct rest_request *request,
+                      const struct rest_stamp *stamp,
+                      struct MHD_Response *response)
+{
+    const char *node = request->loop->rest->node_id;
+
+    add(response, MHD_HTTP_HEADER_DATE, request->loop->date);
+    add_number(response, "Roster-Revision", stamp->revision);
+    add(response, "Roster-Node", node);
+    /* The library takes no empty value; a blank is read as one. */
+    add(response, "Roster-Leader", stamp->leads ? node : " ");
+    if (request->method == REST_GET) {
+        add_number(response, "Roster-Stale-Ms", stamp->stale_ms);
+    }
+}
+
+static bool is_draining(const struct rest_request *request)
+{
+    return atomic_load_explicit(&request->loop->rest->draining,
+                                memory_order_relaxed);
+}
+
 static void add_node(struct rest_request *request,
                      struct MHD_Response *response)
 {
-    const struct rest *rest = request->loop->rest;
-    struct core_status status = core_status(rest->core);
-    uint64_t revision = request->op.answer.revision;
+    struct rest_stamp stamp = stamp_of(request);
 
-    add_number(response, "Roster-Revision",
-               revision != 0 ? revision : status.revision);
-    add(response, "Roster-Node", rest->node_id);
-    /* The library takes no empty value; a blank is read as one. */
-    add(response, "Roster-Leader", status.leads ? rest->node_id : " ");
-    if (request->method == REST_GET) {
-        add_number(response, "Roster-Stale-Ms", status.stale_ms);
-    }
-    if (atomic_load_explicit(&rest->draining, memory_order_relaxed)) {
+    add_stamp(request, &stamp, response);
+    if (is_draining(request)) {
         add(response, MHD_HTTP_HEADER_CONNECTION, "close");
     }
 }
@@ -194,6 +214,9 @@ static void add_of_op(struct rest_request *request,
     if (answer->next.n > 0) {
         add_link(request, response, answer->next);
     }
+    if (answer->replayed) {
+        add(response, "Idempotent-Replayed", "true");
+    }
     if (answer->retry_after_s != 0) {
         add_number(response, MHD_HTTP_HEADER_RETRY_AFTER,
                    answer->retry_after_s);
@@ -215,12 +238,8 @@ static struct MHD_Response *from_arena(struct str body)
         MHD_RESPMEM_PERSISTENT);
 }
 
-/* Takes the answer's reference to its list. */
-static struct MHD_Response *from_answer(struct op_answer *answer)
+struct MHD_Response *rest_answer_lent(struct op_answer *answer)
 {
-    if (answer->list == NULL) {
-        return from_arena(answer->body);
-    }
     struct MHD_Response *response =
         MHD_create_response_from_buffer_with_free_callback_cls(
             answer->body.n, (void *)(uintptr_t)answer->body.p, unref_list,
@@ -232,18 +251,22 @@ static struct MHD_Response *from_answer(struct op_answer *answer)
 }
 
 /* NO closes the connection: the library has no memory left. */
-static enum MHD_Result send_answer(struct rest_request *request,
-                                   unsigned status,
-                                   struct MHD_Response *response)
+static enum MHD_Result send_lent(struct rest_request *request, unsigned status,
+                                 struct MHD_Response *response)
 {
-    enum MHD_Result r =
-        MHD_queue_response(request->connection, status, response);
-
-    MHD_destroy_response(response);
     request->stage = REST_ANSWERED;
     request->status = status;
     rest_deadlines_enter(&request->loop->deadlines, request->peer, REST_SEND,
                          request->loop->now_ms);
+    return MHD_queue_response(request->connection, status, response);
+}
+
+static enum MHD_Result send_answer(struct rest_request *request,
+                                   unsigned status,
+                                   struct MHD_Response *response)
+{
+    enum MHD_Result r = send_lent(request, status, response);
+    MHD_destroy_response(response);
     return r;
 }
 
@@ -278,15 +301,31 @@ enum MHD_Result rest_answer_problem(struct rest_request *request,
     return send_problem(request, problem->status);
 }
 
-enum MHD_Result rest_answer_op(struct rest_request *request)
+/* NULL when it cannot be reused, now or later. */
+static struct MHD_Response *reusable(struct rest_request *request)
+{
+    struct rest_stamp stamp = stamp_of(request);
+
+    struct MHD_Response *response = rest_reuse_find(request, &stamp);
+    if (response != NULL) {
+        return response;
+    }
+    response = rest_reuse_make(request, &stamp);
+    if (response != NULL) {
+        add(response, MHD_HTTP_HEADER_CONTENT_TYPE, JSON);
+        add_stamp(request, &stamp, response);
+        add_etag(response, stamp.etag);
+    }
+    return response;
+}
+
+static enum MHD_Result send_new(struct rest_request *request, unsigned status)
 {
     struct op_answer *answer = &request->op.answer;
-    unsigned status = rest_answer_status(answer->code);
+    struct MHD_Response *response = answer->list != NULL
+                                        ? rest_answer_lent(answer)
+                                        : from_arena(answer->body);
 
-    if (answer->code >= OP_BAD_REQUEST) {
-        return send_problem(request, status);
-    }
-    struct MHD_Response *response = from_answer(answer);
     if (response == NULL) {
         return MHD_NO;
     }
@@ -296,6 +335,19 @@ enum MHD_Result rest_answer_op(struct rest_request *request)
     add_node(request, response);
     add_of_op(request, response);
     return send_answer(request, status, response);
+}
+
+enum MHD_Result rest_answer_op(struct rest_request *request)
+{
+    unsigned status = rest_answer_status(request->op.answer.code);
+
+    if (request->op.answer.code >= OP_BAD_REQUEST) {
+        return send_problem(request, status);
+    }
+    struct MHD_Response *response =
+        is_draining(request) ? NULL : reusable(request);
+    return response != NULL ? send_lent(request, status, response)
+                            : send_new(request, status);
 }
 
 enum MHD_Result rest_answer_text(struct rest_request *request, unsigned status,

@@ -60,8 +60,7 @@ uint64_t rest_deadlines_next(const struct rest_deadlines *deadlines,
     for (int phase = REST_IDLE; phase < REST_PHASES; phase++) {
         const struct rest_peer *peer = deadlines->lists[phase].first;
         if (peer != NULL) {
-            uint64_t left =
-                peer->ends_ms > now_ms ? peer->ends_ms - now_ms : 0;
+            uint64_t left = peer->ends_ms > now_ms ? peer->ends_ms - now_ms : 0;
             next = left < next ? left : next;
         }
     }

@@ -54,7 +54,7 @@ static int resolve(const char *address, struct place *ret_place,
     char port[16];
 
     if (split(address, host, port) != 0) {
-        *ret_why = "must be HOST:PORT";
+        *ret_why = "is no HOST:PORT";
         return ERR_INVALID;
     }
     int r = getaddrinfo(host[0] == '\0' ? NULL : host, port, &hints, &found);
@@ -80,16 +80,14 @@ static bool is_loopback(const struct place *place)
             v6->sin6_addr.s6_addr[12] == 127);
 }
 
-int rest_address_is_loopback(const char *address, bool *ret_loopback)
+int rest_address_is_loopback(const char *address, bool *ret_loopback,
+                             const char **ret_why)
 {
     struct place place = {0};
-    const char *why = NULL;
 
-    int r = resolve(address, &place, &why);
+    int r = resolve(address, &place, ret_why);
     if (r == 0) {
         *ret_loopback = is_loopback(&place);
-    } else {
-        complain(address, why);
     }
     return r;
 }

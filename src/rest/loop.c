@@ -5,6 +5,7 @@
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -12,7 +13,9 @@
 #include "base/log.h"
 #include "rest/state.h"
 
-enum { STOP_WAIT_MS = 10000 };
+/* At the end: how long for clients to send and read what they began, and for
+ * operations to get their outcome. */
+enum { CLIENT_WAIT_MS = 3000, STOP_WAIT_MS = 10000 };
 
 /* ---- connections ---- */
 
@@ -21,9 +24,9 @@ static void peer_begin(struct rest_loop *loop,
 {
     struct rest_peer *peer = mem_zero(sizeof *peer);
 
-    peer->fd = MHD_get_connection_info(connection,
-                                       MHD_CONNECTION_INFO_CONNECTION_FD)
-                   ->connect_fd;
+    peer->fd =
+        MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD)
+            ->connect_fd;
     /* A new connection gets the time of a header, not that of an idle one: who
      * connects has something to ask. */
     rest_deadlines_enter(&loop->deadlines, peer, REST_HEAD, loop->now_ms);
@@ -127,6 +130,21 @@ static int wait_ms(struct rest_loop *loop)
     return ms > 60000 ? 60000 : (int)ms;
 }
 
+/* RFC 9110 5.6.7. Written once a second, not once an answer. */
+static void tell_time(struct rest_loop *loop)
+{
+    uint64_t second = clock_wall_ms() / 1000;
+    time_t seconds = (time_t)second;
+    struct tm utc;
+
+    loop->now_ms = clock_mono_ms();
+    if (second != loop->second && gmtime_r(&seconds, &utc) != NULL) {
+        loop->second = second;
+        (void)strftime(loop->date, sizeof loop->date,
+                       "%a, %d %b %Y %H:%M:%S GMT", &utc);
+    }
+}
+
 static void wait_for_events(struct rest_loop *loop)
 {
     struct epoll_event events[2];
@@ -138,7 +156,7 @@ static void wait_for_events(struct rest_loop *loop)
             (void)!read(loop->poke, &count, sizeof count);
         }
     }
-    loop->now_ms = clock_mono_ms();
+    tell_time(loop);
 }
 
 static void begin_closing(struct rest_loop *loop)
@@ -146,7 +164,7 @@ static void begin_closing(struct rest_loop *loop)
     struct rest_peer *peer = NULL;
 
     loop->closing = true;
-    loop->closes_ms = loop->now_ms + STOP_WAIT_MS;
+    loop->closing_ms = loop->now_ms;
     int listener = MHD_quiesce_daemon(loop->daemon);
     if (listener >= 0) {
         (void)close(listener);
@@ -167,8 +185,11 @@ static uint64_t busy(const _Atomic uint64_t *counter)
 /* Whether the loop may end: everything is answered, or it took too long. */
 static bool is_closed(const struct rest_loop *loop)
 {
+    uint64_t most_ms =
+        busy(&loop->counts.suspended) > 0 ? STOP_WAIT_MS : CLIENT_WAIT_MS;
+
     return loop->closing && (busy(&loop->counts.in_flight) == 0 ||
-                             loop->now_ms >= loop->closes_ms);
+                             loop->now_ms >= loop->closing_ms + most_ms);
 }
 
 static void turn(struct rest_loop *loop)
@@ -218,9 +239,10 @@ static struct MHD_Daemon *start_daemon(struct rest_loop *loop,
     const struct rest_config *config = &loop->rest->config;
 
     return MHD_start_daemon(
-        MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME, 0, NULL, NULL,
-        rest_request_handle, loop, MHD_OPTION_LISTEN_SOCKET, loop->listener,
-        MHD_OPTION_URI_LOG_CALLBACK, rest_request_begin, loop,
+        MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME |
+            MHD_USE_SUPPRESS_DATE_NO_CLOCK,
+        0, NULL, NULL, rest_request_handle, loop, MHD_OPTION_LISTEN_SOCKET,
+        loop->listener, MHD_OPTION_URI_LOG_CALLBACK, rest_request_begin, loop,
         MHD_OPTION_NOTIFY_COMPLETED, rest_request_end, loop,
         MHD_OPTION_NOTIFY_CONNECTION, on_connection, loop,
         MHD_OPTION_UNESCAPE_CALLBACK, leave_escaped, NULL,
@@ -268,7 +290,7 @@ int rest_loop_start(struct rest_loop *loop, unsigned max_connections)
 {
     const struct rest_config *config = &loop->rest->config;
 
-    loop->now_ms = clock_mono_ms();
+    tell_time(loop);
     loop->deadlines.lists[REST_IDLE].span_ms = config->idle_timeout_ms;
     loop->deadlines.lists[REST_HEAD].span_ms = config->head_timeout_ms;
     loop->deadlines.lists[REST_BODY].span_ms = config->request_timeout_ms;

@@ -11,9 +11,8 @@ static enum MHD_Result leader(struct rest_request *request)
 {
     const struct rest *rest = request->loop->rest;
     struct core_status status = core_status(rest->core);
-    const char *address = rest->config.advertise != NULL
-                              ? rest->config.advertise
-                              : rest->address;
+    const char *address =
+        rest->config.advertise != NULL ? rest->config.advertise : rest->address;
     struct buf out = {0};
 
     buf_printf(&out, "{\"leader\":%s,\"id\":", status.leads ? "true" : "false");

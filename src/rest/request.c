@@ -5,13 +5,7 @@
 #include "rest/query.h"
 #include "rest/state.h"
 
-enum {
-    SPARE_MOST = 256,
-    /* How much of a body nobody wants is read before the connection is cut, in
-     * units of the largest body. A client that reads no answer before it has
-     * sent everything gets its answer this way. */
-    DISCARD_MOST = 4,
-};
+enum { SPARE_MOST = 256 };
 
 /* ---- begin and end ---- */
 
@@ -83,8 +77,8 @@ void *rest_request_begin(void *user, const char *uri,
 
 static void drop_body(struct rest_request *request)
 {
-    atomic_fetch_sub_explicit(&request->loop->rest->body_bytes,
-                              request->body.n, memory_order_relaxed);
+    atomic_fetch_sub_explicit(&request->loop->rest->body_bytes, request->body.n,
+                              memory_order_relaxed);
     buf_done(&request->body);
 }
 
@@ -210,10 +204,10 @@ static void read_target(struct rest_request *request)
         return;
     }
     if (rest_uri_parse(request->arena, request->target, &uri, &why) != 0) {
-        find_wrong(request, 400,
-                   arena_printf(request->arena, "the request's URL has %s",
-                                why),
-                   STR_NONE);
+        find_wrong(
+            request, 400,
+            arena_printf(request->arena, "the request's URL has %s", why),
+            STR_NONE);
         return;
     }
     request->op.path = uri.target;
@@ -275,8 +269,8 @@ static void refuse_body(struct rest_request *request, unsigned status,
 static bool reserve(struct rest_request *request, size_t n)
 {
     struct rest *rest = request->loop->rest;
-    uint64_t held = atomic_fetch_add_explicit(&rest->body_bytes, n,
-                                              memory_order_relaxed);
+    uint64_t held =
+        atomic_fetch_add_explicit(&rest->body_bytes, n, memory_order_relaxed);
     if (held + n <= REST_BODIES_BOUND * rest->config.max_body_bytes) {
         return true;
     }
@@ -289,7 +283,7 @@ static enum MHD_Result take_body(struct rest_request *request, struct str part)
     uint64_t most = request->loop->rest->config.max_body_bytes;
 
     request->received += part.n;
-    if (request->received > DISCARD_MOST * most) {
+    if (request->received > rest_discard_bytes(most)) {
         return MHD_NO;
     }
     if (request->received > most) {
@@ -337,8 +331,7 @@ static enum MHD_Result run_op(struct rest_request *request)
         return rest_answer_op(request);
     }
     request->opened = true;
-    switch (registry_run(rest->registry, &request->op,
-                         request->loop->reader)) {
+    switch (registry_run(rest->registry, &request->op, request->loop->reader)) {
     case OP_DONE:
         request->finished = true;
         return rest_answer_op(request);

@@ -9,11 +9,9 @@
 #include "base/log.h"
 #include "rest/state.h"
 
-enum {
-    /* Descriptors kept for everything else: the store, the log, the loops. */
-    FILES_KEPT = 256,
-    HEADER_LEAST = 4096,
-};
+/* Descriptors kept for everything else: the store, the log, the loops. */
+#define FILES_KEPT UINT64_C(256)
+#define HEADER_LEAST 4096
 
 /* As high as this process may go: one connection is one descriptor. */
 static uint64_t raise_file_limit(void)
@@ -85,6 +83,7 @@ static void loop_done(struct rest_loop *loop)
         MHD_stop_daemon(loop->daemon);
     }
     close_fd(loop->listener);
+    rest_reuse_end(loop);
     rest_request_free_spare(loop);
     loop->reader = store_reader_free(loop->reader);
     close_fd(loop->outer);

@@ -35,12 +35,12 @@ struct rest; /* opaque */
 #define REST_BODIES_BOUND 32
 
 struct rest_config {
-    const char *address; /* HOST:PORT; port 0: a free one */
+    const char *address;   /* HOST:PORT; port 0: a free one */
     const char *advertise; /* what others reach it by; NULL: what was bound */
     unsigned io_threads;
     uint64_t max_connections; /* 0: what the limit of open files allows */
     uint64_t max_body_bytes;
-    uint64_t max_header_bytes; /* request line and header, 4 KiB at least */
+    uint64_t max_header_bytes;   /* request line and header, 4 KiB at least */
     uint64_t head_timeout_ms;    /* for the whole header */
     uint64_t request_timeout_ms; /* until the body is there */
     uint64_t idle_timeout_ms;    /* between requests; a stalled reader */
@@ -64,8 +64,9 @@ unsigned rest_stop(struct rest *rest) MUST_USE;
 /* "127.0.0.1:43211". Lends. */
 const char *rest_address(const struct rest *rest);
 /* Whether the address can be reached from this host only. Answers: INVALID
- * (cannot be understood or resolved). */
-int rest_address_is_loopback(const char *address, bool *ret_loopback) MUST_USE;
+ * (cannot be understood or resolved, *ret_why tells; static text). */
+int rest_address_is_loopback(const char *address, bool *ret_loopback,
+                             const char **ret_why) MUST_USE;
 
 struct rest_stats {
     uint64_t connections; /* now */

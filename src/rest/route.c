@@ -4,8 +4,8 @@
 
 #include "base/err.h"
 
-#define PAGE (REST_LIMIT | REST_AFTER)
 #define READ REST_CONSISTENCY
+#define LISTED (READ | REST_LIMIT | REST_AFTER)
 
 #define LIST "/v1/ns/{ns}/{type}"
 #define ROW "/v1/ns/{ns}/{type}/{id}"
@@ -14,7 +14,7 @@
 /* Reads of lists and rows first: the table is searched from the top. */
 /* clang-format off */
 const struct rest_route rest_routes[] = {
-    {REST_GET,    4, LIST, REST_OP, OP_LIST_GET, READ | PAGE | REST_FIELDS, false},
+    {REST_GET,    4, LIST, REST_OP, OP_LIST_GET, LISTED | REST_FIELDS, false},
     {REST_GET,    5, ROW, REST_OP, OP_ROW_GET, READ | REST_FIELDS, false},
     {REST_POST,   4, LIST, REST_OP, OP_LIST_ADD, REST_LEASE, true},
     {REST_PUT,    4, LIST, REST_OP, OP_LIST_PUT, 0, true},
@@ -26,23 +26,26 @@ const struct rest_route rest_routes[] = {
     {REST_PUT,    4, AGENT "/heartbeat", REST_OP, OP_HEARTBEAT, 0, false},
     {REST_POST,   2, "/v1/heartbeats", REST_OP, OP_HEARTBEATS, 0, true},
     {REST_POST,   2, "/v1/agents", REST_OP, OP_AGENT_PUT, 0, true},
-    {REST_GET,    2, "/v1/agents", REST_OP, OP_AGENT_LIST, READ | PAGE, false},
+    {REST_GET,    2, "/v1/agents", REST_OP, OP_AGENT_LIST, LISTED, false},
     {REST_GET,    3, AGENT, REST_OP, OP_AGENT_GET, READ, false},
     {REST_DELETE, 3, AGENT, REST_OP, OP_AGENT_DELETE, 0, false},
     {REST_GET,    2, "/v1/search", REST_OP, OP_SEARCH,
-     READ | PAGE | REST_NS | REST_TYPE | REST_K | REST_V | REST_MODE, false},
+     LISTED | REST_NS | REST_TYPE | REST_K | REST_V | REST_MODE, false},
     {REST_POST,   2, "/v1/txn", REST_OP, OP_TXN, 0, true},
-    {REST_GET,    2, "/v1/ns", REST_OP, OP_NS_TREE, READ | REST_DEPTH | REST_FLAT, false},
+    {REST_GET,    2, "/v1/ns", REST_OP, OP_NS_TREE,
+     READ | REST_DEPTH | REST_FLAT, false},
     {REST_POST,   2, "/v1/ns", REST_OP, OP_NS_CREATE, 0, true},
     {REST_GET,    3, "/v1/ns/{ns}", REST_OP, OP_NS_GET, READ, false},
     {REST_PATCH,  3, "/v1/ns/{ns}", REST_OP, OP_NS_CHANGE, 0, true},
-    {REST_DELETE, 3, "/v1/ns/{ns}", REST_OP, OP_NS_DELETE, REST_RECURSIVE, false},
+    {REST_DELETE, 3, "/v1/ns/{ns}", REST_OP, OP_NS_DELETE,
+     REST_RECURSIVE, false},
     {REST_GET,    2, "/v1/types", REST_OP, OP_TYPE_LIST, READ, false},
     {REST_GET,    3, "/v1/types/{type}", REST_OP, OP_TYPE_GET, READ, false},
     {REST_PUT,    3, "/v1/types/{type}", REST_OP, OP_TYPE_PUT, 0, true},
     {REST_GET,    1, "/leader", REST_LEADER, 0, 0, false},
     {REST_GET,    1, "/livez", REST_LIVEZ, 0, REST_VERBOSE, false},
-    {REST_GET,    1, "/readyz", REST_READYZ, 0, REST_VERBOSE | REST_STALE, false},
+    {REST_GET,    1, "/readyz", REST_READYZ, 0,
+     REST_VERBOSE | REST_STALE, false},
     {REST_GET,    1, "/metrics", REST_METRICS, 0, 0, false},
     {REST_GET,    1, "/openapi.json", REST_OPENAPI, 0, 0, false},
     {.pattern = NULL},

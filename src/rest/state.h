@@ -2,10 +2,9 @@
 #ifndef REST_STATE_H
 #define REST_STATE_H
 
+#include <microhttpd.h>
 #include <pthread.h>
 #include <stdatomic.h>
-
-#include <microhttpd.h>
 
 #include "base/queue.h"
 #include "rest/deadline.h"
@@ -49,9 +48,9 @@ struct rest_problem {
 };
 
 struct rest_request {
-    struct queue_link link; /* in its loop's woken queue */
+    struct queue_link link;    /* in its loop's woken queue */
     struct rest_request *next; /* free list; a worker's queue */
-    struct arena *arena;    /* kept when the rest is cleared for the next */
+    struct arena *arena;       /* kept when the rest is cleared for the next */
     struct op op;
     struct rest_loop *loop;
     struct MHD_Connection *connection;
@@ -72,6 +71,24 @@ struct rest_request {
     uint64_t began_us;
 };
 
+/* All that the headers of a plain answer depend on. */
+struct rest_stamp {
+    uint64_t etag;
+    uint64_t revision;
+    uint64_t stale_ms;
+    uint64_t second; /* of the Date */
+    bool leads;
+};
+
+enum { REST_KEPT = 128 };
+
+struct rest_kept {
+    struct MHD_Response *response; /* NULL: nothing is kept here */
+    struct rest_stamp stamp;
+    const struct cache_list *list; /* NULL: the body was copied */
+    struct str body;
+};
+
 struct rest_loop {
     struct rest *rest;
     struct MHD_Daemon *daemon;
@@ -85,9 +102,13 @@ struct rest_loop {
     struct rest_deadlines deadlines;
     struct rest_request *spare;
     unsigned n_spare;
+    struct rest_kept kept[REST_KEPT];
+    size_t kept_bytes;
     uint64_t now_ms;
-    bool closing;       /* no new connections */
-    uint64_t closes_ms; /* when to stop waiting for what is in flight */
+    uint64_t second;     /* since 1970, as `date` says */
+    char date[32];       /* "Sun, 06 Nov 1994 08:49:37 GMT" */
+    bool closing;        /* no new connections */
+    uint64_t closing_ms; /* since when */
     struct rest_counts counts;
 };
 
@@ -122,15 +143,15 @@ int rest_loop_start(struct rest_loop *loop, unsigned max_connections) MUST_USE;
 void rest_loop_poke(struct rest_loop *loop);
 void rest_loop_join(struct rest_loop *loop);
 
-/* ---- request.c: called by the daemon ---- */
-void *rest_request_begin(void *loop, const char *uri,
+/* ---- request.c: called by the daemon; `user` is the loop ---- */
+void *rest_request_begin(void *user, const char *uri,
                          struct MHD_Connection *connection);
-enum MHD_Result rest_request_handle(void *loop,
+enum MHD_Result rest_request_handle(void *user,
                                     struct MHD_Connection *connection,
                                     const char *url, const char *method,
                                     const char *version, const char *upload,
                                     size_t *upload_n, void **context);
-void rest_request_end(void *loop, struct MHD_Connection *connection,
+void rest_request_end(void *user, struct MHD_Connection *connection,
                       void **context, enum MHD_RequestTerminationCode why);
 /* Any thread: its loop goes on with it. */
 void rest_request_wake(struct op *op);
@@ -147,6 +168,20 @@ enum MHD_Result rest_answer_options(struct rest_request *request);
 unsigned rest_answer_status(enum op_code code);
 struct rest_problem rest_problem_make(unsigned status, struct str detail,
                                       struct str field);
+
+/* A response of bytes that the cache lends; takes the answer's reference. NULL
+ * when there is no memory. */
+struct MHD_Response *rest_answer_lent(struct op_answer *answer);
+
+/* ---- reuse.c ---- */
+/* The kept response to this very answer, NULL when there is none. Lends. */
+struct MHD_Response *rest_reuse_find(struct rest_request *request,
+                                     const struct rest_stamp *stamp);
+/* A new response that is kept; its headers are still to be added. Lends. NULL
+ * when the answer is not of the kind that is kept. */
+struct MHD_Response *rest_reuse_make(struct rest_request *request,
+                                     const struct rest_stamp *stamp);
+void rest_reuse_end(struct rest_loop *loop);
 
 /* ---- page.c ---- */
 enum MHD_Result rest_page_serve(struct rest_request *request);

@@ -6,8 +6,8 @@ static const struct {
     uint64_t us;
     const char *seconds;
 } buckets[] = {
-    {100, "0.0001"}, {500, "0.0005"}, {2500, "0.0025"}, {10000, "0.01"},
-    {50000, "0.05"}, {250000, "0.25"}, {1000000, "1"},  {5000000, "5"},
+    {100, "0.0001"}, {500, "0.0005"},  {2500, "0.0025"}, {10000, "0.01"},
+    {50000, "0.05"}, {250000, "0.25"}, {1000000, "1"},   {5000000, "5"},
 };
 _Static_assert(sizeof buckets / sizeof buckets[0] == REST_BUCKETS,
                "a counter for each bucket");
@@ -85,7 +85,7 @@ static void add_answers_of(const struct rest *rest, size_t route,
                            const char *method, const char *pattern,
                            struct buf *out)
 {
-    for (int class = 0; class < REST_CLASSES; class++) {
+    for (int class = 0; class < REST_CLASSES; class ++) {
         uint64_t n = answers(rest, route, class);
         if (n > 0) {
             buf_printf(out,

@@ -16,7 +16,10 @@ struct known {
 };
 
 /* A str in a table: a compound literal is no constant. */
-#define TEXT(literal) {(literal), sizeof(literal) - 1}
+#define TEXT(literal)                                                          \
+    {                                                                          \
+        (literal), sizeof(literal) - 1                                         \
+    }
 #define AT(member) offsetof(struct rest_head, member)
 
 static const struct known known[] = {
@@ -82,8 +85,8 @@ static void keep(struct rest_head *head, const struct known *k,
     if (target->p == NULL) {
         *target = value;
     } else if (k->list) {
-        *target = arena_printf(arena, "%.*s, %.*s", STR_ARG(*target),
-                               STR_ARG(value));
+        *target =
+            arena_printf(arena, "%.*s, %.*s", STR_ARG(*target), STR_ARG(value));
     } else {
         complain(head, "is given more than once", k->name);
     }
@@ -120,8 +123,8 @@ static int check_framing(struct rest_head *head, struct str http,
     bool sized = head->content_length.p != NULL;
 
     if (head->wrong != NULL) {
-        *refusal = (struct rest_refusal){400, head->wrong, head->wrong_name,
-                                         true};
+        *refusal =
+            (struct rest_refusal){400, head->wrong, head->wrong_name, true};
         return ERR_INVALID;
     }
     if (chunked && sized) {
@@ -193,8 +196,9 @@ static int check_body(const struct rest_head *head, bool takes_body,
         return 0;
     }
     if (head->length > max_body_bytes) {
-        return refuse(refusal, 413, true, "Content-Length",
-                      "is above what this server takes (--max-body)");
+        return refuse(
+            refusal, 413, head->length > rest_discard_bytes(max_body_bytes),
+            "Content-Length", "is above what this server takes (--max-body)");
     }
     if (!takes_body) {
         return 0;
@@ -232,8 +236,7 @@ static int check_conditions(struct rest_head *head,
         return refuse(refusal, 400, false, "Roster-Min-Revision",
                       "must be a revision, a whole number below 2^53");
     }
-    if (key.p != NULL &&
-        (key.n == 0 || key.n > KEY_MOST || !is_visible(key))) {
+    if (key.p != NULL && (key.n == 0 || key.n > KEY_MOST || !is_visible(key))) {
         return refuse(refusal, 400, false, "Idempotency-Key",
                       "must be 1 to 255 visible ASCII characters");
     }

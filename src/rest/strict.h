@@ -9,6 +9,7 @@
 #define REST_STRICT_H
 
 #include <stdbool.h>
+#include <stdint.h>
 
 #include "registry/registry.h"
 
@@ -34,6 +35,15 @@ struct rest_refusal {
     struct str field; /* "" : none */
     bool close;       /* framing in doubt: answer at once and close */
 };
+
+/* How much of a body nobody wants is read before its connection is cut: many
+ * clients read no answer before they have sent everything, and lose one that
+ * came with a closed connection. */
+static inline uint64_t rest_discard_bytes(uint64_t max_body_bytes)
+{
+    uint64_t least = UINT64_C(64) << 20;
+    return max_body_bytes > least / 4 ? 4 * max_body_bytes : least;
+}
 
 /* One header line. Slices are lent until the request ends; the arena takes
  * lists that came in several lines. */

@@ -63,17 +63,16 @@ static void on_revision(void *user, uint64_t revision)
     registry_on_revision(server->registry, revision);
 }
 
+/* Not all settings: what they name may take time to look up. */
 static void on_reload(void *user)
 {
     struct server *server = user;
-    struct settings fresh;
+    enum log_level level = LOG_INFO;
 
-    if (settings_read(&fresh, server->argc, server->argv) == OPTIONS_RUN) {
-        log_set_level(fresh.level);
-        log_info(LOG_CORE, "settings read again",
-                 LOG_TXT("log_level", fresh.log_level));
+    if (settings_read_level(server->argc, server->argv, &level) == 0) {
+        log_set_level(level);
+        log_info(LOG_CORE, "log level read again");
     }
-    settings_done(&fresh);
 }
 
 static void stop_core(struct core_call *call)
@@ -177,8 +176,7 @@ static void tell_start(const struct server *server)
     const struct settings *s = server->settings;
     struct rest_stats stats = rest_stats(server->rest);
 
-    log_info(LOG_HTTP, "listening",
-             LOG_TXT("http", rest_address(server->rest)),
+    log_info(LOG_HTTP, "listening", LOG_TXT("http", rest_address(server->rest)),
              LOG_TXT("raft", s->raft), LOG_TXT("id", s->id),
              LOG_TXT("data_dir", s->data_dir), LOG_TXT("domain", s->domain),
              LOG_TXT("version", ROSTER_VERSION),
@@ -194,7 +192,7 @@ static void tell_start(const struct server *server)
 static void leave_if_torn(struct server *server)
 {
     if (!atomic_load(&server->rest_over)) {
-        log_warn(LOG_CORE, "left with requests unanswered");
+        log_warn(LOG_CORE, "left at once, requests may be unanswered");
         _exit(EXIT_FAILURE);
     }
 }
@@ -210,8 +208,7 @@ static void close_all(struct server *server)
 
 int server_run(const struct settings *settings, int argc, char **argv)
 {
-    struct server server = {
-        .settings = settings, .argc = argc, .argv = argv};
+    struct server server = {.settings = settings, .argc = argc, .argv = argv};
 
     (void)signal(SIGPIPE, SIG_IGN);
     int r = start(&server);

@@ -8,7 +8,6 @@
 /* Serves until it is told to end (SIGTERM, SIGINT). `argc` and `argv` are read
  * again on SIGHUP. Answers and faults as core_open and rest_start; a log line
  * has been written. */
-int server_run(const struct settings *settings, int argc,
-               char **argv) MUST_USE;
+int server_run(const struct settings *settings, int argc, char **argv) MUST_USE;
 
 #endif

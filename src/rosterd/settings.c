@@ -1,9 +1,9 @@
 #include "rosterd/settings.h"
 
-#include <stdarg.h>
 #include <stdio.h>
 #include <unistd.h>
 
+#include "base/err.h"
 #include "model/name.h"
 #include "rest/rest.h"
 
@@ -103,16 +103,9 @@ static void set_defaults(struct settings *s)
     };
 }
 
-__attribute__((format(printf, 1, 2))) static bool complain(const char *format,
-                                                           ...)
+static bool refuse(const char *option, const char *value, const char *why)
 {
-    va_list args;
-
-    (void)fputs("rosterd: ", stderr);
-    va_start(args, format);
-    (void)vfprintf(stderr, format, args);
-    va_end(args);
-    (void)fputc('\n', stderr);
+    (void)fprintf(stderr, "rosterd: --%s: '%s' %s\n", option, value, why);
     return false;
 }
 
@@ -122,9 +115,8 @@ static bool check_id(const char *id)
     struct str text = str_of(id);
 
     if (text.n > ID_MOST || !name_is_host(text)) {
-        return complain("--id: '%s' may have 1 to 63 letters, digits, '.', '-' "
-                        "and '_'",
-                        id);
+        return refuse("id", id,
+                      "may have 1 to 63 letters, digits, '.', '-' and '_'");
     }
     return true;
 }
@@ -140,46 +132,54 @@ static bool check_format(struct settings *s)
             return true;
         }
     }
-    return complain("--log-format: '%s' must be auto, text or json",
-                    s->log_format);
+    return refuse("log-format", s->log_format, "must be auto, text or json");
+}
+
+static bool check_level(struct settings *s)
+{
+    return log_level_parse(str_of(s->log_level), &s->level) == 0 ||
+           refuse("log-level", s->log_level,
+                  "must be debug, info, warn or error");
 }
 
 static bool check_reach(const struct settings *s)
 {
+    const char *why = NULL;
     bool loopback = false;
 
-    if (rest_address_is_loopback(s->http, &loopback) != 0) {
-        return complain("--http: '%s' is no HOST:PORT that can be resolved",
-                        s->http);
+    if (rest_address_is_loopback(s->http, &loopback, &why) != 0) {
+        return refuse("http", s->http, why);
     }
     if (!loopback && !s->insecure) {
-        return complain("--http: %s can be reached from other machines and "
-                        "there is no access control: listen on 127.0.0.1, or "
-                        "allow it with --insecure",
-                        s->http);
+        return refuse("http", s->http,
+                      "can be reached from other machines and there is no "
+                      "access control: listen on 127.0.0.1, or allow it with "
+                      "--insecure");
     }
     return true;
 }
 
-static bool check(struct settings *s)
+static bool check_alone(const struct settings *s)
 {
-    if (s->join != NULL || s->cluster != NULL) {
-        return complain("%s: not yet: a registry has one node for now",
-                        s->join != NULL ? "--join" : "--cluster");
+    static const char why[] = "is for later: a registry has one node for now";
+
+    if (s->join != NULL) {
+        return refuse("join", s->join, why);
     }
-    if (!name_is_path(str_of(s->domain))) {
-        return complain("--domain: '%s' is no DNS name in lower case",
-                        s->domain);
-    }
-    if (log_level_parse(str_of(s->log_level), &s->level) != 0) {
-        return complain("--log-level: '%s' must be debug, info, warn or error",
-                        s->log_level);
-    }
-    return check_id(s->id) && check_format(s) && check_reach(s);
+    return s->cluster == NULL || refuse("cluster", s->cluster, why);
 }
 
-enum options_outcome settings_read(struct settings *settings, int argc,
-                                   char **argv)
+static bool check(struct settings *s)
+{
+    if (!name_is_path(str_of(s->domain))) {
+        return refuse("domain", s->domain, "is no DNS name in lower case");
+    }
+    return check_alone(s) && check_level(s) && check_id(s->id) &&
+           check_format(s) && check_reach(s);
+}
+
+static enum options_outcome read_all(struct settings *settings, int argc,
+                                     char **argv)
 {
     set_defaults(settings);
     struct table table = table_of(settings);
@@ -187,17 +187,35 @@ enum options_outcome settings_read(struct settings *settings, int argc,
         .program = "rosterd",
         .usage = "rosterd [OPTION...]",
         .about = "A highly available registry of everything in a fleet: keeps "
-                 "it, answers for it over HTTP, and tells who watches. Alone "
-                 "it is a complete registry of one node.",
+                 "it and answers for it over HTTP. Alone it is a complete "
+                 "registry of one node.",
         .table = table.rows,
     };
+    return options_read(&options, argc, argv, NULL, NULL);
+}
 
-    enum options_outcome outcome =
-        options_read(&options, argc, argv, NULL, NULL);
+enum options_outcome settings_read(struct settings *settings, int argc,
+                                   char **argv)
+{
+    enum options_outcome outcome = read_all(settings, argc, argv);
     if (outcome == OPTIONS_RUN && !check(settings)) {
         return OPTIONS_EXIT_USAGE;
     }
     return outcome;
+}
+
+int settings_read_level(int argc, char **argv, enum log_level *ret_level)
+{
+    struct settings settings;
+    int r = ERR_INVALID;
+
+    if (read_all(&settings, argc, argv) == OPTIONS_RUN &&
+        check_level(&settings)) {
+        *ret_level = settings.level;
+        r = 0;
+    }
+    settings_done(&settings);
+    return r;
 }
 
 void settings_done(struct settings *settings)

@@ -40,6 +40,10 @@ struct settings {
  * whatever it says. */
 enum options_outcome settings_read(struct settings *settings, int argc,
                                    char **argv) MUST_USE;
+/* What may change while it runs: only the level. Answers: INVALID, after a
+ * complaint. */
+int settings_read_level(int argc, char **argv,
+                        enum log_level *ret_level) MUST_USE;
 void settings_done(struct settings *settings);
 
 #endif

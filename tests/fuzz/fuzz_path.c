@@ -44,11 +44,11 @@ static void find(const struct rest_uri *uri)
     }
 }
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n)
 {
     struct arena *arena = arena_new();
     /* As the room does it: a copy that ends where it ends. */
-    struct str target = {mem_dup(data, size), size};
+    struct str target = {mem_dup(bytes, n), n};
     const char *why = NULL;
     struct rest_uri uri;
 

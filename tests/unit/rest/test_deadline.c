@@ -1,5 +1,4 @@
 #include "kit.h"
-
 #include "rest/deadline.h"
 
 static struct rest_deadlines with_spans(void)

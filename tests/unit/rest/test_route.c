@@ -1,5 +1,4 @@
 #include "kit.h"
-
 #include "rest/query.h"
 #include "rest/route.h"
 
@@ -111,9 +110,8 @@ static void a_wrong_method_is_told_the_right_ones(void **state)
         struct rest_match match;
         char allow[64];
 
-        assert_int_equal(
-            find(*state, cases[i].method, cases[i].target, &match),
-            ERR_FORBIDDEN);
+        assert_int_equal(find(*state, cases[i].method, cases[i].target, &match),
+                         ERR_FORBIDDEN);
         assert_null(match.route);
         rest_route_allow(match.methods, allow);
         assert_string_equal(allow, cases[i].allow);
@@ -131,11 +129,21 @@ static void every_method_fits_into_allow(void **state)
 
 static void paths_of_nothing_are_not_found(void **state)
 {
-    static const char *const targets[] = {
-        "/",       "/v1",          "/v1/",           "/v1/nss",
-        "/v2/ns",  "/v1/ns//m",    "/v1/ns/a/",      "/v1/ns/a/b/c/drop",
-        "/livez/", "/v1/watch",    "/1/2/3/4/5/6/7", "/1/2/3/4/5/6/7/8/9/10",
-        "/Livez",  "/v1/ns/a/b//", "/v1/ns/a/b//move"};
+    static const char *const targets[] = {"/",
+                                          "/v1",
+                                          "/v1/",
+                                          "/v1/nss",
+                                          "/v2/ns",
+                                          "/v1/ns//m",
+                                          "/v1/ns/a/",
+                                          "/v1/ns/a/b/c/drop",
+                                          "/livez/",
+                                          "/v1/watch",
+                                          "/1/2/3/4/5/6/7",
+                                          "/1/2/3/4/5/6/7/8/9/10",
+                                          "/Livez",
+                                          "/v1/ns/a/b//",
+                                          "/v1/ns/a/b//move"};
 
     for (size_t i = 0; i < sizeof targets / sizeof targets[0]; i++) {
         struct rest_match match;
@@ -155,8 +163,8 @@ static int query(struct arena *arena, const char *target,
     const char *why = NULL;
 
     assert_int_equal(rest_route_find(REST_GET, &uri, &match), 0);
-    int r = rest_query_read(&uri, match.route->params, ret_query, ret_field,
-                            &why);
+    int r =
+        rest_query_read(&uri, match.route->params, ret_query, ret_field, &why);
     assert_true(r == 0 || why != NULL);
     return r;
 }

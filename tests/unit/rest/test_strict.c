@@ -1,5 +1,4 @@
 #include "kit.h"
-
 #include "rest/strict.h"
 
 #define MAX_BODY 1000
@@ -106,7 +105,14 @@ static void too_large_is_known_before_the_body(void **state)
     assert_int_equal(check(*state, "HTTP/1.1",
                            LINES({"Content-Length", "1001"}), &head, &refusal),
                      413);
+    assert_false(refusal.close); /* so that the client reads the answer */
+    assert_int_equal(check(*state, "HTTP/1.1",
+                           LINES({"Content-Length", "99999999999"}), &head,
+                           &refusal),
+                     413);
     assert_true(refusal.close);
+    assert_true(rest_discard_bytes(1000) == 64 << 20);
+    assert_true(rest_discard_bytes(100 << 20) == 400 << 20);
 }
 
 static unsigned of_type(struct arena *arena, const char *type)
@@ -155,13 +161,13 @@ static void conditions_are_read(void **state)
     struct rest_head head;
     struct rest_refusal refusal;
 
-    assert_int_equal(check(*state, "HTTP/1.1",
-                           LINES({"If-Match", "\"1\""}, {"If-Match", "\"2\""},
-                                 {"If-None-Match", " * "},
-                                 {"Idempotency-Key", "a-1"},
-                                 {"Roster-Min-Revision", "9007199254740991"}),
-                           &head, &refusal),
-                     0);
+    assert_int_equal(
+        check(*state, "HTTP/1.1",
+              LINES({"If-Match", "\"1\""}, {"If-Match", "\"2\""},
+                    {"If-None-Match", " * "}, {"Idempotency-Key", "a-1"},
+                    {"Roster-Min-Revision", "9007199254740991"}),
+              &head, &refusal),
+        0);
     expect_str(head.conditions.if_match, "\"1\", \"2\"");
     expect_str(head.conditions.if_none_match, "*");
     expect_str(head.conditions.idempotency_key, "a-1");
@@ -185,9 +191,8 @@ static void wrong_conditions_are_named(void **state)
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         struct rest_head head;
         struct rest_refusal refusal;
-        assert_int_equal(check(*state, "HTTP/1.1", LINES(cases[i]), &head,
-                               &refusal),
-                         400);
+        assert_int_equal(
+            check(*state, "HTTP/1.1", LINES(cases[i]), &head, &refusal), 400);
         assert_false(refusal.close);
         expect_str(refusal.field, cases[i].name);
     }

@@ -1,5 +1,4 @@
 #include "kit.h"
-
 #include "rest/uri.h"
 
 static struct rest_uri good(struct arena *arena, const char *target)
