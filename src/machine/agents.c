@@ -3,6 +3,10 @@
 #include "base/err.h"
 #include "machine/apply.h"
 
+/* A registration may not touch more namespaces than the store can serve in one
+ * transaction, nor an expiry make the core loop miss its other work. */
+enum { PLACES_MOST = 1000, EXPIRE_STEP = 2000 };
+
 /* A lease while it is changed: placements with room for what the command may
  * add. */
 struct work {
@@ -73,6 +77,20 @@ static int end_row(struct apply *a, uint64_t ns, struct str type,
     return path.n == 0 ? row_forget(a, &p, &held) : row_del(a, &p, &held);
 }
 
+/* Forget the binding of a placement, if it is this lease's: a row that was bound
+ * by hand to another one stays bound to that. */
+static int unbind_own(struct apply *a, struct ulid lease,
+                      const struct store_placement *at)
+{
+    struct ulid holder;
+
+    int r = store_bound_to(a->txn, at->ns, at->id, &holder);
+    if (r != 0 || ulid_compare(holder, lease) != 0) {
+        return r == ERR_NOT_FOUND ? 0 : r;
+    }
+    return store_unbind(a->txn, at->ns, STR("machine"), at->id);
+}
+
 /* Everything under the lease goes with it. The record goes first: deleting a
  * row looks for the lease it hangs on, and must not find this one again. */
 static int lease_end(struct apply *a, const struct store_lease *lease)
@@ -85,8 +103,7 @@ static int lease_end(struct apply *a, const struct store_lease *lease)
     for (size_t i = 0; r == 0 && i < lease->n_places; i++) {
         const struct store_placement *at = &lease->places[i];
         if (!at->owned) {
-            r = store_unbind(a->txn, at->ns, STR("machine"), at->id);
-            r = r == ERR_NOT_FOUND ? 0 : r;
+            r = unbind_own(a, lease->id, at);
         }
     }
     if (r == 0) {
@@ -254,7 +271,7 @@ static int place_in(struct apply *a, struct work *w, uint64_t ns,
     r = store_bound_to(a->txn, ns, at.id, &bound);
     if (r == 0) {
         /* Bound by hand to some lease: that one decides when it goes. */
-        at.owned = false;
+        at.owned = ulid_compare(bound, w->lease.id) == 0;
     } else if (r == ERR_NOT_FOUND) {
         r = store_bind(a->txn, w->lease.id, ns, STR("machine"), at.id);
     }
@@ -285,10 +302,7 @@ static int leave_pool(struct apply *a, struct work *w)
             continue;
         }
         work_remove(w, i);
-        int r = store_unbind(a->txn, at.ns, STR("machine"), at.id);
-        if (r == ERR_NOT_FOUND) {
-            r = 0;
-        }
+        int r = unbind_own(a, w->lease.id, &at);
         if (r == 0 && at.owned) {
             r = row_hold(a, &p, at.id, &held);
             if (r == 0) {
@@ -306,6 +320,9 @@ static int place_all(struct apply *a, struct work *w,
     int r = 0;
 
     for (size_t i = 0; r == 0 && i < c->n_leaves; i++) {
+        if (w->n >= PLACES_MOST) {
+            return ERR_TOO_LARGE;
+        }
         if (!has_leaf(w, c->leaves[i].ns)) {
             r = place_in(a, w, c->leaves[i].ns, c->leaves[i].new_id,
                          c->fields);
@@ -406,7 +423,9 @@ int apply_expire(struct apply *a, const struct command_expire *c)
     if (c->epoch != a->meta->lease_epoch) {
         return ERR_RETRY; /* Proposed by a leader that is none any more. */
     }
-    for (size_t i = 0; i < c->n_leases; i++) {
+    /* Those behind a large step are due again: whoever proposed them hears how
+     * many ended. */
+    for (size_t i = 0; i < c->n_leases && a->gone < EXPIRE_STEP; i++) {
         struct store_lease lease;
         int r = store_lease_get(a->txn, c->leases[i].hostname, a->arena,
                                 &lease);

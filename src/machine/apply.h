@@ -23,6 +23,8 @@ struct type_touched {
     uint64_t revision;
 };
 
+enum { TYPES_ASIDE = 16 };
+
 struct machine {
     struct store *store;
     struct cache *cache;
@@ -36,8 +38,10 @@ struct machine {
     size_t n_effects, room_effects;
     struct touched *touched;
     size_t n_touched, room_touched;
-    struct type_touched types[16];
+    struct type_touched types[TYPES_ASIDE];
     size_t n_types;
+    size_t n_spread; /* see machine_is_spread */
+    uint64_t spread_ns;
     bool drop_all;   /* list revisions moved */
     bool drop_paths; /* paths mean something else now */
     uint64_t path_ns; /* whose path is in `path`, 0: none */
@@ -55,6 +59,7 @@ struct apply {
     struct arena *arena;
     struct machine_result *res;
     const char *cause;
+    uint64_t gone; /* rows deleted, large ones counted as several */
 };
 
 /* The list a row is in, and which field is its key (n == 0: none). */
@@ -77,6 +82,8 @@ struct held {
 /* ---- machine.c ---- */
 uint64_t apply_revision(struct apply *a); /* takes the next one */
 void apply_touch(struct apply *a, uint64_t ns, struct str type);
+/* The database of a namespace is about to be used. */
+void apply_visit(struct apply *a, uint64_t ns);
 int apply_type_touch(struct apply *a, struct str type) MUST_USE;
 uint64_t apply_type_touched(const struct apply *a, struct str type);
 void apply_effect(struct apply *a, const struct effect *effect);

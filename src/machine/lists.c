@@ -18,6 +18,14 @@ static int by_id(const void *left, const void *right)
     return ulid_compare(l->id, r->id);
 }
 
+/* No two are equal, so that the order is not the sorting library's. */
+static int by_id_and_index(const void *left, const void *right)
+{
+    const struct wanted *l = left, *r = right;
+    int order = ulid_compare(l->id, r->id);
+    return order != 0 ? order : (l->index > r->index) - (l->index < r->index);
+}
+
 /* Which row of the list a new one stands for: the one with its `_id`, else the
  * one with its key, else none. */
 static int match_row(struct apply *a, const struct place *p,
@@ -57,7 +65,7 @@ static int match_rows(struct apply *a, const struct place *p,
             return r;
         }
     }
-    qsort(sorted, c->n_rows, sizeof *sorted, by_id);
+    qsort(sorted, c->n_rows, sizeof *sorted, by_id_and_index);
     for (size_t i = 1; i < c->n_rows; i++) {
         if (ulid_compare(sorted[i - 1].id, sorted[i].id) == 0) {
             a->res->index = sorted[i].index;
@@ -149,6 +157,7 @@ static int list_revision(struct apply *a, const struct command_list_put *c,
     struct store_list list;
     uint64_t path_rev;
 
+    apply_visit(a, c->ns);
     int r = store_list_get(a->txn, c->ns, c->type, &list);
     if (r == 0) {
         r = store_path_rev(a->txn, c->ns, &path_rev);

@@ -92,6 +92,19 @@ void apply_touch(struct apply *a, uint64_t ns, struct str type)
         (struct touched){ns, arena_str(m->txn_arena, type)};
 }
 
+void apply_visit(struct apply *a, uint64_t ns)
+{
+    if (a->m->spread_ns != ns) {
+        a->m->spread_ns = ns;
+        a->m->n_spread++;
+    }
+}
+
+bool machine_is_spread(const struct machine *m)
+{
+    return m->n_spread >= MACHINE_SPREAD;
+}
+
 static int write_types(struct machine *m)
 {
     for (size_t i = 0; i < m->n_types; i++) {
@@ -115,7 +128,7 @@ int apply_type_touch(struct apply *a, struct str type)
     while (at < m->n_types && !str_equal(m->types[at].type, type)) {
         at++;
     }
-    if (at == sizeof m->types / sizeof m->types[0]) {
+    if (at == TYPES_ASIDE) {
         int r = write_types(m);
         if (r != 0) {
             return r;
@@ -225,9 +238,46 @@ int apply_cond(struct apply *a, uint8_t cond, struct str revs, bool exists,
     return 0;
 }
 
+/* What a part may change outside the store, for when it is undone. The types
+ * among it: those put aside before may have been written inside the part and be
+ * undone with it; those of the part carry revisions there will be again. */
+struct before_part {
+    size_t n_effects;
+    struct type_touched types[TYPES_ASIDE];
+    size_t n_types;
+};
+
+static struct before_part before_part(const struct machine *m)
+{
+    struct before_part before = {.n_effects = m->n_effects,
+                                 .n_types = m->n_types};
+
+    memcpy(before.types, m->types, sizeof before.types);
+    return before;
+}
+
+/* Only who or what stood in the way (id, ns, index) stays in the result, and
+ * with PRECONDITION the revision that was found. */
+static void undo_part(struct apply *a, const struct before_part *before, int r)
+{
+    struct machine_result *res = a->res;
+
+    a->m->n_effects = before->n_effects;
+    memcpy(a->m->types, before->types, sizeof before->types);
+    a->m->n_types = before->n_types;
+    a->m->path_ns = 0;
+    res->changed = res->created = false;
+    res->first_rev = res->n = 0;
+    if (r != ERR_PRECONDITION) {
+        res->revision = 0;
+    }
+    buf_clear(&res->row);
+    buf_clear(&res->detail);
+}
+
 int apply_part(struct apply *a, apply_part_func *body, void *user)
 {
-    size_t n_effects = a->m->n_effects;
+    struct before_part before = before_part(a->m);
     int r = store_part_begin(a->txn);
     if (r != 0) {
         return r;
@@ -238,12 +288,7 @@ int apply_part(struct apply *a, apply_part_func *body, void *user)
     }
     /* A fault ends the whole transaction; the part must be closed first. */
     store_part_abort(a->txn);
-    a->m->n_effects = n_effects;
-    a->m->path_ns = 0;
-    a->res->changed = false;
-    a->res->created = false;
-    a->res->first_rev = 0;
-    a->res->n = 0;
+    undo_part(a, &before, r);
     return r;
 }
 
@@ -352,7 +397,8 @@ static int apply_one(struct machine *m, struct str bytes,
 static void forget(struct machine *m)
 {
     m->txn = NULL;
-    m->n_effects = m->n_touched = m->n_types = 0;
+    m->n_effects = m->n_touched = m->n_types = m->n_spread = 0;
+    m->spread_ns = 0;
     m->drop_all = m->drop_paths = false;
     m->path_ns = 0;
     arena_reset(m->txn_arena);

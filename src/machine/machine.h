@@ -28,6 +28,7 @@
 
 #define MACHINE_KEY_LIFE_MS (10 * 60 * 1000)
 #define MACHINE_KEYS_MOST 200000
+#define MACHINE_SPREAD 256
 
 struct machine; /* opaque */
 
@@ -41,7 +42,7 @@ struct machine_result {
                           unchanged: the `_rev` (or list revision) that stands.
                           CONFLICT, PRECONDITION: the current one, 0: none */
     uint64_t first_rev;
-    uint64_t n;        /* rows it changed */
+    uint64_t n;        /* rows it changed; EXPIRE: leases it ended */
     struct ulid id;    /* the row; CONFLICT: the holder; the new lease */
     uint64_t ns;       /* namespace created */
     uint32_t index;    /* which row of a bulk, which condition, which op */
@@ -77,6 +78,11 @@ int machine_apply(struct machine *machine, uint64_t index, struct str pack,
 int machine_commit(struct machine *machine) MUST_USE;
 void machine_abort(struct machine *machine);
 bool machine_is_open(const struct machine *machine);
+/* Whether what is open has used so many namespaces that it must be committed
+ * before the next entry: the store serves a few thousand in one transaction,
+ * and at start many entries share one. Counts a namespace again when it comes
+ * again after another. */
+bool machine_is_spread(const struct machine *machine);
 
 /* As of the last commit. Any thread. */
 struct machine_view {

@@ -10,6 +10,7 @@ int row_hold(struct apply *a, const struct place *p, struct ulid id,
     struct str row, secret;
     struct held held = {.id = id};
 
+    apply_visit(a, p->ns);
     int r = store_row_get(a->txn, p->ns, p->type, id, &row, &secret);
     if (r != 0) {
         return r;
@@ -25,6 +26,7 @@ int row_hold(struct apply *a, const struct place *p, struct ulid id,
 int row_target(struct apply *a, const struct place *p, bool by_key,
                struct ulid id, struct str key, struct held *ret_held)
 {
+    apply_visit(a, p->ns);
     if (by_key) {
         int r = store_row_find(a->txn, p->ns, p->type, key, &id);
         if (r != 0) {
@@ -115,6 +117,7 @@ int row_put(struct apply *a, const struct place *p, struct ulid id,
         answer_row(a, old->row);
         return 0;
     }
+    apply_visit(a, p->ns);
     int r = check_sizes(fields);
     if (r != 0) {
         return r;
@@ -147,17 +150,16 @@ int row_merge_put(struct apply *a, const struct place *p,
     return row_put(a, p, old->id, old, f, s);
 }
 
+/* The row before what hangs on it: with a lease rows of this very list may go,
+ * at later revisions, and the list's must be the last. */
 static int take_out(struct apply *a, const struct place *p,
                     const struct held *old, uint64_t revision)
 {
-    int r = lease_row_gone(a, p, old->id);
-    if (r != 0) {
-        return r;
-    }
-    r = store_row_del(a->txn, p->ns, p->type, old->id,
-                      key_of(a, p, old->fields), revision);
+    int r = store_row_del(a->txn, p->ns, p->type, old->id,
+                          key_of(a, p, old->fields), revision);
     apply_touch(a, p->ns, p->type);
-    return r;
+    a->gone += 1 + old->row.n / 4096;
+    return r != 0 ? r : lease_row_gone(a, p, old->id);
 }
 
 int row_del(struct apply *a, const struct place *p, const struct held *old)

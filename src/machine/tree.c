@@ -370,6 +370,7 @@ static int reclaim_rows(struct apply *a, uint64_t ns, uint64_t *budget)
     int r;
 
     struct str after = STR_NONE;
+    apply_visit(a, ns);
     while ((r = store_list_next(a->txn, ns, after, &type, &list)) == 0) {
         struct place p = {.ns = ns, .type = arena_str(a->arena, type)};
         after = p.type;

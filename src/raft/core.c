@@ -285,6 +285,7 @@ struct core *core_close(struct core *core)
     core->machine = machine_free(core->machine);
     core->store = store_close(core->store);
     duties_done(core);
+    order_done(core);
     dir_close(core);
     return mem_free(core);
 }

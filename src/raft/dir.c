@@ -102,6 +102,18 @@ static int make_folder(const char *path)
     return mkdir(path, 0700) == 0 || errno == EEXIST ? 0 : err_raise(ERR_IO);
 }
 
+/* A new data directory must not be gone after a power cut. */
+static int make_top(const char *path)
+{
+    if (mkdir(path, 0700) != 0) {
+        return errno == EEXIST ? 0 : err_raise(ERR_IO);
+    }
+    char *above = dir_join(path, "..");
+    int r = dir_sync(above);
+    mem_free(above);
+    return r;
+}
+
 static int lock(struct core *core)
 {
     char *path = dir_join(core->config.data_dir, "lock");
@@ -224,7 +236,7 @@ int dir_open(struct core *core)
     core->state_dir = dir_join(top, "state");
     core->marker = dir_join(top, "store.state");
     core->ballast = dir_join(top, "ballast");
-    int r = make_folder(top);
+    int r = make_top(top);
     if (r == 0) {
         r = lock(core);
     }

@@ -107,6 +107,9 @@ struct core {
                         struct raft_io_snapshot_put *req,
                         const struct raft_snapshot *snapshot,
                         raft_io_snapshot_put_cb cb);
+    int (*load_log)(struct raft_io *io, raft_term *term, raft_id *voted_for,
+                    struct raft_snapshot **snapshot, raft_index *start_index,
+                    struct raft_entry *entries[], size_t *n_entries);
     bool raft_inited;
     bool refusing; /* libraft took no entry the last time */
     bool snapshotting; /* a worker writes a state file */
@@ -174,7 +177,9 @@ void order_drain(struct core *core);
 void order_turn(struct core *core, uint64_t now_ms);
 int order_apply(struct core *core, uint64_t index, struct str bytes) MUST_USE;
 int order_commit(struct core *core) MUST_USE;
+/* Nothing is under way; while stalled: nobody waits for what is. */
 bool order_idle(const struct core *core);
+void order_done(struct core *core);
 void order_refuse_all(struct core *core);
 
 /* ---- log.c: libraft ---- */

@@ -1,3 +1,4 @@
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/clock.h"
@@ -108,6 +109,20 @@ static void answered(struct raft_apply *request, int status, void *result)
     }
 }
 
+/* Refused at the door the entry is still ours and surely not done. Any other
+ * error comes after libraft 0.22.1 has taken the entry into one of its two
+ * indexes of the log and freed our buffer (legacyHandleUpdateEntries): it must
+ * not be asked for anything more. */
+static void stop_unless_refused(struct core *core, int r)
+{
+    if (r != RAFT_NOTLEADER && r != RAFT_NOSPACE) {
+        log_error(LOG_RAFT, "the log cannot take an entry: stopping",
+                  LOG_TXT("why", raft_errmsg(&core->raft)),
+                  LOG_U64("code", (uint64_t)r));
+        abort();
+    }
+}
+
 int log_submit(struct core *core, const struct buf *bytes)
 {
     struct raft_buffer buf = {.base = raft_malloc(bytes->n),
@@ -121,6 +136,7 @@ int log_submit(struct core *core, const struct buf *bytes)
     core->pack.apply.data = core;
     int r = raft_apply(&core->raft, &core->pack.apply, &buf, 1, answered);
     if (r != 0) {
+        stop_unless_refused(core, r);
         raft_free(buf.base);
         if (!core->refusing) {
             log_warn(LOG_RAFT, "entries are refused",
@@ -206,22 +222,84 @@ static void set_up(struct core *core)
     raft_uv_set_disk_retry(&core->io, DISK_RETRY_MS);
 }
 
+/* ---- what libraft asks of its disk, stepped in front of ---- */
+
+static void free_loaded(struct raft_snapshot *snapshot,
+                        struct raft_entry *entries, size_t n)
+{
+    void *batch = NULL;
+
+    for (size_t i = 0; i < n; i++) {
+        if (entries[i].batch != batch) {
+            batch = entries[i].batch;
+            raft_free(batch);
+        }
+    }
+    raft_free(entries);
+    if (snapshot != NULL) {
+        raft_configuration_close(&snapshot->configuration);
+        raft_free(snapshot->bufs[0].base);
+        raft_free(snapshot->bufs);
+        raft_free(snapshot);
+    }
+}
+
 /* A sole voter acknowledges nothing before its own log has it, so a log that
  * ends before the store does has lost its tail to damage. New entries would
- * take the numbers of lost ones and be skipped as applied. */
-static int check_log_end(struct core *core)
+ * take the numbers of lost ones and be skipped as applied. Looked at before
+ * libraft starts: it begins with an entry of its own, and after a few starts
+ * the log would seem long enough. */
+static int load(struct raft_io *io, raft_term *term, raft_id *voted_for,
+                struct raft_snapshot **snapshot, raft_index *start_index,
+                struct raft_entry *entries[], size_t *n_entries)
 {
-    uint64_t last = raft_last_index(&core->raft);
-    uint64_t applied = machine_view(core->machine).applied;
+    struct core *core = CONTAINER(io, struct core, io);
 
+    int r = core->load_log(io, term, voted_for, snapshot, start_index, entries,
+                           n_entries);
+    if (r != 0) {
+        return r;
+    }
+    uint64_t last = *start_index + *n_entries - 1;
+    uint64_t applied = machine_view(core->machine).applied;
     if (last < applied) {
         log_error(LOG_RAFT,
                   "the log ends before what the store has applied: the log "
-                  "lost entries to damage; nothing was changed",
+                  "lost entries to damage",
                   LOG_U64("log_ends", last), LOG_U64("applied", applied));
-        return ERR_INVALID;
+        free_loaded(*snapshot, *entries, *n_entries);
+        return RAFT_CORRUPT;
     }
     return 0;
+}
+
+/* libraft 0.22.1 tries a failed write of the log again with the wrong timer
+ * (uvAliveSegmentWriteCb starts prepare_retry, whose data is no segment) and
+ * writes over memory that is not its own. What it says just before is the only
+ * sign: the process stops there, nothing of that write was acknowledged. */
+static void listen_for_retry(struct raft_tracer *tracer, int type,
+                             const void *info)
+{
+    static const char fatal[] = "retry failed write";
+    const struct raft_tracer_info *said = info;
+
+    (void)tracer;
+    if (type == RAFT_TRACER_DIAGNOSTIC &&
+        strncmp(said->diagnostic.message, fatal, sizeof fatal - 1) == 0) {
+        log_error(LOG_RAFT, "the disk refuses a write of the log: stopping",
+                  LOG_TXT("why", said->diagnostic.message));
+        abort();
+    }
+}
+
+static struct raft_tracer listener = {.version = 2, .emit = listen_for_retry};
+
+static void step_in_front(struct core *core)
+{
+    raft_uv_set_tracer(&core->io, &listener);
+    core->load_log = core->io.load;
+    core->io.load = load;
+    snapshot_init(core);
 }
 
 int log_open(struct core *core)
@@ -234,7 +312,7 @@ int log_open(struct core *core)
                   LOG_TXT("why", core->io.errmsg));
         return ERR_INVALID;
     }
-    snapshot_init(core);
+    step_in_front(core);
     core->fsm = (struct raft_fsm){
         .version = 1,
         .data = core,
@@ -258,7 +336,7 @@ int log_open(struct core *core)
         return say(core, "cannot start from the log", r);
     }
     r = order_commit(core);
-    return r != 0 ? r : check_log_end(core);
+    return r == ERR_DISK_FULL ? 0 : r; /* Then it waits for room, stalled. */
 }
 
 static void raft_closed(struct raft *raft)

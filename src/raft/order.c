@@ -46,7 +46,7 @@ void order_drain(struct core *core)
     while (link != NULL) {
         struct queue_link *next = link->next;
         link->next = NULL;
-        if (core->closing) {
+        if (core->stopping) {
             complete(core, request_of(link), ERR_NOT_READY);
         } else {
             *core->pending_end = link;
@@ -253,11 +253,15 @@ int order_apply(struct core *core, uint64_t index, struct str bytes)
         return 0;
     }
     int r = apply_one(core, index, bytes);
-    if (r == 0 && !core->running && core->redo_bytes > REPLAY_COMMIT) {
+    if (r == 0 && !core->running &&
+        (core->redo_bytes > REPLAY_COMMIT ||
+         machine_is_spread(core->machine))) {
         r = order_commit(core);
     }
-    /* While running a full disk is waited for; at start it is an error. */
-    return core->running ? 0 : r;
+    /* A full disk is waited for. At start too: libraft does not pass on what
+     * fails there, and would offer this entry again. */
+    (void)r;
+    return 0;
 }
 
 static void publish(struct core *core)
@@ -273,13 +277,10 @@ static void publish(struct core *core)
     }
 }
 
-int order_commit(struct core *core)
+static int commit(struct core *core)
 {
     uint64_t began = clock_mono_us();
 
-    if (!machine_is_open(core->machine)) {
-        return 0;
-    }
     int r = machine_commit(core->machine);
     if (r < 0) {
         stop_on_damage(r);
@@ -288,12 +289,23 @@ int order_commit(struct core *core)
     }
     COUNT(core, commits, 1);
     COUNT(core, commit_us, clock_mono_us() - began);
-    drop_redo(core);
     publish(core);
     return 0;
 }
 
-/* All that was applied since the last commit, again, in one transaction. */
+int order_commit(struct core *core)
+{
+    if (!machine_is_open(core->machine)) {
+        return 0;
+    }
+    int r = commit(core);
+    if (r == 0) {
+        drop_redo(core);
+    }
+    return r;
+}
+
+/* All that was applied since the last commit, again. */
 static void retry_stalled(struct core *core, uint64_t now_ms)
 {
     if (now_ms - core->stall_tried_ms < STALL_RETRY_MS) {
@@ -303,6 +315,11 @@ static void retry_stalled(struct core *core, uint64_t now_ms)
     for (struct redo *redo = core->redo; r == 0 && redo != NULL;
          redo = redo->next) {
         r = apply_one(core, redo->index, buf_str(&redo->bytes));
+        if (r == 0 && redo->next != NULL &&
+            machine_is_spread(core->machine)) {
+            /* What is in stays in: it is skipped when this is done again. */
+            r = commit(core);
+        }
     }
     if (r == 0) {
         r = order_commit(core);
@@ -328,7 +345,14 @@ void order_turn(struct core *core, uint64_t now_ms)
 {
     if (core->stalled) {
         retry_stalled(core, now_ms);
-    } else if (order_commit(core) != 0) {
+    }
+    if (core->stalled && core->stopping) {
+        /* It is in the log: the next start applies it. */
+        order_refuse_all(core);
+        if (core->pack.in_flight && core->pack.answered) {
+            finish_pack(core, ERR_UNKNOWN);
+        }
+    } else if (!core->stalled && order_commit(core) != 0) {
         return; /* Stalled: nothing may be completed or sent. */
     }
     if (!core->stalled && core->pack.in_flight && core->pack.answered) {
@@ -345,6 +369,11 @@ void order_turn(struct core *core, uint64_t now_ms)
 
 bool order_idle(const struct core *core)
 {
-    return core->pending == NULL && !core->pack.in_flight && !core->stalled &&
+    return core->pending == NULL && !core->pack.in_flight &&
            !core->snapshotting && !machine_is_open(core->machine);
+}
+
+void order_done(struct core *core)
+{
+    drop_redo(core);
 }

@@ -269,6 +269,80 @@ static void a_transaction_is_all_or_nothing(void **state)
     kit_free(k);
 }
 
+/* A bulk that failed used to leave the revision of its first row behind: in the
+ * answer, and as that of the type's last put, so that on a quiet registry the
+ * type could not be changed any more. */
+static void an_undone_part_leaves_no_revision_behind(void **state)
+{
+    struct kit *k = kit_new();
+    struct command_row_item rows[] = {{.fields = STR("\"name\":\"a\"")},
+                                      {.fields = STR("\"name\":\"a\"")}};
+    struct command put = {.kind = COMMAND_TYPE_PUT};
+
+    (void)state;
+    uint64_t revision = kit_meta(k).revision;
+    struct command c = bulk(k, rows, 2);
+    assert_int_equal(kit_do(k, &c), ERR_CONFLICT);
+    assert_int_equal(k->res.revision, 0);
+    assert_int_equal(k->res.row.n, 0);
+    assert_int_equal(k->res.index, 1);
+    put.type_put.type = STR("service");
+    put.type_put.definition = STR("{\"key\":\"name\"}");
+    put.type_put.seen_rev = revision;
+    assert_int_equal(kit_do(k, &put), 0);
+    kit_free(k);
+}
+
+/* More types than are put aside are written at once; inside a part that is
+ * undone, the touches of earlier commands went with it. */
+static void an_undone_part_forgets_no_touched_type(void **state)
+{
+    struct kit *k = kit_new();
+    struct command_txn_op ops[20];
+    struct command txn = {.kind = COMMAND_TXN};
+    struct command c = kit_add(k, STORE_POOL, "early", "", "\"a\":\"1\"");
+    struct command put = {.kind = COMMAND_TYPE_PUT};
+    struct machine_result results[2] = {{0}};
+    struct buf first = {0}, second = {0}, pack = {0};
+    char names[20][8];
+
+    (void)state;
+    for (size_t i = 0; i < 20; i++) {
+        (void)snprintf(names[i], sizeof names[i], "t%zu", i);
+        ops[i] = (struct command_txn_op){.op = i == 19 ? ROW_PATCH : ROW_ADD,
+                                         .ns = STORE_POOL,
+                                         .type = str_of(names[i]),
+                                         .key_field = STR(""),
+                                         .new_id = kit_id(k),
+                                         .fields = STR("\"a\":\"1\""),
+                                         .secret = STR("")};
+    }
+    txn.txn.ops = ops;
+    txn.txn.n_ops = 20;
+    command_encode(&first, &c);
+    command_encode(&second, &txn);
+    command_pack_begin(&pack, k->now_ms, 1);
+    command_pack_add(&pack, buf_str(&first));
+    command_pack_add(&pack, buf_str(&second));
+    command_pack_end(&pack);
+    uint64_t before = kit_meta(k).revision;
+    assert_int_equal(machine_apply(k->m, ++k->index, buf_str(&pack), results),
+                     0);
+    assert_int_equal(machine_commit(k->m), 0);
+    assert_int_equal(results[0].answer, 0);
+    assert_int_equal(results[1].answer, ERR_NOT_FOUND);
+    put.type_put.type = STR("early");
+    put.type_put.definition = STR("{\"key\":null}");
+    put.type_put.seen_rev = before;
+    assert_int_equal(kit_do(k, &put), ERR_RETRY);
+    machine_result_done(&results[0]);
+    machine_result_done(&results[1]);
+    buf_done(&first);
+    buf_done(&second);
+    buf_done(&pack);
+    kit_free(k);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -283,6 +357,8 @@ int main(void)
         cmocka_unit_test(a_list_put_keeps_ids_by_key_and_may_swap_keys),
         cmocka_unit_test(a_moved_row_keeps_its_id_and_leaves_its_key_free),
         cmocka_unit_test(a_transaction_is_all_or_nothing),
+        cmocka_unit_test(an_undone_part_leaves_no_revision_behind),
+        cmocka_unit_test(an_undone_part_forgets_no_touched_type),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
