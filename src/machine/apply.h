@@ -100,6 +100,10 @@ int apply_cond(struct apply *a, uint8_t cond, struct str revs, bool exists,
 typedef int apply_part_func(struct apply *a, void *user);
 int apply_part(struct apply *a, apply_part_func *body, void *user) MUST_USE;
 
+/* ---- stale.c ---- */
+/* Answers: RETRY: whoever sent the command has to resolve it anew. */
+int apply_stale(struct apply *a, const struct command *c) MUST_USE;
+
 /* ---- event.c ---- */
 int event_row(struct apply *a, uint64_t revision, const char *op, uint64_t ns,
               struct str type, struct ulid id, struct str row) MUST_USE;

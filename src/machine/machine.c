@@ -333,13 +333,6 @@ static int dispatch(struct apply *a, const struct command *c)
     return err_raise(ERR_CORRUPT);
 }
 
-/* What the command was decided on has moved: whoever sent it resolves anew. */
-static bool is_stale(const struct store_meta *meta, const struct command *c)
-{
-    return (c->tree_rev != 0 && c->tree_rev != meta->tree_rev) ||
-           (c->types_rev != 0 && c->types_rev != meta->types_rev);
-}
-
 static int decide(struct apply *a, const struct command *c)
 {
     enum key_state state = KEY_NEW;
@@ -356,10 +349,10 @@ static int decide(struct apply *a, const struct command *c)
             return state == KEY_OTHER ? ERR_KEY_REUSED : ERR_KEYS_FULL;
         }
     }
-    if (is_stale(a->meta, c)) {
-        return ERR_RETRY;
+    int answer = apply_stale(a, c);
+    if (answer == 0) {
+        answer = dispatch(a, c);
     }
-    int answer = dispatch(a, c);
     if (answer >= 0 && answer != ERR_RETRY && c->has_key) {
         int r = key_keep(a, c, answer);
         return r != 0 ? r : answer;

@@ -1,16 +1,17 @@
 /* What the files of this room share: one operation on its way. Private.
  *
  *   START ──► REVISION ──► FENCE ──► RUN ──► RESULT ──► done
- *                                     ▲ │      │
- *                                     │ └► BEAT│ (a heartbeat behind a fence)
- *                                     └────────┘ (RETRY: resolve it anew)
+ *     └─────────────────────────────►│ ▲ ▲      │
+ *                                    ▼ │ └──────┤ RETRY: resolve it anew
+ *                                   PAUSE ◄─────┘
  *
  *   START     is this node ready for it? Then the first of what follows that
  *             it needs.
  *   REVISION  waits until the node has seen Roster-Min-Revision.
  *   FENCE     waits for a quorum (a linearizable read).
  *   RUN       the verb: a read answers, a write makes its command.
- *   BEAT      waits for the outcome of an end that was proposed.
+ *   PAUSE     waits behind a fence for what is in the log: the outcome of an
+ *             end that was proposed, or another step after a RETRY.
  *   RESULT    what the log made of the command. */
 #ifndef REGISTRY_ROOM_H
 #define REGISTRY_ROOM_H
@@ -35,7 +36,7 @@ enum stage {
     STAGE_REVISION,
     STAGE_FENCE,
     STAGE_RUN,
-    STAGE_BEAT,
+    STAGE_PAUSE,
     STAGE_RESULT,
 };
 

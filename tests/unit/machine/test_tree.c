@@ -84,6 +84,38 @@ static void a_rename_touches_no_row_but_the_tree_revision(void **state)
     kit_free(k);
 }
 
+static void a_rename_elsewhere_sends_no_command_back(void **state)
+{
+    struct kit *k = kit_new();
+    uint64_t a = kit_mkns(k, STORE_ROOT, STORE_BRANCH, "a");
+    uint64_t leaf = kit_mkns(k, a, STORE_LEAF, "leaf");
+    uint64_t other = kit_mkns(k, STORE_ROOT, STORE_LEAF, "other");
+    struct command rename = change(other, NS_NAME);
+
+    (void)state;
+    rename.ns_change.name = STR("x");
+    assert_int_equal(kit_do(k, &rename), 0);
+    uint64_t seen = kit_meta(k).tree_rev;
+    rename.ns_change.name = STR("y");
+    assert_int_equal(kit_do(k, &rename), 0);
+    struct command c = kit_add(k, leaf, "service", "name", "\"name\":\"a\"");
+    c.tree_rev = seen;
+    assert_int_equal(kit_do(k, &c), 0);
+    /* But one of the namespace itself or above it does. */
+    rename = change(a, NS_NAME);
+    rename.ns_change.name = STR("b");
+    assert_int_equal(kit_do(k, &rename), 0);
+    c = kit_add(k, leaf, "service", "name", "\"name\":\"b\"");
+    c.tree_rev = seen;
+    assert_int_equal(kit_do(k, &c), ERR_RETRY);
+    /* Who matched hostnames did so on the whole tree. */
+    struct command put = {.kind = COMMAND_AGENT_PUT, .tree_rev = seen};
+    put.agent_put.hostname = STR("h");
+    put.agent_put.fields = STR("\"hostname\":\"h\"");
+    assert_int_equal(kit_do(k, &put), ERR_RETRY);
+    kit_free(k);
+}
+
 static void a_path_that_a_rename_would_make_too_long_is_refused(void **state)
 {
     struct kit *k = kit_new();
@@ -168,6 +200,7 @@ int main(void)
             too_few_ids_for_the_templates_is_a_retry_that_leaves_nothing),
         cmocka_unit_test(a_move_below_itself_is_refused),
         cmocka_unit_test(a_rename_touches_no_row_but_the_tree_revision),
+        cmocka_unit_test(a_rename_elsewhere_sends_no_command_back),
         cmocka_unit_test(
             a_path_that_a_rename_would_make_too_long_is_refused),
         cmocka_unit_test(

@@ -58,7 +58,8 @@ enum op_code kit_do(struct kit *k, enum op_kind kind, const char *ns,
                     const char *type, const char *id, const char *body);
 /* Carry a command out behind the registry's back; its answer. */
 int kit_apply(struct core *core, struct command *command);
-/* A change that moves the tree revision and nothing else. */
+/* Renames web.roster, the first namespace made, and back: what was resolved on
+ * it before is old. */
 void kit_shake_tree(struct core *core);
 /* Whether the last answer's body, or its detail, holds a text. */
 bool kit_says(const struct kit *k, const char *text);
