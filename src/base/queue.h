@@ -19,7 +19,8 @@ struct queue {
 
 /* True when it was empty: wake the taker. Any thread. */
 bool queue_push(struct queue *queue, struct queue_link *link) MUST_USE;
-/* Everything pushed so far, oldest first, NULL when empty. One thread. */
+/* Everything pushed so far, oldest first, NULL when empty. One thread (more
+ * share what there is, each gets a part). */
 struct queue_link *queue_take(struct queue *queue) MUST_USE;
 
 /* The object that holds a link. */

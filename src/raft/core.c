@@ -254,9 +254,12 @@ void core_run(struct core *core)
     core->running = true;
     (void)uv_run(&core->loop, UV_RUN_DEFAULT);
     core->running = false;
-    /* Whoever handed something in while the loop was ending is told no. */
-    order_drain(core);
+    /* Whoever handed something in while the loop was ending is told no. The
+     * word goes out first: who pushes behind the last look at the queue sees
+     * it. */
+    atomic_store(&core->over, true);
     order_refuse_all(core);
+    order_refuse_late(core);
 }
 
 static void mark_clean(struct core *core)
@@ -295,7 +298,12 @@ struct core *core_close(struct core *core)
 void core_submit(struct core *core, struct core_request *request)
 {
     request->since_us = clock_mono_us();
-    if (queue_push(&core->queue, &request->link)) {
+    bool first = queue_push(&core->queue, &request->link);
+    /* Orders the push before the look, as the other side does the reverse. */
+    atomic_thread_fence(memory_order_seq_cst);
+    if (atomic_load(&core->over)) {
+        order_refuse_late(core); /* The request may be gone. */
+    } else if (first) {
         (void)uv_async_send(&core->wake);
     }
 }

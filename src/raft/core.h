@@ -63,7 +63,8 @@ struct core_request {
     int outcome;        /* 0: `result` tells. Else NOT_READY, FULL, TOO_LARGE,
                            UNKNOWN */
     struct machine_result result; /* the submitter ends it */
-    void (*done)(struct core_request *request); /* on the core thread */
+    void (*done)(struct core_request *request); /* on the core thread; once
+                           that has left core_run, on the submitter's */
     uint64_t since_us;  /* core's own */
 };
 

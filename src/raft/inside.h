@@ -11,7 +11,12 @@
 #include "raft/core.h"
 
 enum {
-    ENTRY_MOST = 16 * 1024 * 1024, /* one command alone may make it this big */
+    /* An entry never reaches beyond its segment, which is allocated before: a
+     * write of it finds room, and one that was cut short leaves a file of full
+     * length. Libraft takes a shorter one for an input error and does not start.
+     * Four segments in KiB must fit libraft's 16 bits. */
+    SEGMENT_BYTES = 12 * 1024 * 1024,
+    ENTRY_MOST = SEGMENT_BYTES - 1024 * 1024, /* one command alone */
     REPLAY_COMMIT = 8 * 1024 * 1024,
     /* libraft may take a segment or two of it before LMDB does. */
     BALLAST_BYTES = 24 * 1024 * 1024,
@@ -98,6 +103,7 @@ struct core {
     bool stopping;
     bool closing;
     bool stop_told;
+    _Atomic bool over; /* nobody looks at the queue any more */
 
     struct raft raft;
     struct raft_io io;
@@ -181,6 +187,8 @@ int order_commit(struct core *core) MUST_USE;
 bool order_idle(const struct core *core);
 void order_done(struct core *core);
 void order_refuse_all(struct core *core);
+/* After the loop's end, any thread: what came behind it is told no. */
+void order_refuse_late(struct core *core);
 
 /* ---- log.c: libraft ---- */
 int log_open(struct core *core) MUST_USE;

@@ -9,7 +9,6 @@
 enum {
     ELECTION_MS = 1000,
     HEARTBEAT_MS = 100,
-    SEGMENT_BYTES = 8 * 1024 * 1024, /* facts: 8 or 16 MiB; others fail */
     INFLIGHT_MOST = 1024,
     DISK_RETRY_MS = 250,
 };
@@ -247,8 +246,8 @@ static void free_loaded(struct raft_snapshot *snapshot,
 /* A sole voter acknowledges nothing before its own log has it, so a log that
  * ends before the store does has lost its tail to damage. New entries would
  * take the numbers of lost ones and be skipped as applied. Looked at before
- * libraft starts: it begins with an entry of its own, and after a few starts
- * the log would seem long enough. */
+ * libraft starts: it begins with an entry of its own, and after some starts the
+ * log could seem long enough. */
 static int load(struct raft_io *io, raft_term *term, raft_id *voted_for,
                 struct raft_snapshot **snapshot, raft_index *start_index,
                 struct raft_entry *entries[], size_t *n_entries)

@@ -75,6 +75,18 @@ void order_refuse_all(struct core *core)
     }
 }
 
+void order_refuse_late(struct core *core)
+{
+    atomic_thread_fence(memory_order_seq_cst);
+    struct queue_link *link = queue_take(&core->queue);
+
+    while (link != NULL) {
+        struct queue_link *next = link->next;
+        complete(core, request_of(link), ERR_NOT_READY);
+        link = next;
+    }
+}
+
 /* ---- making a pack ---- */
 
 /* Whether a request may enter; else it has been completed. */

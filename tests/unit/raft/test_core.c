@@ -15,6 +15,8 @@
 #include <fcntl.h>
 #include <pthread.h>
 #include <semaphore.h>
+#include <signal.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -353,8 +355,9 @@ static void a_log_that_lost_its_end_is_refused(void **state)
     node_free(node);
 }
 
-/* libraft begins each start with an entry of its own: after a few starts a log
- * that lost its end was long enough again, and was taken for whole. */
+/* libraft begins a start with an entry of its own. Were it let in before the log
+ * is looked at, a log that lost its end would grow back to its length, start by
+ * start, and be taken for whole. */
 static void a_log_that_lost_its_end_is_refused_at_every_start(void **state)
 {
     struct node *node = node_new();
@@ -467,6 +470,62 @@ static void a_log_over_many_namespaces_is_applied_at_start(void **state)
     node_free(node);
 }
 
+/* libraft 0.22.1 tries a failed write of the log again through a pointer to
+ * something else. The process stops before that, and says why. */
+static bool add_large(struct node *node)
+{
+    struct command_row_item rows[40];
+    struct command c = {.kind = COMMAND_ROWS_ADD};
+    struct call call;
+    struct buf bytes = {0}, fields = {0};
+
+    buf_add_text(&fields, "\"pad\":\"");
+    for (size_t i = 0; i < 230 * 1024; i++) {
+        buf_add_char(&fields, 'x');
+    }
+    buf_add_char(&fields, '"');
+    for (size_t i = 0; i < 40; i++) {
+        rows[i] = (struct command_row_item){.id = ulid_next(),
+                                            .fields = buf_str(&fields),
+                                            .secret = STR("")};
+    }
+    c.rows_add.ns = STORE_POOL;
+    c.rows_add.type = STR("service");
+    c.rows_add.key_field = STR("");
+    c.rows_add.rows = rows;
+    c.rows_add.n_rows = 40;
+    send(node, &call, &bytes, &c);
+    bool good = hear(&call, &bytes);
+    buf_done(&fields);
+    return good;
+}
+
+static void a_write_of_the_log_that_fails_stops_the_process(void **state)
+{
+    struct node *node = node_new();
+    int status = 0;
+
+    (void)state;
+    pid_t child = fork();
+    assert_true(child >= 0);
+    if (child == 0) {
+        struct rlimit limit = {8U << 20, 8U << 20};
+        node_start(node);
+        (void)signal(SIGXFSZ, SIG_IGN);
+        if (add(node, 1, 10) != 0 || setrlimit(RLIMIT_FSIZE, &limit) != 0) {
+            _exit(1);
+        }
+        _exit(add_large(node) ? 2 : 3);
+    }
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_true(WIFSIGNALED(status));
+    assert_int_equal(WTERMSIG(status), SIGABRT);
+    node_start(node);
+    assert_int_equal(count(node), 1);
+    node_stop(node);
+    node_free(node);
+}
+
 /* Whoever stops under load is not kept waiting by it. */
 static void *add_until_refused(void *user)
 {
@@ -542,6 +601,7 @@ int main(void)
         cmocka_unit_test(a_log_that_lost_its_end_is_refused),
         cmocka_unit_test(a_log_that_lost_its_end_is_refused_at_every_start),
         cmocka_unit_test(a_log_over_many_namespaces_is_applied_at_start),
+        cmocka_unit_test(a_write_of_the_log_that_fails_stops_the_process),
         cmocka_unit_test(a_stop_ends_also_under_load),
         cmocka_unit_test(a_second_process_is_refused),
         cmocka_unit_test(below_the_reserve_growth_is_refused),
