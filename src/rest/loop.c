@@ -47,6 +47,7 @@ static void on_connection(void *user, struct MHD_Connection *connection,
         rest_deadlines_enter(&loop->deadlines, *context, REST_NONE, 0);
         *context = mem_free(*context);
         rest_count(&loop->counts.connections, (uint64_t)-1);
+        loop->has_room = true;
     }
 }
 
@@ -192,11 +193,22 @@ static bool is_closed(const struct rest_loop *loop)
                              loop->now_ms >= loop->closing_ms + most_ms);
 }
 
+/* A daemon that was full listens again at the start of its next run, and not
+ * before: nothing would wake this loop for those who wait to be accepted. */
+static void run_daemon(struct rest_loop *loop)
+{
+    loop->has_room = false;
+    (void)MHD_run(loop->daemon);
+    if (loop->has_room) {
+        (void)MHD_run(loop->daemon);
+    }
+}
+
 static void turn(struct rest_loop *loop)
 {
     wait_for_events(loop);
     resume_woken(loop);
-    (void)MHD_run(loop->daemon);
+    run_daemon(loop);
     cut_due(loop);
     if (!loop->closing && atomic_load(&loop->rest->stopping)) {
         begin_closing(loop);

@@ -107,6 +107,7 @@ struct rest_loop {
     uint64_t now_ms;
     uint64_t second;     /* since 1970, as `date` says */
     char date[32];       /* "Sun, 06 Nov 1994 08:49:37 GMT" */
+    bool has_room;       /* a connection ended during this run */
     bool closing;        /* no new connections */
     uint64_t closing_ms; /* since when */
     struct rest_counts counts;
