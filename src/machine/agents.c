@@ -3,9 +3,8 @@
 #include "base/err.h"
 #include "machine/apply.h"
 
-/* A registration may not touch more namespaces than the store can serve in one
- * transaction, nor an expiry make the core loop miss its other work. */
-enum { PLACES_MOST = 1000, EXPIRE_STEP = 2000 };
+/* Rows one expiry deletes at most: the core loop has other work too. */
+enum { EXPIRE_STEP = 500 };
 
 /* A lease while it is changed: placements with room for what the command may
  * add. */
@@ -320,8 +319,8 @@ static int place_all(struct apply *a, struct work *w,
     int r = 0;
 
     for (size_t i = 0; r == 0 && i < c->n_leaves; i++) {
-        if (w->n >= PLACES_MOST) {
-            return ERR_TOO_LARGE;
+        if (w->n >= MACHINE_BOUND_MOST) {
+            return ERR_FULL;
         }
         if (!has_leaf(w, c->leaves[i].ns)) {
             r = place_in(a, w, c->leaves[i].ns, c->leaves[i].new_id,

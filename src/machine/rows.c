@@ -206,8 +206,24 @@ struct str row_keep_secrets(struct apply *a, struct str fields,
     return arena_take(a->arena, &all);
 }
 
+/* All that is bound to a lease goes in one step, so that has its bound.
+ * Answers: FULL. */
+static int bind_within_bound(struct apply *a, const struct place *p,
+                             struct ulid id, struct ulid lease)
+{
+    uint64_t n = 0;
+
+    int r = store_bound_count(a->txn, lease, MACHINE_BOUND_MOST, &n);
+    if (r != 0) {
+        return r;
+    }
+    return n == MACHINE_BOUND_MOST
+               ? ERR_FULL
+               : store_bind(a->txn, lease, p->ns, p->type, id);
+}
+
 /* Bind a row to a lease: new ones, and old ones nobody bound.
- * Answers: NOT_FOUND (no such lease), CONFLICT (bound to another). */
+ * Answers: NOT_FOUND (no such lease), CONFLICT (bound to another), FULL. */
 static int bind_row(struct apply *a, const struct place *p, struct ulid id,
                     struct ulid lease)
 {
@@ -220,7 +236,7 @@ static int bind_row(struct apply *a, const struct place *p, struct ulid id,
     }
     r = store_bound_to(a->txn, p->ns, id, &holder);
     if (r == ERR_NOT_FOUND) {
-        return store_bind(a->txn, lease, p->ns, p->type, id);
+        return bind_within_bound(a, p, id, lease);
     }
     if (r != 0 || ulid_compare(holder, lease) == 0) {
         return r;

@@ -220,6 +220,14 @@ int submit_refused(struct op_state *s, const struct machine_result *result)
         return answer_problem(s, OP_TOO_LARGE, STR(""),
                               "with this change the resource would be larger "
                               "than 256 KiB");
+    case ERR_FULL:
+        return answer_problem(s, OP_CONFLICT, STR(""),
+                              s->op->kind == OP_AGENT_PUT
+                                  ? "more than %u leaves match this hostname: "
+                                    "make their patterns narrower"
+                                  : "the lease holds %u resources already, no "
+                                    "more fit: use another lease",
+                              (unsigned)MACHINE_BOUND_MOST);
     case ERR_KEY_REUSED:
         return answer_problem(s, OP_UNPROCESSABLE, STR("Idempotency-Key"),
                               "this key was used for another request within "

@@ -283,3 +283,32 @@ int kv_first(struct store_txn *txn, MDB_dbi dbi, const struct kv_key *from,
     *ret_value = str_of_val(v);
     return 0;
 }
+
+int kv_count(struct store_txn *txn, MDB_dbi dbi, const struct kv_key *prefix,
+             uint64_t most, uint64_t *ret_n)
+{
+    MDB_cursor *cursor = NULL;
+    MDB_val k = val_of_key(prefix);
+    MDB_val v;
+    uint64_t n = 0;
+
+    if (txn->fault != 0) {
+        return txn->fault;
+    }
+    int rc = mdb_cursor_open(txn->mdb, dbi, &cursor);
+    if (rc != 0) {
+        return kv_fault(txn->store, txn, rc);
+    }
+    rc = mdb_cursor_get(cursor, &k, &v, MDB_SET_RANGE);
+    while (rc == 0 && n < most && k.mv_size >= prefix->n &&
+           memcmp(k.mv_data, prefix->b, prefix->n) == 0) {
+        n++;
+        rc = mdb_cursor_get(cursor, &k, &v, MDB_NEXT);
+    }
+    mdb_cursor_close(cursor);
+    if (rc != 0 && rc != MDB_NOTFOUND) {
+        return kv_fault(txn->store, txn, rc);
+    }
+    *ret_n = n;
+    return 0;
+}

@@ -147,6 +147,10 @@ int kv_first(struct store_txn *txn, MDB_dbi dbi, const struct kv_key *from,
              size_t n_prefix, bool after, struct str *ret_key,
              struct str *ret_value) MUST_USE;
 
+/* How many keys begin as `prefix` does, counted up to `most`. */
+int kv_count(struct store_txn *txn, MDB_dbi dbi, const struct kv_key *prefix,
+             uint64_t most, uint64_t *ret_n) MUST_USE;
+
 /* ---- meta.c ---- */
 
 enum { KV_META_BYTES = 144 };

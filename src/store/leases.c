@@ -304,3 +304,11 @@ int store_bound_first(struct store_txn *txn, struct ulid lease,
     *ret_type = (struct str){key.p + at, key.n - at};
     return 0;
 }
+
+int store_bound_count(struct store_txn *txn, struct ulid lease, uint64_t most,
+                      uint64_t *ret_n)
+{
+    struct kv_key prefix = lease_key('b', lease);
+
+    return kv_count(txn, leases(txn), &prefix, most, ret_n);
+}

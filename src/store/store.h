@@ -336,6 +336,10 @@ int store_bound_first(struct store_txn *txn, struct ulid lease,
                       uint64_t *ret_ns, struct str *ret_type,
                       struct ulid *ret_id) MUST_USE;
 
+/* How many rows are bound to a lease, counted up to `most`. O(that). */
+int store_bound_count(struct store_txn *txn, struct ulid lease, uint64_t most,
+                      uint64_t *ret_n) MUST_USE;
+
 /* ---- idempotency keys ---- */
 
 /* The record is the machine's bytes. Lends. Answers: NOT_FOUND. */
