@@ -9,8 +9,8 @@
 #define BASE_MEM_H
 
 #include <stdbool.h>
-#include <stdint.h>
 #include <stddef.h>
+#include <stdint.h>
 #include <string.h>
 
 #include "base/own.h"
@@ -57,7 +57,8 @@ int str_number(struct str text, uint64_t max, uint64_t *ret_number) MUST_USE;
 /* "10s", "500ms", "5m", "24h" or "0": 0 or INVALID. */
 int str_duration(struct str text, uint64_t *ret_ms) MUST_USE;
 
-/* ---- buffer: bytes that grow. {0} is an empty one; ends with buf_done. ---- */
+/* ---- buffer: bytes that grow. {0} is an empty one; ends with buf_done. ----
+ */
 struct buf {
     char *p;
     size_t n;

@@ -9,8 +9,7 @@ bool queue_push(struct queue *queue, struct queue_link *link)
     do {
         link->next = head;
     } while (!atomic_compare_exchange_weak_explicit(
-        &queue->head, &head, link, memory_order_release,
-        memory_order_relaxed));
+        &queue->head, &head, link, memory_order_release, memory_order_relaxed));
     return head == NULL;
 }
 

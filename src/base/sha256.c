@@ -32,8 +32,7 @@ void sha256_add(struct sha256 *hash, const void *bytes, size_t n)
     }
 }
 
-struct sha256 *sha256_end(struct sha256 *hash,
-                          uint8_t ret_digest[SHA256_BYTES])
+struct sha256 *sha256_end(struct sha256 *hash, uint8_t ret_digest[SHA256_BYTES])
 {
     gnutls_hash_deinit(hash->handle, ret_digest);
     free(hash);

@@ -225,7 +225,7 @@ void command_pack_end(struct buf *out);
 /* Answers: INVALID. */
 int command_pack_open(struct str bytes, struct command_pack *ret_pack) MUST_USE;
 /* The next command's bytes, lent. Answers: END, INVALID. */
-int command_pack_next(struct command_pack *pack, struct str *ret_command)
-    MUST_USE;
+int command_pack_next(struct command_pack *pack,
+                      struct str *ret_command) MUST_USE;
 
 #endif

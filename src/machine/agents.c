@@ -76,8 +76,8 @@ static int end_row(struct apply *a, uint64_t ns, struct str type,
     return path.n == 0 ? row_forget(a, &p, &held) : row_del(a, &p, &held);
 }
 
-/* Forget the binding of a placement, if it is this lease's: a row that was bound
- * by hand to another one stays bound to that. */
+/* Forget the binding of a placement, if it is this lease's: a row that was
+ * bound by hand to another one stays bound to that. */
 static int unbind_own(struct apply *a, struct ulid lease,
                       const struct store_placement *at)
 {
@@ -323,8 +323,7 @@ static int place_all(struct apply *a, struct work *w,
             return ERR_FULL;
         }
         if (!has_leaf(w, c->leaves[i].ns)) {
-            r = place_in(a, w, c->leaves[i].ns, c->leaves[i].new_id,
-                         c->fields);
+            r = place_in(a, w, c->leaves[i].ns, c->leaves[i].new_id, c->fields);
         }
     }
     if (r == 0 && w->n == 0) {
@@ -426,8 +425,8 @@ int apply_expire(struct apply *a, const struct command_expire *c)
      * many ended. */
     for (size_t i = 0; i < c->n_leases && a->gone < EXPIRE_STEP; i++) {
         struct store_lease lease;
-        int r = store_lease_get(a->txn, c->leases[i].hostname, a->arena,
-                                &lease);
+        int r =
+            store_lease_get(a->txn, c->leases[i].hostname, a->arena, &lease);
         if (r < 0) {
             return r;
         }

@@ -42,8 +42,8 @@ struct machine {
     size_t n_types;
     size_t n_spread; /* see machine_is_spread */
     uint64_t spread_ns;
-    bool drop_all;   /* list revisions moved */
-    bool drop_paths; /* paths mean something else now */
+    bool drop_all;    /* list revisions moved */
+    bool drop_paths;  /* paths mean something else now */
     uint64_t path_ns; /* whose path is in `path`, 0: none */
     struct buf path;
 
@@ -132,8 +132,8 @@ int row_del(struct apply *a, const struct place *p,
 int row_forget(struct apply *a, const struct place *p,
                const struct held *old) MUST_USE;
 
-/* A replace that sends "***" back for a secret field means: as it was. Gives the
- * secrets the row then has. */
+/* A replace that sends "***" back for a secret field means: as it was. Gives
+ * the secrets the row then has. */
 struct str row_keep_secrets(struct apply *a, struct str fields,
                             struct str secret, struct str old_secret);
 

@@ -60,8 +60,8 @@ int key_look(struct apply *a, const struct command *c,
 
     int r = store_key_get(a->txn, c->key_hash, &record);
     if (r == ERR_NOT_FOUND) {
-        *ret_state = a->meta->n_keys >= MACHINE_KEYS_MOST ? KEY_NO_ROOM
-                                                          : KEY_NEW;
+        *ret_state =
+            a->meta->n_keys >= MACHINE_KEYS_MOST ? KEY_NO_ROOM : KEY_NEW;
         return 0;
     }
     if (r != 0) {
@@ -85,9 +85,8 @@ int key_keep(struct apply *a, const struct command *c, int answer)
     struct buf out = {0};
 
     put_number(&out, RECORD_FORMAT, 1);
-    put_number(&out,
-               (res->created ? CREATED : 0U) | (res->changed ? CHANGED : 0U),
-               1);
+    put_number(
+        &out, (res->created ? CREATED : 0U) | (res->changed ? CHANGED : 0U), 1);
     put_number(&out, 0, 2);
     put_number(&out, (uint64_t)answer, 4);
     put_number(&out, res->revision, 8);

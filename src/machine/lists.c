@@ -102,8 +102,7 @@ static int clear_old(struct apply *a, const struct place *p,
         if (r == 0 && found == NULL) {
             r = row_del(a, p, &held);
         } else if (r == 0 && p->key_field.n > 0) {
-            struct str old =
-                row_get_text(a->arena, held.fields, p->key_field);
+            struct str old = row_get_text(a->arena, held.fields, p->key_field);
             struct str new =
                 row_get_text(a->arena, found->row->fields, p->key_field);
             if (old.p != NULL && !str_equal(old, new)) {
@@ -130,9 +129,9 @@ static int put_wanted(struct apply *a, const struct place *p,
         return row_put(a, p, want->id, NULL, want->row->fields,
                        want->row->secret);
     }
-    return row_put(a, p, want->id, &held, want->row->fields,
-                   row_keep_secrets(a, want->row->fields, want->row->secret,
-                                    held.secret));
+    return row_put(
+        a, p, want->id, &held, want->row->fields,
+        row_keep_secrets(a, want->row->fields, want->row->secret, held.secret));
 }
 
 static int put_list(struct apply *a, void *user)

@@ -85,8 +85,7 @@ void apply_touch(struct apply *a, uint64_t ns, struct str type)
     }
     if (m->n_touched == m->room_touched) {
         m->room_touched = m->room_touched * 2 + 64;
-        m->touched =
-            mem_grow(m->touched, m->room_touched * sizeof *m->touched);
+        m->touched = mem_grow(m->touched, m->room_touched * sizeof *m->touched);
     }
     m->touched[m->n_touched++] =
         (struct touched){ns, arena_str(m->txn_arena, type)};
@@ -159,8 +158,7 @@ void apply_effect(struct apply *a, const struct effect *effect)
 
     if (m->n_effects == m->room_effects) {
         m->room_effects = m->room_effects * 2 + 64;
-        m->effects =
-            mem_grow(m->effects, m->room_effects * sizeof *m->effects);
+        m->effects = mem_grow(m->effects, m->room_effects * sizeof *m->effects);
     }
     m->effects[m->n_effects] = *effect;
     m->effects[m->n_effects++].hostname =

@@ -37,7 +37,7 @@ struct machine; /* opaque */
 
 /* What an operation came to. Ends with machine_result_done. */
 struct machine_result {
-    int answer;        /* 0, or an answer of err.h */
+    int answer; /* 0, or an answer of err.h */
     bool created;
     bool changed;
     bool replayed;     /* an idempotency key gave an older result again */

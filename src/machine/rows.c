@@ -39,9 +39,8 @@ int row_target(struct apply *a, const struct place *p, bool by_key,
 static struct str key_of(struct apply *a, const struct place *p,
                          struct str fields)
 {
-    return p->key_field.n == 0
-               ? STR_NONE
-               : row_get_text(a->arena, fields, p->key_field);
+    return p->key_field.n == 0 ? STR_NONE
+                               : row_get_text(a->arena, fields, p->key_field);
 }
 
 /* Answers: CONFLICT with the holder in res->id. */

@@ -21,9 +21,9 @@ static int copy_one(struct apply *a, struct copying *copying,
     }
     if (from->key_field.n > 0) {
         struct str key = row_get_text(a->arena, held.fields, from->key_field);
-        r = key.p == NULL ? ERR_NOT_FOUND
-                          : store_row_find(a->txn, to.ns, to.type, key,
-                                           &holder);
+        r = key.p == NULL
+                ? ERR_NOT_FOUND
+                : store_row_find(a->txn, to.ns, to.type, key, &holder);
         if (r != ERR_NOT_FOUND) {
             return r; /* A nearer branch has put this key: it wins. */
         }
@@ -66,8 +66,8 @@ static int copy_branch(struct apply *a, struct copying *copying, uint64_t ns)
         after = arena_str(a->arena, name);
         r = apply_type(a, after, &type);
         if (r == 0 && list.count > 0 && type->template_rows) {
-            struct str key = type->key.p == NULL ? (struct str){"", 0}
-                                                 : type->key;
+            struct str key =
+                type->key.p == NULL ? (struct str){"", 0} : type->key;
             struct place from = {ns, after, key};
             r = copy_list(a, copying, &from);
         }

@@ -214,8 +214,7 @@ static int check_place(struct apply *a, const struct store_node *node,
     if (r == 0) {
         r = depth_below(a, node->id, &deepest);
     }
-    if (r == 0 &&
-        above.n + 1 + changed->name.n + deepest > NAME_PATH_MAX) {
+    if (r == 0 && above.n + 1 + changed->name.n + deepest > NAME_PATH_MAX) {
         r = ERR_INVALID;
     }
     return r;
@@ -302,8 +301,8 @@ int apply_ns_change(struct apply *a, const struct command_ns_change *c)
         return r;
     }
     struct store_node changed = changed_node(&node, c);
-    bool moves = changed.parent != node.parent ||
-                 !str_equal(changed.name, node.name);
+    bool moves =
+        changed.parent != node.parent || !str_equal(changed.name, node.name);
     bool matches = !same_text(changed.match, node.match);
     a->res->ns = node.id;
     if (!moves && !matches && str_equal(changed.comment, node.comment)) {

@@ -32,8 +32,7 @@ int apply_key_field(struct apply *a, struct str type, struct str *ret_field)
 
     int r = apply_type(a, type, &rules);
     if (r == 0) {
-        *ret_field =
-            rules->key.p == NULL ? (struct str){"", 0} : rules->key;
+        *ret_field = rules->key.p == NULL ? (struct str){"", 0} : rules->key;
     }
     return r;
 }

@@ -34,9 +34,9 @@ struct json {
 };
 
 struct json_error {
-    size_t offset;    /* Byte where it went wrong. */
-    struct str path;  /* The field: "a", "[3].b", "" for the whole body. */
-    struct str what;  /* Why, to read behind the path: "is given twice". */
+    size_t offset;   /* Byte where it went wrong. */
+    struct str path; /* The field: "a", "[3].b", "" for the whole body. */
+    struct str what; /* Why, to read behind the path: "is given twice". */
 };
 
 /* All in `arena`, both ret_ too. Answers: INVALID with *ret_error set. */

@@ -10,7 +10,7 @@
 
 #define NAME_PATH_MAX 253
 #define NAME_LABEL_MAX 63
-#define NAME_KEY_MAX 255  /* bytes of a primary key */
+#define NAME_KEY_MAX 255 /* bytes of a primary key */
 #define NAME_LABELS_MAX 127
 
 bool name_is_label(struct str text);

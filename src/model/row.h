@@ -28,10 +28,10 @@
 
 /* What a request body said about one resource. */
 struct row_input {
-    struct str fields;   /* or a patch, when nulls were allowed */
-    struct ulid id;      /* `_id` when it was sent back, else zero */
-    size_t n;            /* number of keys, nulls not counted */
-    bool masked;         /* some value is exactly "***" */
+    struct str fields; /* or a patch, when nulls were allowed */
+    struct ulid id;    /* `_id` when it was sent back, else zero */
+    size_t n;          /* number of keys, nulls not counted */
+    bool masked;       /* some value is exactly "***" */
 };
 
 struct row_error {

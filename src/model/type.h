@@ -17,9 +17,9 @@ struct type_check {
 
 struct type {
     struct str name;
-    struct str key;         /* p == NULL: no primary key */
-    bool key_required;      /* always so in the built-in ones */
-    bool template_rows;     /* rows in a branch are copied into new leaves */
+    struct str key;     /* p == NULL: no primary key */
+    bool key_required;  /* always so in the built-in ones */
+    bool template_rows; /* rows in a branch are copied into new leaves */
     bool builtin;
     struct str *required;
     size_t n_required;

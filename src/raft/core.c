@@ -33,13 +33,11 @@ static void close_handle(uv_handle_t *handle, void *user)
 
 static void close_own(struct core *core)
 {
-    uv_handle_t *own[] = {(uv_handle_t *)&core->wake,
-                          (uv_handle_t *)&core->prepare,
-                          (uv_handle_t *)&core->check,
-                          (uv_handle_t *)&core->tick,
-                          (uv_handle_t *)&core->signals[0],
-                          (uv_handle_t *)&core->signals[1],
-                          (uv_handle_t *)&core->signals[2]};
+    uv_handle_t *own[] = {
+        (uv_handle_t *)&core->wake,       (uv_handle_t *)&core->prepare,
+        (uv_handle_t *)&core->check,      (uv_handle_t *)&core->tick,
+        (uv_handle_t *)&core->signals[0], (uv_handle_t *)&core->signals[1],
+        (uv_handle_t *)&core->signals[2]};
 
     for (size_t i = 0; i < sizeof own / sizeof own[0]; i++) {
         close_handle(own[i], NULL);
@@ -115,8 +113,8 @@ static void start_loop(struct core *core)
     r |= uv_prepare_init(&core->loop, &core->prepare);
     r |= uv_check_init(&core->loop, &core->check);
     r |= uv_timer_init(&core->loop, &core->tick);
-    core->wake.data = core->prepare.data = core->check.data =
-        core->tick.data = core;
+    core->wake.data = core->prepare.data = core->check.data = core->tick.data =
+        core;
     r |= uv_prepare_start(&core->prepare, on_prepare);
     r |= uv_check_start(&core->check, on_check);
     r |= uv_timer_start(&core->tick, on_tick, CORE_TICK_MS, CORE_TICK_MS);

@@ -36,7 +36,7 @@ struct core_config {
     uint64_t history_limit;   /* seeds a new registry */
     uint64_t store_limit_bytes;
     uint64_t disk_reserve_bytes;
-    uint64_t snapshot_bytes;  /* log bytes between snapshots */
+    uint64_t snapshot_bytes; /* log bytes between snapshots */
     struct cache *cache;
     struct machine_hooks machine_hooks;
     void *user;
@@ -62,17 +62,18 @@ struct core_request {
     bool shrinks;       /* may go through on a full disk */
     int outcome;        /* 0: `result` tells. Else NOT_READY, FULL, TOO_LARGE,
                            UNKNOWN */
-    struct machine_result result; /* the submitter ends it */
+    struct machine_result result;               /* the submitter ends it */
     void (*done)(struct core_request *request); /* on the core thread; once
                            that has left core_run, on the submitter's */
-    uint64_t since_us;  /* core's own */
+    uint64_t since_us;                          /* core's own */
 };
 
 /* Lock and load the data directory, replay, become what it was. The log line of
  * a fault has been written: the caller only leaves. Answers: INVALID (the
  * directory belongs to another id or domain, is locked, or is damaged in a way
  * that must not be repaired silently). */
-int core_open(const struct core_config *config, struct core **ret_core) MUST_USE;
+int core_open(const struct core_config *config,
+              struct core **ret_core) MUST_USE;
 /* The core thread is the caller's until core_stop has been carried out. */
 void core_run(struct core *core);
 struct core *core_close(struct core *core);
@@ -93,11 +94,11 @@ void core_stop(struct core *core);
 
 /* Any thread, lock-free. */
 struct core_status {
-    bool leads;        /* leader, first command of the term applied */
-    bool caught_up;    /* once since start */
+    bool leads;     /* leader, first command of the term applied */
+    bool caught_up; /* once since start */
     bool draining;
-    bool disk_low;     /* growing writes are refused */
-    bool stalled;      /* a committed entry could not be applied yet */
+    bool disk_low; /* growing writes are refused */
+    bool stalled;  /* a committed entry could not be applied yet */
     uint64_t term;
     uint64_t applied;
     uint64_t revision; /* published: what reads may claim to reflect */
@@ -111,7 +112,7 @@ struct core_stats {
     uint64_t packs, commands, pack_bytes, refused, unknown;
     uint64_t commits, commit_us, submit_to_done_us;
     uint64_t snapshots, snapshot_failures, snapshot_us;
-    uint64_t log_bytes; /* since the last snapshot */
+    uint64_t log_bytes;   /* since the last snapshot */
     uint64_t loop_max_us; /* longest turn of the loop since start */
 };
 struct core_stats core_stats(const struct core *core);

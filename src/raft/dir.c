@@ -194,11 +194,11 @@ bool dir_trusts_store(const struct core *core)
     char marked[64] = "";
     int clean = 0;
 
-    bool readable = marker.n > 0 && sscanf(marker.p,
-                                           "format 1\nboot %63s\nclean %d",
-                                           marked, &clean) == 2;
-    bool trusts = readable &&
-                  (clean == 1 || (boot.n > 0 && str_is(boot, marked)));
+    bool readable =
+        marker.n > 0 &&
+        sscanf(marker.p, "format 1\nboot %63s\nclean %d", marked, &clean) == 2;
+    bool trusts =
+        readable && (clean == 1 || (boot.n > 0 && str_is(boot, marked)));
     buf_done(&marker);
     buf_done(&boot_file);
     return trusts;

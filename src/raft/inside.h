@@ -13,8 +13,8 @@
 enum {
     /* An entry never reaches beyond its segment, which is allocated before: a
      * write of it finds room, and one that was cut short leaves a file of full
-     * length. Libraft takes a shorter one for an input error and does not start.
-     * Four segments in KiB must fit libraft's 16 bits. */
+     * length. Libraft takes a shorter one for an input error and does not
+     * start. Four segments in KiB must fit libraft's 16 bits. */
     SEGMENT_BYTES = 12 * 1024 * 1024,
     ENTRY_MOST = SEGMENT_BYTES - 1024 * 1024, /* one command alone */
     REPLAY_COMMIT = 8 * 1024 * 1024,
@@ -65,7 +65,7 @@ struct state_info {
     char file[64];  /* its name; in the descriptor only */
     uint64_t index; /* descriptor: of the snapshot; header: applied */
     uint64_t revision;
-    uint64_t size;  /* bytes of the LMDB image */
+    uint64_t size; /* bytes of the LMDB image */
     uint8_t image[SHA256_BYTES];
     uint8_t state[SHA256_BYTES]; /* store_digest_file */
 };
@@ -117,7 +117,7 @@ struct core {
                     struct raft_snapshot **snapshot, raft_index *start_index,
                     struct raft_entry *entries[], size_t *n_entries);
     bool raft_inited;
-    bool refusing; /* libraft took no entry the last time */
+    bool refusing;     /* libraft took no entry the last time */
     bool snapshotting; /* a worker writes a state file */
 
     struct queue queue; /* core_requests */
@@ -162,7 +162,8 @@ bool dir_trusts_store(const struct core *core);
 int dir_mark(struct core *core, bool clean) MUST_USE;
 int dir_unmark(struct core *core) MUST_USE;
 void dir_close(struct core *core);
-/* Write a small file whole: temporary name, sync, rename, sync of the folder. */
+/* Write a small file whole: temporary name, sync, rename, sync of the folder.
+ */
 int dir_write(const char *path, struct str content) MUST_USE;
 int dir_sync(const char *directory) MUST_USE;
 char *dir_join(const char *directory, const char *name) MUST_USE;

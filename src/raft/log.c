@@ -1,9 +1,10 @@
+#include "base/log.h"
+
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/clock.h"
 #include "base/err.h"
-#include "base/log.h"
 #include "raft/inside.h"
 
 enum {
@@ -124,8 +125,7 @@ static void stop_unless_refused(struct core *core, int r)
 
 int log_submit(struct core *core, const struct buf *bytes)
 {
-    struct raft_buffer buf = {.base = raft_malloc(bytes->n),
-                              .len = bytes->n};
+    struct raft_buffer buf = {.base = raft_malloc(bytes->n), .len = bytes->n};
 
     if (buf.base == NULL) {
         return ERR_NOT_READY;
@@ -304,8 +304,8 @@ static void step_in_front(struct core *core)
 int log_open(struct core *core)
 {
     transport_init(&core->transport);
-    int r = raft_uv_init(&core->io, &core->loop, core->raft_dir,
-                         &core->transport);
+    int r =
+        raft_uv_init(&core->io, &core->loop, core->raft_dir, &core->transport);
     if (r != 0) {
         log_error(LOG_RAFT, "cannot use the log directory",
                   LOG_TXT("why", core->io.errmsg));

@@ -223,8 +223,7 @@ static struct machine_result *results_for(struct core *core, uint64_t index,
     struct command_pack header;
 
     if (!pack->in_flight || pack->index != index ||
-        command_pack_open(bytes, &header) != 0 ||
-        header.nonce != pack->nonce) {
+        command_pack_open(bytes, &header) != 0 || header.nonce != pack->nonce) {
         return NULL;
     }
     for (size_t i = 0; i < pack->n_commands; i++) {
@@ -327,8 +326,7 @@ static void retry_stalled(struct core *core, uint64_t now_ms)
     for (struct redo *redo = core->redo; r == 0 && redo != NULL;
          redo = redo->next) {
         r = apply_one(core, redo->index, buf_str(&redo->bytes));
-        if (r == 0 && redo->next != NULL &&
-            machine_is_spread(core->machine)) {
+        if (r == 0 && redo->next != NULL && machine_is_spread(core->machine)) {
             /* What is in stays in: it is skipped when this is done again. */
             r = commit(core);
         }

@@ -56,8 +56,7 @@ static void state_written(uv_work_t *work, int status)
 
 static int put(struct raft_io *io, unsigned trailing,
                struct raft_io_snapshot_put *req,
-               const struct raft_snapshot *snapshot,
-               raft_io_snapshot_put_cb cb)
+               const struct raft_snapshot *snapshot, raft_io_snapshot_put_cb cb)
 {
     struct core *core = CONTAINER(io, struct core, io);
     struct snapshot_job *job = mem_zero(sizeof *job);

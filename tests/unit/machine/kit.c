@@ -70,8 +70,8 @@ int kit_do(struct kit *k, struct command *c)
     command_pack_begin(&pack, k->now_ms, 1);
     command_pack_add(&pack, buf_str(&bytes));
     command_pack_end(&pack);
-    assert_int_equal(
-        machine_apply(k->m, ++k->index, buf_str(&pack), &k->res), 0);
+    assert_int_equal(machine_apply(k->m, ++k->index, buf_str(&pack), &k->res),
+                     0);
     assert_int_equal(machine_commit(k->m), 0);
     buf_done(&bytes);
     buf_done(&pack);
@@ -154,9 +154,9 @@ const char *kit_list(struct kit *k, uint64_t ns, const char *type)
     uint64_t n;
     bool more;
 
-    assert_int_equal(store_rows_join(txn, ns, str_of(type), NULL, 0, &out, &n,
-                                     &last, &more),
-                     0);
+    assert_int_equal(
+        store_rows_join(txn, ns, str_of(type), NULL, 0, &out, &n, &last, &more),
+        0);
     store_read_end(txn);
     buf_add_text(&out, "");
     const char *text = arena_text(k->arena, buf_str(&out));

@@ -20,8 +20,8 @@ static struct command enrol(struct kit *k, const char *fields,
 
 #define FIELDS "\"hostname\":\"web-1\",\"os\":\"debian\""
 
-static void an_unmatched_machine_goes_to_the_pool_until_a_leaf_fits(
-    void **state)
+static void
+an_unmatched_machine_goes_to_the_pool_until_a_leaf_fits(void **state)
 {
     struct kit *k = kit_new();
     uint64_t leaf = kit_mkns(k, STORE_ROOT, STORE_LEAF, "web");
@@ -97,8 +97,8 @@ static struct command expire(struct kit *k, struct command_lease_item *item,
     return c;
 }
 
-static void expiry_takes_all_that_is_bound_and_spares_what_was_there(
-    void **state)
+static void
+expiry_takes_all_that_is_bound_and_spares_what_was_there(void **state)
 {
     struct kit *k = kit_new();
     uint64_t leaf = kit_mkns(k, STORE_ROOT, STORE_LEAF, "web");
@@ -205,8 +205,8 @@ static struct store_list list_of(struct kit *k, uint64_t ns, const char *type)
     return list;
 }
 
-/* The last placement took a row of the same list along, at a later revision, and
- * then wrote its own, earlier one over it. */
+/* The last placement took a row of the same list along, at a later revision,
+ * and then wrote its own, earlier one over it. */
 static void a_lists_revision_is_that_of_the_last_row_that_went(void **state)
 {
     struct kit *k = kit_new();

@@ -1,8 +1,8 @@
 /* P2: the same log makes the same state, however its entries fall into
  * transactions, and also when a transaction was lost and applied again. */
-#include "kit.h"
-
 #include <unistd.h>
+
+#include "kit.h"
 
 static uint64_t seed;
 
@@ -16,9 +16,8 @@ static struct command any_row(struct kit *k, char fields[64])
 {
     (void)snprintf(fields, 64, "\"name\":\"r%u\",\"v\":\"%u\"",
                    (unsigned)chance(12), (unsigned)chance(5));
-    struct command c =
-        kit_add(k, 2 + chance(6), chance(2) ? "service" : "check", "name",
-                fields);
+    struct command c = kit_add(k, 2 + chance(6),
+                               chance(2) ? "service" : "check", "name", fields);
     static const uint8_t modes[] = {ROW_ADD, ROW_REPLACE, ROW_PATCH};
     c.row_put.mode = modes[chance(3)];
     return c;
@@ -52,9 +51,8 @@ static struct command any_command(struct kit *k, char fields[64],
             static char texts[4][32];
             (void)snprintf(texts[i], sizeof texts[i], "\"name\":\"b%u\"",
                            (unsigned)chance(40));
-            rows[i] = (struct command_row_item){.id = kit_id(k),
-                                                .fields = str_of(texts[i]),
-                                                .secret = STR("")};
+            rows[i] = (struct command_row_item){
+                .id = kit_id(k), .fields = str_of(texts[i]), .secret = STR("")};
         }
         return c;
     case 2:
@@ -106,9 +104,8 @@ static void apply_all(struct kit *k, const struct buf *entries, size_t n,
         size_t to = from + per_commit < n ? from + per_commit : n;
         for (int round = lose ? 0 : 1; round < 2; round++) {
             for (size_t i = from; i < to; i++) {
-                assert_int_equal(machine_apply(k->m, 2 + i,
-                                               buf_str(&entries[i]), NULL),
-                                 0);
+                assert_int_equal(
+                    machine_apply(k->m, 2 + i, buf_str(&entries[i]), NULL), 0);
             }
             if (round == 0) {
                 machine_abort(k->m);

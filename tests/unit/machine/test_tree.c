@@ -11,8 +11,7 @@ static void a_new_leaf_starts_with_the_nearest_templates(void **state)
     assert_int_equal(kit_do(k, &c), 0);
     c = kit_add(k, STORE_ROOT, "check", "name", "\"name\":\"disk\"");
     assert_int_equal(kit_do(k, &c), 0);
-    c = kit_add(k, shop, "check", "name",
-                "\"every\":\"5s\",\"name\":\"ping\"");
+    c = kit_add(k, shop, "check", "name", "\"every\":\"5s\",\"name\":\"ping\"");
     assert_int_equal(kit_do(k, &c), 0);
     uint64_t web = kit_mkns(k, shop, STORE_LEAF, "web");
     assert_int_equal(kit_count(k, web, "check"), 2);
@@ -21,8 +20,8 @@ static void a_new_leaf_starts_with_the_nearest_templates(void **state)
     kit_free(k);
 }
 
-static void too_few_ids_for_the_templates_is_a_retry_that_leaves_nothing(
-    void **state)
+static void
+too_few_ids_for_the_templates_is_a_retry_that_leaves_nothing(void **state)
 {
     struct kit *k = kit_new();
     struct command c =
@@ -137,8 +136,8 @@ static void a_path_that_a_rename_would_make_too_long_is_refused(void **state)
     kit_free(k);
 }
 
-static void a_deleted_subtree_is_gone_at_once_and_reclaimed_in_steps(
-    void **state)
+static void
+a_deleted_subtree_is_gone_at_once_and_reclaimed_in_steps(void **state)
 {
     struct kit *k = kit_new();
     uint64_t a = kit_mkns(k, STORE_ROOT, STORE_BRANCH, "a");
@@ -201,8 +200,7 @@ int main(void)
         cmocka_unit_test(a_move_below_itself_is_refused),
         cmocka_unit_test(a_rename_touches_no_row_but_the_tree_revision),
         cmocka_unit_test(a_rename_elsewhere_sends_no_command_back),
-        cmocka_unit_test(
-            a_path_that_a_rename_would_make_too_long_is_refused),
+        cmocka_unit_test(a_path_that_a_rename_would_make_too_long_is_refused),
         cmocka_unit_test(
             a_deleted_subtree_is_gone_at_once_and_reclaimed_in_steps),
         cmocka_unit_test(a_type_put_waits_for_rows_it_has_not_seen),

@@ -312,8 +312,8 @@ static unsigned files_in(struct node *node, const char *folder)
     return n - 2;
 }
 
-static void after_a_power_cut_the_store_is_built_from_snapshot_and_log(
-    void **state)
+static void
+after_a_power_cut_the_store_is_built_from_snapshot_and_log(void **state)
 {
     struct node *node = node_new();
 
@@ -355,9 +355,9 @@ static void a_log_that_lost_its_end_is_refused(void **state)
     node_free(node);
 }
 
-/* libraft begins a start with an entry of its own. Were it let in before the log
- * is looked at, a log that lost its end would grow back to its length, start by
- * start, and be taken for whole. */
+/* libraft begins a start with an entry of its own. Were it let in before the
+ * log is looked at, a log that lost its end would grow back to its length,
+ * start by start, and be taken for whole. */
 static void a_log_that_lost_its_end_is_refused_at_every_start(void **state)
 {
     struct node *node = node_new();
@@ -389,8 +389,7 @@ static void send(struct node *node, struct call *call, struct buf *bytes,
 static bool hear(struct call *call, struct buf *bytes)
 {
     (void)sem_wait(&call->done);
-    bool good =
-        call->request.outcome == 0 && call->request.result.answer == 0;
+    bool good = call->request.outcome == 0 && call->request.result.answer == 0;
     machine_result_done(&call->request.result);
     (void)sem_destroy(&call->done);
     buf_done(bytes);
@@ -448,7 +447,8 @@ static bool fill_namespaces(struct node *node)
 }
 
 /* At start many entries share a transaction, and the store has handles for a
- * few thousand namespaces in one: this log could not be applied at any start. */
+ * few thousand namespaces in one: this log could not be applied at any start.
+ */
 static void a_log_over_many_namespaces_is_applied_at_start(void **state)
 {
     struct node *node = node_new();
@@ -485,9 +485,8 @@ static bool add_large(struct node *node)
     }
     buf_add_char(&fields, '"');
     for (size_t i = 0; i < 40; i++) {
-        rows[i] = (struct command_row_item){.id = ulid_next(),
-                                            .fields = buf_str(&fields),
-                                            .secret = STR("")};
+        rows[i] = (struct command_row_item){
+            .id = ulid_next(), .fields = buf_str(&fields), .secret = STR("")};
     }
     c.rows_add.ns = STORE_POOL;
     c.rows_add.type = STR("service");

@@ -250,9 +250,8 @@ static void tell_rows(struct node *node, struct str list)
     static const char mark[] = "\"name\":\"row-";
     const char *at = list.p, *end = list.p + list.n;
 
-    while (at < end &&
-           (at = memmem(at, (size_t)(end - at), mark, sizeof mark - 1)) !=
-               NULL) {
+    while (at < end && (at = memmem(at, (size_t)(end - at), mark,
+                                    sizeof mark - 1)) != NULL) {
         at += sizeof mark - 1;
         say(node, FOUND, strtoull(at, NULL, 10));
     }
@@ -514,8 +513,8 @@ static void cut_power(struct trial *t)
                          sizeof page);
     }
     if (n_pages > 0 && dice(t, 3) == 0) {
-        assert_int_equal(
-            ftruncate(fd, (off_t)(dice(t, n_pages) * sizeof page)), 0);
+        assert_int_equal(ftruncate(fd, (off_t)(dice(t, n_pages) * sizeof page)),
+                         0);
     }
     (void)close(fd);
 }
