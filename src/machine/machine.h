@@ -26,11 +26,11 @@
 #include "command/command.h"
 #include "store/store.h"
 
-#define MACHINE_KEY_LIFE_MS (10 * 60 * 1000)
-#define MACHINE_KEYS_MOST 200000
+#define MACHINE_KEY_LIFE_MS 600000U
+#define MACHINE_KEYS_MOST 200000U
 /* Rows bound to one lease by hand and placements of one registration: each ends
  * in one step, which has to stay short. Beyond it: FULL. */
-#define MACHINE_BOUND_MOST 1000
+#define MACHINE_BOUND_MOST 1000U
 #define MACHINE_SPREAD 256
 
 struct machine; /* opaque */

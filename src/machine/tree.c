@@ -286,7 +286,8 @@ static int change(struct apply *a, const struct store_node *node,
 
 static bool same_text(struct str left, struct str right)
 {
-    return (left.p == NULL) == (right.p == NULL) && str_equal(left, right);
+    return left.p == NULL || right.p == NULL ? left.p == right.p
+                                             : str_equal(left, right);
 }
 
 int apply_ns_change(struct apply *a, const struct command_ns_change *c)
@@ -406,10 +407,9 @@ static int reclaim_node(struct apply *a, uint64_t id, uint64_t top)
         r = store_ns_drop(a->txn, id);
     }
     if (r == 0 && id != top) {
+        /* The parent goes as well: its count is nobody's any more, and putting
+         * its record would give an unlinked one its name back. */
         r = store_node_unlink(a->txn, &node);
-        if (r == 0) {
-            r = count_child(a, node.parent, -1);
-        }
     }
     if (r == 0) {
         r = store_node_del(a->txn, id);

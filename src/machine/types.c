@@ -1,3 +1,5 @@
+#include <assert.h>
+
 #include "base/err.h"
 #include "machine/apply.h"
 
@@ -31,10 +33,12 @@ int apply_key_field(struct apply *a, struct str type, struct str *ret_field)
     const struct type *rules = NULL;
 
     int r = apply_type(a, type, &rules);
-    if (r == 0) {
-        *ret_field = rules->key.p == NULL ? (struct str){"", 0} : rules->key;
+    if (r != 0) {
+        return r;
     }
-    return r;
+    assert(rules != NULL);
+    *ret_field = rules->key.p == NULL ? (struct str){"", 0} : rules->key;
+    return 0;
 }
 
 static int type_event(struct apply *a, uint64_t revision, struct str type)

@@ -52,8 +52,9 @@ static void epoch_applied(struct core_request *request)
     if (won && log_leads(core)) {
         core->leading = true;
         atomic_store(&core->status.caught_up, true);
-        atomic_store(&core->status.leads, true);
         core->config.on_lead(core->config.user, true);
+        /* Only now: who sees it may send heartbeats. */
+        atomic_store(&core->status.leads, true);
         log_info(LOG_RAFT, "leads",
                  LOG_U64("term", atomic_load(&core->status.term)));
     }
