@@ -1,5 +1,6 @@
 #include "base/mem.h"
 
+#include <assert.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -172,28 +173,30 @@ void buf_add_u64(struct buf *buf, uint64_t number)
     buf_add(buf, digits + at, sizeof digits - at);
 }
 
-static size_t format_length(const char *format, va_list args)
+static size_t length_of(int printed)
 {
-    char none[1];
-    int n = vsnprintf(none, 0, format, args);
-    if (n < 0) {
+    if (printed < 0) {
         (void)fputs("roster: bad format\n", stderr);
         abort();
     }
-    return (size_t)n;
+    return (size_t)printed;
 }
 
 void buf_printf(struct buf *buf, const char *format, ...)
 {
     va_list args;
 
+    buf_reserve(buf, 64);
+    size_t room = buf->room - buf->n;
     va_start(args, format);
-    size_t n = format_length(format, args);
+    size_t n = length_of(vsnprintf(buf->p + buf->n, room, format, args));
     va_end(args);
-    buf_reserve(buf, n + 1);
-    va_start(args, format);
-    (void)vsnprintf(buf->p + buf->n, n + 1, format, args);
-    va_end(args);
+    if (n >= room) {
+        buf_reserve(buf, n + 1);
+        va_start(args, format);
+        (void)vsnprintf(buf->p + buf->n, n + 1, format, args);
+        va_end(args);
+    }
     buf->n += n;
 }
 
@@ -261,6 +264,7 @@ void arena_reset(struct arena *arena)
         }
         block = next;
     }
+    assert(kept != NULL); /* The first block is of the common size. */
     kept->next = NULL;
     kept->used = 0;
     arena->newest = kept;
@@ -308,11 +312,15 @@ char *arena_text(struct arena *arena, struct str from)
 
 struct str arena_printf(struct arena *arena, const char *format, ...)
 {
+    char small[256];
     va_list args;
 
     va_start(args, format);
-    size_t n = format_length(format, args);
+    size_t n = length_of(vsnprintf(small, sizeof small, format, args));
     va_end(args);
+    if (n < sizeof small) {
+        return arena_str(arena, (struct str){small, n});
+    }
     char *text = arena_alloc(arena, n + 1);
     va_start(args, format);
     (void)vsnprintf(text, n + 1, format, args);

@@ -333,12 +333,22 @@ int command_pack_open(struct str bytes, struct command_pack *ret_pack)
     return 0;
 }
 
+static bool is_padding(struct str rest)
+{
+    for (size_t i = 0; i < rest.n; i++) {
+        if (rest.p[i] != 0) {
+            return false;
+        }
+    }
+    return rest.n < 8;
+}
+
 int command_pack_next(struct command_pack *pack, struct str *ret_command)
 {
     struct cursor cursor = {.rest = pack->rest};
 
     if (pack->n == 0) {
-        return pack->rest.n < 8 ? ERR_END : ERR_INVALID;
+        return is_padding(pack->rest) ? ERR_END : ERR_INVALID;
     }
     get_str(&cursor, ret_command);
     if (cursor.bad) {

@@ -40,8 +40,8 @@
 
 #define COMMAND_PACK_FORMAT 1
 #define COMMAND_PACK_HEADER 24
-#define COMMAND_PACK_BYTES (256 * 1024) /* a pack closes here */
-#define COMMAND_PACK_MOST 4096          /* commands */
+#define COMMAND_PACK_BYTES 262144U /* a pack closes here */
+#define COMMAND_PACK_MOST 4096U    /* commands */
 
 /* Condition flags of a write (RFC 9110 13.1). */
 enum {
@@ -70,8 +70,7 @@ enum ns_change { NS_NAME = 1, NS_PARENT = 2, NS_MATCH = 4, NS_COMMENT = 8 };
     F(u64, ns) F(str, type) F(u8, by_key) F(ulid, id) F(str, key) F(u64, rev)
 #define TXN_OP_FIELDS(F)                                                       \
     F(u8, op) F(u64, ns) F(str, type) F(str, key_field) F(u8, by_key)          \
-    F(ulid, id) F(str, key) F(ulid, new_id) F(str, fields) F(str, secret)      \
-    F(u8, copies)
+    F(ulid, id) F(str, key) F(ulid, new_id) F(str, fields) F(str, secret)
 #define LEASE_ITEM_FIELDS(F) F(str, hostname) F(ulid, lease)
 #define LEAF_ITEM_FIELDS(F) F(u64, ns) F(ulid, new_id)
 

@@ -143,34 +143,56 @@ static int write_node(struct core *core, const char *path)
     return r;
 }
 
-static int read_node(struct core *core)
+/* What stands behind a word at the start of a line; p == NULL: nothing. */
+static struct str value_of(const struct buf *content, const char *word)
 {
-    char *path = dir_join(core->config.data_dir, "node");
-    struct buf content = read_small(path);
-    unsigned long long raft_id = 0;
-    char id[64] = "";
-    int r = 0;
+    struct str rest = buf_str(content);
+    size_t n = strlen(word);
 
-    (void)snprintf(core->node_id, sizeof core->node_id, "%s",
-                   core->config.node_id);
-    if (content.n == 0) {
-        r = write_node(core, path);
-    } else if (sscanf(content.p, "format 1\nid %63s\nraft %llu", id,
-                      &raft_id) != 2 ||
-               raft_id == 0) {
+    while (rest.n > 0) {
+        const char *end = memchr(rest.p, '\n', rest.n);
+        size_t line = end == NULL ? rest.n : (size_t)(end - rest.p);
+        if (line > n && memcmp(rest.p, word, n) == 0 && rest.p[n] == ' ') {
+            return (struct str){rest.p + n + 1, line - n - 1};
+        }
+        line += end == NULL ? 0 : 1;
+        rest = (struct str){rest.p + line, rest.n - line};
+    }
+    return STR_NONE;
+}
+
+static int check_node(struct core *core, const struct buf *content,
+                      const char *path)
+{
+    struct str id = value_of(content, "id");
+
+    if (!str_is(value_of(content, "format"), "1") ||
+        str_number(value_of(content, "raft"), UINT64_MAX, &core->raft_id) !=
+            0 ||
+        core->raft_id == 0) {
         log_error(LOG_CORE, "the node file is damaged", LOG_TXT("file", path));
-        r = ERR_INVALID;
-    } else if (strcmp(id, core->node_id) != 0) {
+        return ERR_INVALID;
+    }
+    if (!str_is(id, core->node_id)) {
         log_error(LOG_CORE,
                   "the data directory belongs to another node: start with its "
                   "id, or with another directory",
                   LOG_TXT("directory", core->config.data_dir),
-                  LOG_TXT("its_id", id), LOG_TXT("given", core->node_id));
-        r = ERR_INVALID;
+                  LOG_STR("its_id", id), LOG_TXT("given", core->node_id));
+        return ERR_INVALID;
     }
-    if (raft_id != 0) {
-        core->raft_id = raft_id;
-    }
+    return 0;
+}
+
+static int read_node(struct core *core)
+{
+    char *path = dir_join(core->config.data_dir, "node");
+    struct buf content = read_small(path);
+
+    (void)snprintf(core->node_id, sizeof core->node_id, "%s",
+                   core->config.node_id);
+    int r = content.n == 0 ? write_node(core, path)
+                           : check_node(core, &content, path);
     mem_free(path);
     buf_done(&content);
     return r;
@@ -191,17 +213,13 @@ bool dir_trusts_store(const struct core *core)
     struct buf marker = read_small(core->marker);
     struct buf boot_file = {0};
     struct str boot = boot_id(&boot_file);
-    char marked[64] = "";
-    int clean = 0;
+    bool known = str_is(value_of(&marker, "format"), "1");
+    bool clean = str_is(value_of(&marker, "clean"), "1");
+    bool same = boot.n > 0 && str_equal(value_of(&marker, "boot"), boot);
 
-    bool readable =
-        marker.n > 0 &&
-        sscanf(marker.p, "format 1\nboot %63s\nclean %d", marked, &clean) == 2;
-    bool trusts =
-        readable && (clean == 1 || (boot.n > 0 && str_is(boot, marked)));
     buf_done(&marker);
     buf_done(&boot_file);
-    return trusts;
+    return known && (clean || same);
 }
 
 int dir_mark(struct core *core, bool clean)

@@ -161,7 +161,7 @@ static int write_header(int fd, const struct state_info *info)
 /* The header goes in last: a file cut short by a crash has none. */
 static int wrap(const char *image, const char *file, struct state_info *info)
 {
-    struct stat size;
+    struct stat size = {0};
     int r = 0;
 
     int from = open(image, O_RDONLY | O_CLOEXEC);

@@ -318,7 +318,7 @@ after_a_power_cut_the_store_is_built_from_snapshot_and_log(void **state)
     struct node *node = node_new();
 
     (void)state;
-    node->snapshot_bytes = 256 * 1024;
+    node->snapshot_bytes = 256 << 10;
     write_and_die(node, 0, 400, 4000);
     assert_in_range(files_in(node, "state"), 1, 4);
     power_cut(node);
@@ -333,7 +333,7 @@ static void a_damaged_newest_state_file_is_not_believed(void **state)
     struct node *node = node_new();
 
     (void)state;
-    node->snapshot_bytes = 256 * 1024;
+    node->snapshot_bytes = 256 << 10;
     write_and_die(node, 0, 400, 4000);
     power_cut(node);
     in_dir(node, "for f in state/state-*; do dd if=/dev/urandom of=$f bs=1 "
@@ -480,7 +480,7 @@ static bool add_large(struct node *node)
     struct buf bytes = {0}, fields = {0};
 
     buf_add_text(&fields, "\"pad\":\"");
-    for (size_t i = 0; i < 230 * 1024; i++) {
+    for (size_t i = 0; i < 230U * 1024; i++) {
         buf_add_char(&fields, 'x');
     }
     buf_add_char(&fields, '"');

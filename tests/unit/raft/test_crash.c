@@ -108,7 +108,7 @@ static void start(struct node *node, pthread_t *thread)
         .raft_address = "127.0.0.1:7071",
         .history_limit = 1000,
         .store_limit_bytes = 1U << 30,
-        .snapshot_bytes = 256 * 1024,
+        .snapshot_bytes = 256 << 10,
         .cache = node->cache = cache_new(1 << 20),
         .machine_hooks = {NULL, ignore_put, ignore_del},
         .user = node,
