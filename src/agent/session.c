@@ -76,7 +76,8 @@ enum session_outcome session_register(struct session *session, json_t *facts)
         say(session, "POST", "/v1/agents", body, &response);
     free(body);
     if (outcome == SESSION_DONE) {
-        json_t *answer = json_loadb(response.body, response.body_size, 0, NULL);
+        json_t *answer =
+            json_loadb(response.body, response.body_size, JSON_ALLOW_NUL, NULL);
         json_int_t beat =
             json_integer_value(json_object_get(answer, "heartbeat_ms"));
         if (beat > 0) {

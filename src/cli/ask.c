@@ -52,8 +52,9 @@ enum cli_exit ask_once(const struct cli *cli, const char *method,
     if (result != ROSTER_OK) {
         status = ask_complain(cli, result);
     } else if (response.body_size > 0) {
-        json_t *answer = json_loadb(response.body, response.body_size,
-                                    JSON_REJECT_DUPLICATES, NULL);
+        json_t *answer =
+            json_loadb(response.body, response.body_size,
+                       JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL, NULL);
         if (answer == NULL) {
             status = ask_not_json(&response);
         } else {

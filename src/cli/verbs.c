@@ -307,7 +307,8 @@ static enum cli_exit run_leader(struct cli *cli)
     if (result != ROSTER_OK && result != ROSTER_REFUSED) {
         return ask_complain(cli, result);
     }
-    json_t *leader = json_loadb(response.body, response.body_size, 0, NULL);
+    json_t *leader =
+        json_loadb(response.body, response.body_size, JSON_ALLOW_NUL, NULL);
     const char *id = json_string_value(json_object_get(leader, "id"));
     const char *address = json_string_value(json_object_get(leader, "address"));
     enum cli_exit status = CLI_OK;

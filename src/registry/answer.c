@@ -4,6 +4,8 @@
 
 #include "model/utf8.h"
 
+enum { FIELD_MAX = 512 };
+
 static struct str clean(struct arena *arena, struct str text)
 {
     struct buf out = {0};
@@ -18,6 +20,18 @@ static struct str clean(struct arena *arena, struct str text)
         text.n -= n == 0 ? 1 : n;
     }
     return arena_take(arena, &out);
+}
+
+/* A client's own words of any length must not come back at that length. */
+static struct str cut(struct str text)
+{
+    if (text.n > FIELD_MAX) {
+        text.n = FIELD_MAX;
+        while (text.n > 0 && ((unsigned char)text.p[text.n] & 0xc0) == 0x80) {
+            text.n--;
+        }
+    }
+    return text;
 }
 
 int answer_problem(struct op_state *s, enum op_code code, struct str field,
@@ -37,7 +51,7 @@ int answer_problem(struct op_state *s, enum op_code code, struct str field,
     answer->code = code;
     answer->detail = clean(
         s->op->arena, arena_str(s->op->arena, (struct str){detail, length}));
-    answer->field = clean(s->op->arena, arena_str(s->op->arena, field));
+    answer->field = clean(s->op->arena, arena_str(s->op->arena, cut(field)));
     answer->ns = clean(s->op->arena, s->op->ns);
     if (code == OP_UNAVAILABLE) {
         answer->retry_after_s = 1;

@@ -197,7 +197,8 @@ static int read_list(struct op_state *s, struct store_txn *txn, void *user)
 /* ---- answers ---- */
 
 /* Without a transaction. The revision was read before the list, so the list is
- * never older than what the answer claims. */
+ * never older than what the answer claims. It may be newer: filled from a
+ * commit that is not published yet. Then it says how far it reaches. */
 static bool answer_cached(struct op_state *s)
 {
     struct op_answer *answer = &s->op->answer;
@@ -211,7 +212,7 @@ static bool answer_cached(struct op_state *s)
         cache_get(cache, path.ns, s->op->type, &list) != 0) {
         return false;
     }
-    answer->revision = revision;
+    answer->revision = list->revision > revision ? list->revision : revision;
     answer->etag = list->revision;
     if (resolve_not_modified(s, list->revision, &same) != 0 || same) {
         answer->code = same ? OP_NOT_MODIFIED : answer->code;

@@ -36,9 +36,14 @@ static int refused_missing(struct op_state *s)
 
 static int refused_ns_taken(struct op_state *s)
 {
+    struct str name = s->command.kind == COMMAND_NS_CREATE
+                          ? s->command.ns_create.name
+                          : s->command.ns_change.name;
+
     return answer_problem(s, OP_CONFLICT, STR("name"),
-                          "the parent has a namespace of that name already: "
-                          "choose another name");
+                          "the parent has a namespace %.*s already: choose "
+                          "another name",
+                          SHOW(name));
 }
 
 /* The holder may be another row of the same request, which now is nowhere. */
@@ -179,9 +184,9 @@ static int refused_txn(struct op_state *s, const struct machine_result *result)
                           ? "it would be larger than 256 KiB"
                           : "it would have no field or more than 128, or no "
                             "valid primary key";
-    enum op_code code = result->answer == ERR_TOO_LARGE ? OP_TOO_LARGE
-                        : result->answer == ERR_INVALID ? OP_BAD_REQUEST
-                                                        : OP_CONFLICT;
+    bool invalid =
+        result->answer == ERR_TOO_LARGE || result->answer == ERR_INVALID;
+    enum op_code code = invalid ? OP_BAD_REQUEST : OP_CONFLICT;
     return answer_problem(s, code, arena_printf(s->arena, "do[%u]", index),
                           "nothing was done: the resource of do[%u] cannot be "
                           "written: %s",
@@ -217,7 +222,7 @@ int submit_refused(struct op_state *s, const struct machine_result *result)
     case ERR_FORBIDDEN:
         return refused_forbidden(s);
     case ERR_TOO_LARGE:
-        return answer_problem(s, OP_TOO_LARGE, STR(""),
+        return answer_problem(s, OP_BAD_REQUEST, STR(""),
                               "with this change the resource would be larger "
                               "than 256 KiB");
     case ERR_FULL:

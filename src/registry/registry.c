@@ -139,7 +139,7 @@ static int refuse_revision(struct op_state *s, uint64_t revision)
 
 static int see_revision(struct op_state *s)
 {
-    uint64_t revision = core_revision(s->registry->core);
+    uint64_t revision = snapshot_newest(s->registry);
 
     if (s->op->if_.min_revision > revision) {
         int r =
@@ -222,6 +222,20 @@ static int try_again(struct op_state *s)
     return 0;
 }
 
+/* A write that changed nothing reflects what this node has. A list is read
+ * after it was put, and may hold somebody's later change. */
+static uint64_t reflected(struct op_state *s,
+                          const struct machine_result *result)
+{
+    uint64_t etag = s->op->answer.etag;
+
+    if (!result->changed) {
+        return snapshot_newest(s->registry);
+    }
+    return !result->replayed && etag > result->revision ? etag
+                                                        : result->revision;
+}
+
 static int result(struct op_state *s)
 {
     struct machine_result *result = &s->request.result;
@@ -241,9 +255,7 @@ static int result(struct op_state *s)
     if (r != 0) {
         return r;
     }
-    /* A write that changed nothing reflects what this node has. */
-    s->op->answer.revision =
-        result->changed ? result->revision : core_revision(s->registry->core);
+    s->op->answer.revision = reflected(s, result);
     return ANSWERED;
 }
 
@@ -294,7 +306,7 @@ static void fail(struct op_state *s, int fault)
 static void settle(struct op_state *s)
 {
     if (s->op->answer.revision == 0) {
-        s->op->answer.revision = core_revision(s->registry->core);
+        s->op->answer.revision = snapshot_newest(s->registry);
     }
 }
 

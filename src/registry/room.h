@@ -18,6 +18,7 @@
 
 #include <pthread.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 
 #include "base/err.h"
 #include "registry/registry.h"
@@ -47,6 +48,8 @@ struct registry {
     struct core *core;
     struct cache *cache;
     struct lease_table *leases;
+
+    _Atomic uint64_t shown; /* newest revision a snapshot has answered with */
 
     pthread_mutex_t waiting_lock;
     struct op_state *waiting; /* for a revision */
@@ -95,6 +98,10 @@ typedef int snapshot_func(struct op_state *s, struct store_txn *txn,
 int snapshot_run(struct op_state *s, snapshot_func *func, void *user) MUST_USE;
 /* For those who need several snapshots. */
 int snapshot_begin(struct op_state *s, struct store_txn **ret_txn) MUST_USE;
+/* The newest revision any reader can have seen here. A snapshot sees a commit a
+ * moment before it is published: what is answered without one must not seem
+ * older. */
+uint64_t snapshot_newest(struct registry *registry);
 
 /* ---- the verbs ---- */
 run_func tree_get, tree_node_get, tree_create, tree_change, tree_delete;
