@@ -490,7 +490,19 @@ class Server:
         if self.alive():
             self.signal(signal.SIGCONT)
         self.kill()
+        self.keep_reports()
         shutil.rmtree(self.home, ignore_errors=True)
+
+    def keep_reports(self):
+        """What a sanitizer or a failed assertion wrote is never overlooked."""
+        if not os.path.exists(self.log_file):
+            return
+        lines = self.log_lines()
+        for i, line in enumerate(lines):
+            if re.search(r"(ERROR|WARNING): \w+Sanitizer|runtime error: |"
+                         r"Assertion .* failed", line):
+                _reports.append("\n".join(lines[i:i + 30]))
+                break
 
     def __enter__(self):
         return self
@@ -634,6 +646,12 @@ def seeded(name):
     return random.Random(seed)
 
 
+def reports():
+    found, _reports[:] = list(_reports), []
+    return found
+
+
+_reports = []
 _said = []
 
 

@@ -1,5 +1,6 @@
 """The tree of namespaces (BRIEF 4.1, 2)."""
 import re
+import time
 
 from harness import (fresh_name, make_list, make_ns, path, shared, test,
                      without)
@@ -329,6 +330,26 @@ def a_recursive_delete_of_much_is_one_change_and_the_name_is_free_at_once(s):
     assert s.rows(at(leaf, "thing")) == []
     assert s.get("/v1/search?type=thing&k=name&v=n7&ns=" + top).json == {}
     s.post(at(leaf, "thing"), {"name": "n0"}).must(201)
+
+
+@test
+def a_deleted_subtree_leaves_no_trace_once_it_is_reclaimed(s):
+    """Reclaiming the children counted them down in their deleted parent, whose
+    record was written with its name: the name came back and led nowhere."""
+    before = s.get(TREE).must(200).json
+    for _ in range(2):
+        top = make_ns(s, "branch", name="gone")
+        for i in range(3):
+            leaf = make_ns(s, parent=top, name=f"l{i}")
+            s.post(at(leaf, "thing"), [{"name": f"n{j}"} for j in range(50)]
+                   ).must(201)
+        s.delete(at(top, recursive="true")).must(204)
+        for _ in range(8):
+            assert s.get(TREE).must(200).json == before
+            s.get(at(top)).problem(404)
+            time.sleep(0.1)
+    s.restart()
+    assert s.get(TREE).must(200).json == before
 
 
 @shared

@@ -10,7 +10,7 @@ import subprocess
 import time
 
 from harness import (Client, Lost, Server, Skip, bare, binary, environment,
-                     make_list, make_ns, path, request_bytes, run, shared, test,
+                     in_threads, make_list, make_ns, path, request_bytes, run, shared, test,
                      until)
 
 # One path of each route -> the methods it allows besides HEAD and OPTIONS.
@@ -447,6 +447,37 @@ def several_io_threads_tell_one_story(s):
         got = clients[(i + 5) % 16].get(things, headers={
             "Roster-Min-Revision": str(made.revision)}).must(200)
         assert len(got.json) == i + 1
+
+
+@test(flags=("--io-threads", "4"))
+def what_was_answered_is_seen_by_everyone_and_time_never_goes_back(s):
+    """Reads of one node, over many connections and threads, with the cache in
+    between: a list never shows less than what was acknowledged before the read
+    began, and never an older revision than one already shown."""
+    things = make_list(s)
+    acknowledged, shown, done = [0], [0], []
+
+    def etag(a): return int(a.etag.strip('"'))
+
+    def write_or_read(i):
+        c = s.client()
+        if i < 3:
+            for k in range(150):
+                row = c.put(f"{things}/n{i}", {"k": str(k)}).must(200, 201).json
+                acknowledged[0] = max(acknowledged[0], row["_rev"])
+                assert c.get(f"{things}/n{i}").json == row, "not my own write"
+            done.append(i)
+            return
+        while len(done) < 3:
+            least, seen = acknowledged[0], shown[0]
+            a = c.get(things).must(200)
+            got = etag(a)
+            assert got >= least, f"showed {got} after {least} was acknowledged"
+            assert got >= seen, f"showed {got} after it had shown {seen}"
+            assert got == max((r["_rev"] for r in a.json), default=got), a
+            assert a.revision >= got, a.headers
+            shown[0] = max(shown[0], got)
+    in_threads(12, write_or_read)
 
 
 @bare
