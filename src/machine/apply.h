@@ -79,7 +79,22 @@ struct held {
     struct str secret;
 };
 
-/* ---- machine.c ---- */
+/* Whether the first command has been applied. */
+static inline bool machine_is_begun(const struct store_meta *meta)
+{
+    static const uint8_t none[16];
+    return memcmp(meta->cluster, none, sizeof none) != 0;
+}
+
+/* ---- decide.c ---- */
+/* One command of a pack; its answer goes into `res`. Faults as machine_apply.
+ */
+int apply_command(struct machine *m, struct str bytes,
+                  struct machine_result *res) MUST_USE;
+
+/* ---- apply.c ---- */
+/* Writes the revisions put aside by apply_type_touch. */
+int apply_types_write(struct machine *m) MUST_USE;
 uint64_t apply_revision(struct apply *a); /* takes the next one */
 void apply_touch(struct apply *a, uint64_t ns, struct str type);
 /* The database of a namespace is about to be used. */

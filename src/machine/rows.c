@@ -69,6 +69,32 @@ static int check_sizes(struct str fields)
     return n == 0 || n > ROW_KEYS_MAX ? ERR_INVALID : 0;
 }
 
+/* "***" is what readers see of a secret. Sent back it stands for the one that
+ * is there: where none is, the field would be there without a value for ever.
+ */
+static int check_masks(struct apply *a, const struct place *p,
+                       struct str fields, struct str secret)
+{
+    const struct type *type = NULL;
+    struct str key, value, k, v;
+    int r = 0;
+
+    for (size_t at = 0; r == 0 && row_next(fields, &at, &key, &value);) {
+        bool behind = !str_is(value, ROW_MASK);
+        for (size_t in = 0; !behind && row_next(secret, &in, &k, &v);) {
+            behind = str_equal(k, key);
+        }
+        if (!behind && type == NULL) {
+            r = apply_type(a, p->type, &type);
+        }
+        for (size_t i = 0; !behind && r == 0 && i < type->n_secret; i++) {
+            struct str hidden = row_get(fields, type->secret[i]);
+            r = hidden.p == value.p ? ERR_INVALID : 0;
+        }
+    }
+    return r;
+}
+
 /* The row as text into the result: single operations answer with it. */
 static void answer_row(struct apply *a, struct str row)
 {
@@ -118,6 +144,9 @@ int row_put(struct apply *a, const struct place *p, struct ulid id,
     }
     apply_visit(a, p->ns);
     int r = check_sizes(fields);
+    if (r == 0) {
+        r = check_masks(a, p, fields, secret);
+    }
     if (r != 0) {
         return r;
     }

@@ -76,9 +76,7 @@ static int put_first(struct apply *a, uint64_t id, uint64_t parent,
 
 int apply_init(struct apply *a, const struct command_init *c)
 {
-    static const uint8_t none[16];
-
-    if (memcmp(a->meta->cluster, none, sizeof none) != 0) {
+    if (machine_is_begun(a->meta)) {
         return 0; /* Two first leaders may both have sent it; one counts. */
     }
     memcpy(a->meta->cluster, c->cluster, sizeof a->meta->cluster);

@@ -1,0 +1,93 @@
+#include "base/err.h"
+#include "machine/apply.h"
+
+static int dispatch(struct apply *a, const struct command *c)
+{
+    switch (c->kind) {
+    case COMMAND_INIT:
+        return apply_init(a, &c->init);
+    case COMMAND_EPOCH:
+        return apply_epoch(a);
+    case COMMAND_NS_CREATE:
+        return apply_ns_create(a, &c->ns_create);
+    case COMMAND_NS_CHANGE:
+        return apply_ns_change(a, &c->ns_change);
+    case COMMAND_NS_DELETE:
+        return apply_ns_delete(a, &c->ns_delete);
+    case COMMAND_RECLAIM:
+        return apply_reclaim(a, &c->reclaim);
+    case COMMAND_TYPE_PUT:
+        return apply_type_put(a, &c->type_put);
+    case COMMAND_ROW_PUT:
+        return apply_row_put(a, &c->row_put);
+    case COMMAND_ROW_DELETE:
+        return apply_row_delete(a, &c->row_delete);
+    case COMMAND_ROWS_ADD:
+        return apply_rows_add(a, &c->rows_add);
+    case COMMAND_LIST_PUT:
+        return apply_list_put(a, &c->list_put);
+    case COMMAND_ROW_MOVE:
+        return apply_row_move(a, &c->row_move);
+    case COMMAND_TXN:
+        return apply_txn(a, &c->txn);
+    case COMMAND_AGENT_PUT:
+        return apply_agent_put(a, &c->agent_put);
+    case COMMAND_AGENT_DEL:
+        return apply_agent_del(a, &c->agent_del);
+    case COMMAND_EXPIRE:
+        return apply_expire(a, &c->expire);
+    }
+    return err_raise(ERR_CORRUPT);
+}
+
+static int decide(struct apply *a, const struct command *c)
+{
+    enum key_state state = KEY_NEW;
+
+    if (c->kind != COMMAND_INIT && !machine_is_begun(a->meta)) {
+        return ERR_NOT_READY;
+    }
+    if (c->has_key) {
+        int r = key_look(a, c, &state);
+        if (r != 0 || state == KEY_SEEN) {
+            return r != 0 ? r : a->res->answer;
+        }
+        if (state != KEY_NEW) {
+            return state == KEY_OTHER ? ERR_KEY_REUSED : ERR_KEYS_FULL;
+        }
+    }
+    int answer = apply_stale(a, c);
+    if (answer == 0) {
+        answer = dispatch(a, c);
+    }
+    if (answer >= 0 && answer != ERR_RETRY && c->has_key) {
+        int r = key_keep(a, c, answer);
+        return r != 0 ? r : answer;
+    }
+    return answer;
+}
+
+int apply_command(struct machine *m, struct str bytes,
+                  struct machine_result *res)
+{
+    struct command command;
+    struct apply a = {
+        .m = m,
+        .txn = m->txn,
+        .meta = store_meta(m->txn),
+        .arena = m->arena,
+        .res = res,
+        .cause = "api",
+    };
+
+    arena_reset(m->arena);
+    if (command_decode(m->arena, bytes, &command) != 0) {
+        return err_raise(ERR_CORRUPT);
+    }
+    int answer = decide(&a, &command);
+    if (answer < 0) {
+        return answer;
+    }
+    res->answer = answer;
+    return 0;
+}
