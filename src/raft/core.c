@@ -86,9 +86,7 @@ static void on_tick(uv_timer_t *handle)
     struct core *core = handle->data;
 
     disk_watch(core, clock_mono_ms());
-    if (core->leading) {
-        core->config.on_tick(core->config.user);
-    }
+    core->config.on_tick(core->config.user);
 }
 
 static void on_signal(uv_signal_t *handle, int number)

@@ -43,7 +43,7 @@ struct core_config {
     /* On the core thread. Leadership won and its first command applied (true),
      * or lost (false). */
     void (*on_lead)(void *user, bool leads);
-    /* On the core thread, every CORE_TICK_MS while leading. */
+    /* On the core thread, every CORE_TICK_MS. */
     void (*on_tick)(void *user);
     /* On the core thread, after each commit that raised the revision. */
     void (*on_revision)(void *user, uint64_t revision);
