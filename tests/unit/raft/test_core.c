@@ -480,7 +480,7 @@ static bool add_large(struct node *node)
     struct buf bytes = {0}, fields = {0};
 
     buf_add_text(&fields, "\"pad\":\"");
-    for (size_t i = 0; i < 230U * 1024; i++) {
+    for (size_t i = 0; i < 235520; i++) {
         buf_add_char(&fields, 'x');
     }
     buf_add_char(&fields, '"');

@@ -432,7 +432,7 @@ static void write_and_kill(struct trial *t)
     } else if (dice(t, 4) == 0) {
         (void)hear(t, dice(t, 60000), NULL); /* maybe before it leads */
     } else if (hear(t, EVER, &t->led)) {
-        (void)hear(t, dice(t, WRITE_MS * 1000), NULL);
+        (void)hear(t, dice(t, WRITE_MS * UINT64_C(1000)), NULL);
     }
     died_or_fail(t, finish(t, true));
 }
