@@ -214,6 +214,8 @@ int state_write(struct core *core, struct state_info *ret_info) MUST_USE;
 int state_restore(struct core *core) MUST_USE;
 /* Forget state files but the newest two and those left half-written. */
 void state_clean(struct core *core);
+/* One that no descriptor will name; "" is none. */
+void state_forget(struct core *core, const char *file);
 #define STATE_DESCRIPTOR_BYTES 288
 void state_describe(const struct state_info *info,
                     uint8_t ret_bytes[STATE_DESCRIPTOR_BYTES]);

@@ -21,6 +21,7 @@ static void fail(struct snapshot_job *job)
     log_warn(LOG_RAFT, "a snapshot could not be written; the log stays whole",
              LOG_TXT("why", err_text(job->r)), LOG_TXT("at", err_origin()));
     COUNT(job->core, snapshot_failures, 1);
+    state_forget(job->core, job->info.file);
     job->cb(job->put, RAFT_IOERR);
 }
 

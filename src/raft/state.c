@@ -345,6 +345,15 @@ int state_restore(struct core *core)
 
 enum { KEEP = 2 }; /* libraft keeps two descriptors */
 
+void state_forget(struct core *core, const char *file)
+{
+    if (file[0] != '\0') {
+        char *path = dir_join(core->state_dir, file);
+        (void)unlink(path);
+        mem_free(path);
+    }
+}
+
 void state_clean(struct core *core)
 {
     struct dirent **names = NULL;
