@@ -69,7 +69,9 @@ bool name_is_type(struct str text)
 
 bool name_is_host(struct str text)
 {
-    if (text.n == 0 || text.n > NAME_PATH_MAX || ulid_shaped(text)) {
+    /* "." and ".." cannot stand in a URL's path. */
+    if (text.n == 0 || text.n > NAME_PATH_MAX || ulid_shaped(text) ||
+        str_is(text, ".") || str_is(text, "..")) {
         return false;
     }
     for (size_t i = 0; i < text.n; i++) {

@@ -49,6 +49,7 @@ int answer_problem(struct op_state *s, enum op_code code, struct str field,
         length = sizeof detail - 1;
     }
     answer->code = code;
+    answer->etag = 0; /* of what would have been answered */
     answer->detail = clean(
         s->op->arena, arena_str(s->op->arena, (struct str){detail, length}));
     answer->field = clean(s->op->arena, arena_str(s->op->arena, cut(field)));

@@ -197,13 +197,14 @@ static int read_list(struct op_state *s, struct store_txn *txn, void *user)
 /* ---- answers ---- */
 
 /* Without a transaction. The revision was read before the list, so the list is
- * never older than what the answer claims. It may be newer: filled from a
- * commit that is not published yet. Then it says how far it reaches. */
+ * never older than what the answer claims. When it is newer, somebody has
+ * filled it since, and the path may stand for another namespace by now: a
+ * snapshot knows. */
 static bool answer_cached(struct op_state *s)
 {
     struct op_answer *answer = &s->op->answer;
     struct cache *cache = s->registry->cache;
-    uint64_t revision = core_revision(s->registry->core);
+    uint64_t revision = snapshot_newest(s->registry);
     const struct cache_list *list = NULL;
     struct cache_path path;
     bool same = false;
@@ -212,7 +213,11 @@ static bool answer_cached(struct op_state *s)
         cache_get(cache, path.ns, s->op->type, &list) != 0) {
         return false;
     }
-    answer->revision = list->revision > revision ? list->revision : revision;
+    if (list->revision > revision) {
+        (void)cache_unref(list);
+        return false;
+    }
+    answer->revision = revision;
     answer->etag = list->revision;
     if (resolve_not_modified(s, list->revision, &same) != 0 || same) {
         answer->code = same ? OP_NOT_MODIFIED : answer->code;

@@ -53,9 +53,7 @@ static bool is_of_request(const struct op_state *s, struct ulid id,
     const struct command *c = &s->command;
 
     if (c->kind == COMMAND_LIST_PUT) {
-        struct ulid first = c->list_put.first_id;
-        struct ulid end = ulid_plus(first, c->list_put.n_rows);
-        return ulid_compare(id, first) >= 0 && ulid_compare(id, end) < 0;
+        return true; /* What it does not bring goes, and is in nobody's way. */
     }
     for (size_t i = 0; c->kind == COMMAND_ROWS_ADD && i < before; i++) {
         if (ulid_compare(id, c->rows_add.rows[i].id) == 0) {
@@ -119,8 +117,8 @@ static int refused_taken(struct op_state *s,
     }
     if (is_of_request(s, result->id, result->index)) {
         return answer_problem(s, OP_CONFLICT, STR(""),
-                              "two resources of the request have the same "
-                              "primary key or _id: [%u] is the second",
+                              "two resources of the request have, or keep, "
+                              "the same primary key or _id: [%u] is the second",
                               (unsigned)result->index);
     }
     return refused_holder(s, result);
@@ -141,16 +139,25 @@ static int refused_condition(struct op_state *s,
                           (unsigned long long)result->revision);
 }
 
-static int refused_invalid(struct op_state *s)
+static int refused_invalid(struct op_state *s,
+                           const struct machine_result *result)
 {
     if (s->op->kind == OP_NS_CREATE || s->op->kind == OP_NS_CHANGE) {
         return answer_problem(s, OP_BAD_REQUEST, STR("name"),
                               "the path, or one below it, would be longer than "
                               "the 253 bytes a DNS name may have");
     }
-    return answer_problem(s, OP_BAD_REQUEST, STR(""),
+    struct str field = STR("");
+    if (s->command.kind == COMMAND_ROWS_ADD ||
+        s->command.kind == COMMAND_LIST_PUT) {
+        answer_extra(s, "index", result->index);
+        field = arena_printf(s->arena, "[%u]", (unsigned)result->index);
+    }
+    return answer_problem(s, OP_BAD_REQUEST, field,
                           "with this change the resource would have no field "
-                          "or more than 128, or no valid primary key");
+                          "or more than 128, no valid primary key, or a masked "
+                          "secret with nothing behind it: send the secret "
+                          "itself");
 }
 
 static int refused_forbidden(struct op_state *s)
@@ -182,8 +189,9 @@ static int refused_txn(struct op_state *s, const struct machine_result *result)
                           ? "its primary key is taken"
                       : result->answer == ERR_TOO_LARGE
                           ? "it would be larger than 256 KiB"
-                          : "it would have no field or more than 128, or no "
-                            "valid primary key";
+                          : "it would have no field or more than 128, no "
+                            "valid primary key, or a masked secret with "
+                            "nothing behind it";
     bool invalid =
         result->answer == ERR_TOO_LARGE || result->answer == ERR_INVALID;
     enum op_code code = invalid ? OP_BAD_REQUEST : OP_CONFLICT;
@@ -213,7 +221,7 @@ int submit_refused(struct op_state *s, const struct machine_result *result)
     case ERR_PRECONDITION:
         return refused_condition(s, result);
     case ERR_INVALID:
-        return refused_invalid(s);
+        return refused_invalid(s, result);
     case ERR_NOT_EMPTY:
         return answer_problem(s, OP_CONFLICT, STR(""),
                               "%.*s has children or resources: empty it, or "

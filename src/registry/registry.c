@@ -18,24 +18,28 @@ static const struct verb {
     enum verb_class class;
     run_func *run;
     finish_func *finish; /* WRITE */
+    bool conditional;    /* a write that looks at If-Match, If-None-Match */
 } verbs[] = {
     [OP_NS_TREE] = {"ns tree", READ, tree_get, NULL},
     [OP_NS_CREATE] = {"ns create", WRITE, tree_create, tree_finish_create},
     [OP_NS_GET] = {"ns get", READ, tree_node_get, NULL},
-    [OP_NS_CHANGE] = {"ns change", WRITE, tree_change, tree_finish_change},
-    [OP_NS_DELETE] = {"ns delete", WRITE, tree_delete, tree_finish_delete},
+    [OP_NS_CHANGE] = {"ns change", WRITE, tree_change, tree_finish_change,
+                      true},
+    [OP_NS_DELETE] = {"ns delete", WRITE, tree_delete, tree_finish_delete,
+                      true},
     [OP_TYPE_LIST] = {"type list", READ, types_list, NULL},
     [OP_TYPE_GET] = {"type get", READ, types_get, NULL},
     [OP_TYPE_PUT] = {"type put", WRITE, types_put, types_finish_put},
     [OP_LIST_GET] = {"list get", READ, list_get, NULL},
     [OP_LIST_ADD] = {"list add", WRITE, list_add, list_finish_add},
-    [OP_LIST_PUT] = {"list put", WRITE, list_put, list_finish_put},
+    [OP_LIST_PUT] = {"list put", WRITE, list_put, list_finish_put, true},
     [OP_ROW_GET] = {"row get", READ, row_op_get, NULL},
-    [OP_ROW_PUT] = {"row put", WRITE, row_op_put, row_finish},
-    [OP_ROW_PATCH] = {"row patch", WRITE, row_op_patch, row_finish},
-    [OP_ROW_DELETE] = {"row delete", WRITE, row_op_delete, row_finish_delete},
-    [OP_ROW_MOVE] = {"row move", WRITE, row_op_move, row_finish},
-    [OP_ROW_COPY] = {"row copy", WRITE, row_op_move, row_finish},
+    [OP_ROW_PUT] = {"row put", WRITE, row_op_put, row_finish, true},
+    [OP_ROW_PATCH] = {"row patch", WRITE, row_op_patch, row_finish, true},
+    [OP_ROW_DELETE] = {"row delete", WRITE, row_op_delete, row_finish_delete,
+                       true},
+    [OP_ROW_MOVE] = {"row move", WRITE, row_op_move, row_finish, true},
+    [OP_ROW_COPY] = {"row copy", WRITE, row_op_move, row_finish, true},
     [OP_SEARCH] = {"search", READ, search_run, NULL},
     [OP_TXN] = {"txn", WRITE, txn_run, txn_finish},
     [OP_AGENT_PUT] = {"agent put", WRITE, agent_put, agent_finish_put},
@@ -107,9 +111,30 @@ static int check_key(struct op_state *s)
                           "characters");
 }
 
+/* A condition that nobody looks at would be one that always holds. */
+static int check_conditions(struct op_state *s)
+{
+    const struct op_conditions *if_ = &s->op->if_;
+    const char *name = if_->if_match.p != NULL        ? "If-Match"
+                       : if_->if_none_match.p != NULL ? "If-None-Match"
+                                                      : NULL;
+
+    if (verb_of(s)->class == READ || verb_of(s)->conditional || name == NULL) {
+        return 0;
+    }
+    return answer_problem(s, OP_BAD_REQUEST, str_of(name),
+                          "this request takes no %s: leave it out, nothing "
+                          "was done",
+                          name);
+}
+
 static int start(struct op_state *s)
 {
     int r = check_ready(s);
+
+    if (r == 0) {
+        r = check_conditions(s);
+    }
 
     if (r == 0 && verb_of(s)->class == WRITE) {
         r = check_key(s);
@@ -308,6 +333,7 @@ static void settle(struct op_state *s)
     if (s->op->answer.revision == 0) {
         s->op->answer.revision = snapshot_newest(s->registry);
     }
+    snapshot_show(s->registry, s->op->answer.revision);
 }
 
 enum op_step registry_run(struct registry *registry, struct op *op,
@@ -351,6 +377,11 @@ void registry_op_done(struct registry *registry, struct op *op)
     buf_done(&s->bytes);
     s->retry = arena_free(s->retry);
     op->state = NULL;
+}
+
+uint64_t registry_revision(struct registry *registry)
+{
+    return snapshot_newest(registry);
 }
 
 void registry_on_revision(struct registry *registry, uint64_t revision)

@@ -154,6 +154,10 @@ void registry_on_lead(struct registry *registry, bool leads);
 /* The machine's hooks, which keep the lease table as the log says. */
 struct machine_hooks registry_machine_hooks(struct lease_table *leases);
 
+/* The newest revision an answer of this node can have shown: what an answer
+ * without an operation says. */
+uint64_t registry_revision(struct registry *registry);
+
 /* One line a check: name, whether it holds, why not. Ends with name NULL. */
 struct registry_check {
     const char *name;

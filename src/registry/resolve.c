@@ -62,12 +62,12 @@ int resolve_target(struct op_state *s, struct str text, struct str field,
 }
 
 int resolve_check_keyed(struct op_state *s, const struct target *target,
-                        const struct type *type)
+                        const struct type *type, struct str field)
 {
     if (!target->by_key || type->key.p != NULL) {
         return 0;
     }
-    return answer_problem(s, OP_NOT_FOUND, STR(""),
+    return answer_problem(s, OP_NOT_FOUND, field,
                           "resources of type %.*s have no primary key: name "
                           "them by their _id",
                           SHOW(type->name));

@@ -28,7 +28,7 @@ int resolve_target(struct op_state *s, struct str text, struct str field,
                    struct target *ret_target) MUST_USE;
 /* A key names nothing in a type that has none: 404. */
 int resolve_check_keyed(struct op_state *s, const struct target *target,
-                        const struct type *type) MUST_USE;
+                        const struct type *type, struct str field) MUST_USE;
 /* The id in this snapshot. Answers: NOT_FOUND (no problem set). */
 int resolve_row_id(struct store_txn *txn, uint64_t ns, struct str type,
                    const struct target *target, struct ulid *ret_id) MUST_USE;

@@ -49,7 +49,7 @@ struct registry {
     struct cache *cache;
     struct lease_table *leases;
 
-    _Atomic uint64_t shown; /* newest revision a snapshot has answered with */
+    _Atomic uint64_t shown; /* the newest revision in an answer */
 
     pthread_mutex_t waiting_lock;
     struct op_state *waiting; /* for a revision */
@@ -98,9 +98,10 @@ typedef int snapshot_func(struct op_state *s, struct store_txn *txn,
 int snapshot_run(struct op_state *s, snapshot_func *func, void *user) MUST_USE;
 /* For those who need several snapshots. */
 int snapshot_begin(struct op_state *s, struct store_txn **ret_txn) MUST_USE;
-/* The newest revision any reader can have seen here. A snapshot sees a commit a
- * moment before it is published: what is answered without one must not seem
- * older. */
+/* An answer shows a revision; the newest shown or published. A snapshot sees a
+ * commit a moment before it is published, and what is answered without a
+ * snapshot must not seem older than what was answered with one. */
+void snapshot_show(struct registry *registry, uint64_t revision);
 uint64_t snapshot_newest(struct registry *registry);
 
 /* ---- the verbs ---- */

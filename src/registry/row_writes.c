@@ -35,7 +35,7 @@ static int read_place(struct op_state *s, struct store_txn *txn, void *user)
         r = types_find(s, txn, s->op->type, &place->at.type);
     }
     if (r == 0) {
-        r = resolve_check_keyed(s, &place->target, place->at.type);
+        r = resolve_check_keyed(s, &place->target, place->at.type, STR(""));
     }
     if (r == 0 && place->wants_id && place->target.by_key) {
         r = find_holder(s, txn, place);

@@ -28,7 +28,8 @@ static int read_row(struct op_state *s, struct store_txn *txn, void *user)
     }
     if (r == 0 && reading->target.by_key) {
         r = types_find(s, txn, s->op->type, &type);
-        r = r == 0 ? resolve_check_keyed(s, &reading->target, type) : r;
+        r = r == 0 ? resolve_check_keyed(s, &reading->target, type, STR(""))
+                   : r;
     }
     if (r == 0) {
         r = resolve_row_id(txn, ns, s->op->type, &reading->target, &id);

@@ -1,12 +1,12 @@
 #include "registry/answer.h"
 #include "registry/room.h"
 
-static void note_shown(struct registry *registry, uint64_t revision)
+void snapshot_show(struct registry *registry, uint64_t revision)
 {
     uint64_t shown = atomic_load(&registry->shown);
 
-    while (shown < revision && !atomic_compare_exchange_weak(
-                                   &registry->shown, &shown, revision)) {
+    while (shown < revision &&
+           !atomic_compare_exchange_weak(&registry->shown, &shown, revision)) {
     }
 }
 
@@ -36,7 +36,6 @@ int snapshot_run(struct op_state *s, snapshot_func *func, void *user)
     } while (r == ERR_RESTART);
     s->seen = *store_meta(txn);
     s->op->answer.revision = s->seen.revision;
-    note_shown(s->registry, s->seen.revision);
     store_read_end(txn);
     if (r == ERR_FULL) {
         return answer_busy(s, "too many namespaces are being read at once");

@@ -253,7 +253,7 @@ static int read_node(struct op_state *s, struct store_txn *txn, void *user)
     return r;
 }
 
-/* Without a body when it has gone since. */
+/* When it has gone since: what is known of it, as with a resource. */
 int tree_answer_node(struct op_state *s, uint64_t id, uint64_t revision,
                      struct str *ret_path)
 {
@@ -263,6 +263,13 @@ int tree_answer_node(struct op_state *s, uint64_t id, uint64_t revision,
     if (r < 0) {
         buf_done(&answer.body);
         return r;
+    }
+    if (r != 0) {
+        bool replayed = s->op->answer.replayed;
+        answer_reset(s);
+        s->op->answer.replayed = replayed;
+        buf_printf(&answer.body, "{\"id\":%llu,\"revision\":%llu}",
+                   (unsigned long long)id, (unsigned long long)revision);
     }
     s->op->answer.etag = answer.revision;
     s->op->answer.body = arena_take(s->op->arena, &answer.body);

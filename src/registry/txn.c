@@ -16,6 +16,8 @@ struct part {
     bool has_target;
     uint64_t ns_id;
     const struct type *rules;
+    bool held; /* the key of `target` is, and the resource brings an `_id` */
+    struct ulid holder;
 };
 
 struct request {
@@ -195,6 +197,24 @@ static int read_request(struct op_state *s, struct request *request,
 
 /* ---- what it means ---- */
 
+/* An `_id` that is sent back has to be that of the key's holder. */
+static int find_holder(struct store_txn *txn, struct part *part)
+{
+    const struct json *resource = json_get(part->json, "resource");
+
+    if (!part->target.by_key || resource == NULL ||
+        json_get(resource, "_id") == NULL) {
+        return 0;
+    }
+    int r = store_use(txn, part->ns_id);
+    if (r == 0) {
+        r = store_row_find(txn, part->ns_id, part->type, part->target.key,
+                           &part->holder);
+        part->held = r == 0;
+    }
+    return r == ERR_NOT_FOUND ? 0 : r;
+}
+
 static int resolve_part(struct op_state *s, struct store_txn *txn,
                         struct part *part)
 {
@@ -203,7 +223,11 @@ static int resolve_part(struct op_state *s, struct store_txn *txn,
     if (r == 0) {
         r = types_find(s, txn, part->type, &part->rules);
     }
-    return r != 0 ? r : resolve_check_keyed(s, &part->target, part->rules);
+    if (r == 0) {
+        r = resolve_check_keyed(s, &part->target, part->rules,
+                                field_of(s, part, "id"));
+    }
+    return r != 0 ? r : find_holder(txn, part);
 }
 
 static int resolve_all(struct op_state *s, struct store_txn *txn, void *user)
@@ -229,7 +253,8 @@ static int check_target(struct op_state *s, struct part *part,
     if (!part->has_target || ulid_is_zero(sent)) {
         return 0;
     }
-    if (!part->target.by_key && ulid_compare(sent, part->target.id) == 0) {
+    struct ulid id = part->target.by_key ? part->holder : part->target.id;
+    if ((!part->target.by_key || part->held) && ulid_compare(sent, id) == 0) {
         return 0;
     }
     return answer_problem(s, OP_BAD_REQUEST, body_field(s, prefix, STR("_id")),
@@ -269,8 +294,8 @@ static int fill_put(struct op_state *s, struct part *part,
     if (part->has_target && part->target.by_key) {
         body_inject(s, resource, part->rules->key, part->target.key);
     }
-    int r = body_row_whole(s, resource, part->rules, !part->has_target, prefix,
-                           row);
+    bool fresh = !part->has_target && json_get(resource, "_id") == NULL;
+    int r = body_row_whole(s, resource, part->rules, fresh, prefix, row);
     if (r == 0) {
         r = check_target(s, part, row);
     }

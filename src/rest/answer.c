@@ -7,6 +7,7 @@
 
 #define JSON "application/json"
 #define PROBLEM_JSON "application/problem+json"
+#define HEADERS_BYTES 2048 /* of a usual request and of every answer */
 
 /* ---- words ---- */
 
@@ -139,7 +140,9 @@ static struct rest_stamp stamp_of(const struct rest_request *request)
 
     return (struct rest_stamp){
         .etag = answer->etag,
-        .revision = answer->revision != 0 ? answer->revision : status.revision,
+        .revision = answer->revision != 0
+                        ? answer->revision
+                        : registry_revision(request->loop->rest->registry),
         .stale_ms = status.stale_ms,
         .second = request->loop->second,
         .leads = status.leads,
@@ -337,9 +340,35 @@ static enum MHD_Result send_new(struct rest_request *request, unsigned status)
     return send_answer(request, status, response);
 }
 
+/* The library makes an answer's headers in what the request has left of
+ * --max-header, and hangs up without a word when that is too little. Only Link
+ * grows with the request; who follows it sends it back and gets another. */
+static bool has_room_for_link(const struct rest_request *request)
+{
+    uint64_t most = request->loop->rest->config.max_header_bytes;
+    size_t next = request->op.answer.next.n;
+    size_t target = request->target.n;
+
+    if (next == 0) {
+        return true;
+    }
+    /* Its path is at most as long as the target. */
+    return HEADERS_BYTES + target + 2 * next <= most &&
+           HEADERS_BYTES + 2 * target <= most;
+}
+
 enum MHD_Result rest_answer_op(struct rest_request *request)
 {
     unsigned status = rest_answer_status(request->op.answer.code);
+
+    if (!has_room_for_link(request)) {
+        struct rest_problem problem = rest_problem_make(
+            400,
+            STR("the query is too long for a Link to the next page: shorten "
+                "it, or ask for fewer resources than need a second page"),
+            STR_NONE);
+        return rest_answer_problem(request, &problem);
+    }
 
     if (request->op.answer.code >= OP_BAD_REQUEST) {
         return send_problem(request, status);

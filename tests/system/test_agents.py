@@ -635,3 +635,10 @@ def roster_agent_says_what_is_wrong_with_its_settings():
                         (["--field", "_x=1"], "_x")):
         code, _, err = run([binary("roster-agent"), *flags], timeout=5)
         assert code > 0 and re.search(says, err), (flags, code, err)
+
+
+@shared
+def a_hostname_that_no_path_can_name_is_refused(s):
+    """As "." it registered, and then nobody could ask for it or delete it."""
+    for bad in (".", ".."):
+        s.post("/v1/agents", {"hostname": bad}).problem(400, field="hostname")

@@ -140,3 +140,20 @@ def keys_survive_kill_9_and_a_stop():
         again = s.post(things, [{"x": "1"}, {"x": "2"}], key("kept")).must(201)
         assert again.json == first.json and len(s.rows(things)) == 2
         s.post(things, [{"x": "3"}], key("kept")).problem(422)
+
+
+@shared
+def a_namespace_that_has_gone_since_is_still_answered_with_json(s):
+    """The answer had no body, and called that JSON."""
+    body = {"parent": "roster", "name": "passing"}
+    made = s.post("/v1/ns", body, key("passing-1")).must(201).json
+    changed = s.patch("/v1/ns/passing.roster", {"comment": "c"},
+                      key("passing-2")).must(200).json
+    s.delete("/v1/ns/passing.roster").must(204)
+    again = s.post("/v1/ns", body, key("passing-1")).must(201)
+    assert replayed(again), again.headers
+    assert again.json == {"id": made["id"], "revision": made["revision"]}, again
+    again = s.patch("/v1/ns/passing.roster", {"comment": "c"},
+                    key("passing-2")).must(200)
+    assert replayed(again), again.headers
+    assert again.json == {"id": made["id"], "revision": changed["revision"]}

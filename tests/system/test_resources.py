@@ -715,3 +715,61 @@ def an_unknown_parameter_is_400_at_its_name(s):
     assert without(row) == {"name": "a"}
     s.get(things + "/a?limit=5").problem(400, field="limit")  # not on one row
     s.post(things + "?recursive=true", {"name": "c"}).problem(400)
+
+
+@shared
+def a_masked_secret_needs_one_behind_it(s):
+    """A PUT that created the row kept the mask as if it were a secret."""
+    s.put("/v1/types/masked", {"secret": ["pw", "pin"], "required": ["pw"]}
+          ).must(201)
+    rows = path("v1", "ns", make_ns(s), "masked")
+    kept = s.post(rows, {"name": "a", "pw": "1"}).must(201).json
+    s.put(rows + "/new", {"pw": "***"}).problem(400)
+    assert s.patch(rows + "/a", {"pin": "***"}).must(200).json == kept
+    s.put(rows + "/a", {"pw": "***", "pin": "***"}).problem(400)
+    s.put(rows, [kept, {"name": "new", "pw": "***"}]).problem(400, index=1)
+    s.post("/v1/txn", {"do": [{"op": "put", "ns": rows.split("/")[3],
+                               "type": "masked", "id": "new",
+                               "resource": {"pw": "***"}}]}).problem(400)
+    assert s.put(rows + "/a", kept).must(200).json == kept
+    assert s.put(rows, [kept]).must(200).json == [kept]
+    # Where nothing is secret, three stars are three stars.
+    s.put(path("v1", "ns", make_ns(s), "plain", "a"), {"v": "***"}).must(201)
+
+
+@shared
+def a_condition_that_a_write_does_not_look_at_is_refused(s):
+    """It was ignored, as if it held."""
+    things = make_list(s)
+    for header in ({"If-Match": '"1"'}, {"If-None-Match": "*"}):
+        name = next(iter(header))
+        s.post(things, {"name": "a"}, header).problem(400, field=name)
+        s.post("/v1/txn", {"do": []}, header).problem(400, field=name)
+        s.put("/v1/types/conditional", {}, header).problem(400, field=name)
+    assert s.rows(things) == []
+
+
+@shared
+def a_refused_read_carries_no_etag(s):
+    things = make_list(s)
+    s.post(things, {"name": "a"}).must(201)
+    s.get(things).must(200)
+    for target, header in ((things, {"If-None-Match": "1"}),
+                           (things + "/a", {"If-None-Match": "1"}),
+                           (things + "/a?fields=", {})):
+        a = s.get(target, headers=header)
+        a.problem(400)
+        assert a.etag is None, a.headers
+
+
+@shared
+def two_rows_of_one_put_that_stand_for_one_are_told_so(s):
+    """The answer named a row of the list as in the way, to be changed first."""
+    things = make_list(s)
+    row = s.post(things, {"name": "a"}).must(201).json
+    for body in ([{"name": "a"}, {"name": "a", "v": "1"}],
+                 [{"_id": row["_id"], "name": "b"}, {"name": "a"}]):
+        p = s.put(things, body).problem(409, index=1,
+                                        detail=re.compile("of the request"))
+        assert "holder" not in p, p
+    assert s.rows(things) == [row]

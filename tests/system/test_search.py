@@ -1,4 +1,5 @@
 """GET /v1/search (BRIEF 4.2): bounded, over every leaf below a namespace."""
+import re
 import time
 
 from harness import make_ns, path, shared, without
@@ -189,3 +190,23 @@ def a_search_follows_moves_and_renames(s):
     assert names(find(s, ns=top, k="port", v="80")) == {f"data.{top}": ["http"]}
     row, = find(s, ns=f"data.{top}", k="port", v="80")[f"data.{top}"]
     assert without(row) == {"name": "http", "port": "80", "os": "Debian 12"}
+
+
+@shared
+def a_query_too_long_for_its_link_is_told_so(s):
+    """The connection ended without an answer: the library makes the answer's
+    headers in what the request's have left."""
+    ns = make_ns(s)
+    things = path("v1", "ns", ns, "thing")
+    s.post(things, [{"v": "!" * 8000}, {"v": "!" * 8000}]).must(201)
+    paged = set()
+    for n in range(200, 6000, 200):
+        for target in (f"/v1/search?ns={ns}&limit=1&mode=prefix&v=" + "!" * n,
+                       f"{things}?limit=1&fields=" + "!" * n):
+            a = s.get(target).must(200, 400)
+            paged.add(a.status)
+            if a.status == 400:
+                a.problem(400, detail=re.compile("too long"))
+            else:
+                s.get(a.next()).must(200)
+    assert paged == {200, 400}

@@ -225,3 +225,28 @@ def a_transfer_is_never_seen_halfway(s):
             # Only ends of ranges are shown (BRIEF 8.2).
             assert int(a.etag.strip('"')) == max(r["_rev"] for r in a.json)
     in_threads(4, move_or_look)
+
+
+@shared
+def a_row_that_was_read_can_be_sent_back_in_a_transaction(s):
+    """BRIEF 8.13. By its key with the _id it came with it was refused."""
+    ns = make_ns(s)
+    row = s.post(things(ns), {"name": "a"}).must(201).json
+    other = s.post(things(ns), {"name": "b"}).must(201).json
+    s.post(TXN, {"do": [op("put", ns, "a", {**row, "v": "1"})]}).must(200)
+    s.post(TXN, {"do": [op("patch", ns, "a", {"_id": row["_id"], "w": "1"})]}
+           ).must(200)
+    s.post(TXN, {"do": [op("put", ns, None, {**row, "x": "1"})]}).must(200)
+    got = s.get(things(ns) + "/a").json
+    assert got["_id"] == row["_id"] and got["x"] == "1", got
+    for kind, id_ in (("put", "a"), ("patch", "a"), ("put", "new")):
+        s.post(TXN, {"do": [op(kind, ns, id_, {"_id": other["_id"], "v": "2"})]}
+               ).problem(400, field="do[0].resource._id")
+
+
+@shared
+def a_key_where_the_type_has_none_is_named_as_the_field(s):
+    ns = make_ns(s)
+    s.put("/v1/types/keyless", {"key": None}).must(201)
+    s.post(TXN, {"do": [op("delete", ns, "a", type_="keyless")]}).problem(
+        404, field="do[0].id")
