@@ -23,8 +23,8 @@
 
 #include "base/err.h"
 #include "base/log.h"
+#include "kit.h"
 #include "model/row.h"
-#include "raft/core.h"
 
 struct node {
     char dir[64];
@@ -36,33 +36,12 @@ struct node {
     uint64_t reserve_bytes;
 };
 
-static void ignore_put(void *user, struct str hostname, struct ulid id,
-                       uint64_t ttl_ms)
-{
-    (void)user, (void)hostname, (void)id, (void)ttl_ms;
-}
-
-static void ignore_del(void *user, struct str hostname, struct ulid id)
-{
-    (void)user, (void)hostname, (void)id;
-}
-
 static void on_lead(void *user, bool leads)
 {
     struct node *node = user;
     if (leads) {
         (void)sem_post(&node->led);
     }
-}
-
-static void ignore(void *user)
-{
-    (void)user;
-}
-
-static void ignore_revision(void *user, uint64_t revision)
-{
-    (void)user, (void)revision;
 }
 
 static void *run(void *user)
@@ -74,25 +53,14 @@ static void *run(void *user)
 
 static int node_open(struct node *node)
 {
-    struct core_config config = {
-        .data_dir = node->dir,
-        .node_id = "n1",
-        .domain = "roster",
-        .raft_address = "127.0.0.1:7071",
-        .history_limit = 1000,
-        .store_limit_bytes = 1U << 30,
-        .disk_reserve_bytes = node->reserve_bytes,
-        .snapshot_bytes =
-            node->snapshot_bytes == 0 ? 64U << 20 : node->snapshot_bytes,
-        .cache = node->cache,
-        .machine_hooks = {NULL, ignore_put, ignore_del},
-        .user = node,
-        .on_lead = on_lead,
-        .on_tick = ignore,
-        .on_revision = ignore_revision,
-        .on_stop = ignore,
-        .on_reload = ignore,
-    };
+    struct core_config config = kit_config(node->dir, node->cache);
+
+    config.user = node;
+    config.on_lead = on_lead;
+    config.disk_reserve_bytes = node->reserve_bytes;
+    if (node->snapshot_bytes != 0) {
+        config.snapshot_bytes = node->snapshot_bytes;
+    }
     return core_open(&config, &node->core);
 }
 
@@ -143,47 +111,16 @@ static void node_free(struct node *node)
     mem_free(node);
 }
 
-struct call {
-    struct core_request request;
-    sem_t done;
-};
-
-static void called(struct core_request *request)
-{
-    (void)sem_post(&CONTAINER(request, struct call, request)->done);
-}
-
 /* Add one row and wait for it; the outcome. */
 static int add(struct node *node, uint64_t n, size_t size)
 {
-    struct call call = {.request = {.done = called}};
-    struct command c = {.kind = COMMAND_ROW_PUT};
-    struct buf fields = {0}, bytes = {0};
+    struct kit_call call;
+    struct buf bytes = {0};
 
-    assert_int_equal(sem_init(&call.done, 0, 0), 0);
-    buf_printf(&fields, "\"name\":\"row-%llu\",\"pad\":\"",
-               (unsigned long long)n);
-    for (size_t i = 0; i < size; i++) {
-        buf_add_char(&fields, 'x');
-    }
-    buf_add_char(&fields, '"');
-    c.row_put.mode = ROW_ADD;
-    c.row_put.ns = STORE_POOL;
-    c.row_put.type = STR("service");
-    c.row_put.key_field = STR("name");
-    c.row_put.new_id = ulid_next();
-    c.row_put.fields = buf_str(&fields);
-    c.row_put.secret = STR("");
-    command_encode(&bytes, &c);
-    call.request.command = buf_str(&bytes);
-    core_submit(node->core, &call.request);
-    (void)sem_wait(&call.done);
-    int r = call.request.outcome != 0 ? call.request.outcome
-                                      : call.request.result.answer;
-    machine_result_done(&call.request.result);
-    buf_done(&fields);
+    kit_row(&bytes, n, size);
+    kit_send(node->core, &call, buf_str(&bytes));
+    int r = kit_hear(&call);
     buf_done(&bytes);
-    (void)sem_destroy(&call.done);
     return r;
 }
 
@@ -376,29 +313,23 @@ static void a_log_that_lost_its_end_is_refused_at_every_start(void **state)
 
 enum { SPREAD = 5000, OPS = 500 };
 
-static void send(struct node *node, struct call *call, struct buf *bytes,
+static void send(struct node *node, struct kit_call *call, struct buf *bytes,
                  const struct command *c)
 {
-    *call = (struct call){.request = {.done = called}};
-    assert_int_equal(sem_init(&call->done, 0, 0), 0);
     command_encode(bytes, c);
-    call->request.command = buf_str(bytes);
-    core_submit(node->core, &call->request);
+    kit_send(node->core, call, buf_str(bytes));
 }
 
-static bool hear(struct call *call, struct buf *bytes)
+static bool hear(struct kit_call *call, struct buf *bytes)
 {
-    (void)sem_wait(&call->done);
-    bool good = call->request.outcome == 0 && call->request.result.answer == 0;
-    machine_result_done(&call->request.result);
-    (void)sem_destroy(&call->done);
+    int r = kit_hear(call);
     buf_done(bytes);
-    return good;
+    return r == 0;
 }
 
 static bool make_namespaces(struct node *node)
 {
-    struct call *calls = mem_zero(SPREAD * sizeof *calls);
+    struct kit_call *calls = mem_zero(SPREAD * sizeof *calls);
     struct buf *bytes = mem_zero(SPREAD * sizeof *bytes);
     bool good = true;
 
@@ -426,7 +357,7 @@ static bool fill_namespaces(struct node *node)
 
     for (unsigned from = 0; from < SPREAD; from += OPS) {
         struct command c = {.kind = COMMAND_TXN};
-        struct call call;
+        struct kit_call call;
         struct buf bytes = {0};
         for (unsigned i = 0; i < OPS; i++) {
             ops[i] = (struct command_txn_op){.op = ROW_ADD,
@@ -476,7 +407,7 @@ static bool add_large(struct node *node)
 {
     struct command_row_item rows[40];
     struct command c = {.kind = COMMAND_ROWS_ADD};
-    struct call call;
+    struct kit_call call;
     struct buf bytes = {0}, fields = {0};
 
     buf_add_text(&fields, "\"pad\":\"");

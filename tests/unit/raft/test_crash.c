@@ -31,8 +31,8 @@
 #include "base/clock.h"
 #include "base/err.h"
 #include "base/log.h"
+#include "kit.h"
 #include "model/row.h"
-#include "raft/core.h"
 
 enum { WRITERS = 8, ROUNDS = 12, ROWS_MOST = 1 << 20, WRITE_MS = 450 };
 
@@ -63,17 +63,6 @@ static void say(const struct node *node, enum word word, uint64_t row)
     }
 }
 
-static void ignore_put(void *user, struct str hostname, struct ulid id,
-                       uint64_t ttl_ms)
-{
-    (void)user, (void)hostname, (void)id, (void)ttl_ms;
-}
-
-static void ignore_del(void *user, struct str hostname, struct ulid id)
-{
-    (void)user, (void)hostname, (void)id;
-}
-
 static void on_lead(void *user, bool leads)
 {
     struct node *node = user;
@@ -81,16 +70,6 @@ static void on_lead(void *user, bool leads)
         say(node, LED, 0);
         (void)sem_post(&node->led);
     }
-}
-
-static void ignore(void *user)
-{
-    (void)user;
-}
-
-static void ignore_revision(void *user, uint64_t revision)
-{
-    (void)user, (void)revision;
 }
 
 static void *run(void *user)
@@ -101,24 +80,12 @@ static void *run(void *user)
 
 static void start(struct node *node, pthread_t *thread)
 {
-    struct core_config config = {
-        .data_dir = node->dir,
-        .node_id = "n1",
-        .domain = "roster",
-        .raft_address = "127.0.0.1:7071",
-        .history_limit = 1000,
-        .store_limit_bytes = 1U << 30,
-        .snapshot_bytes = 256 << 10,
-        .cache = node->cache = cache_new(1 << 20),
-        .machine_hooks = {NULL, ignore_put, ignore_del},
-        .user = node,
-        .on_lead = on_lead,
-        .on_tick = ignore,
-        .on_revision = ignore_revision,
-        .on_stop = ignore,
-        .on_reload = ignore,
-    };
+    node->cache = cache_new(1 << 20);
+    struct core_config config = kit_config(node->dir, node->cache);
 
+    config.user = node;
+    config.on_lead = on_lead;
+    config.snapshot_bytes = 256 << 10;
     log_start(LOG_ERROR, LOG_TEXT);
     if (sem_init(&node->led, 0, 0) != 0 ||
         core_open(&config, &node->core) != 0 ||
@@ -129,61 +96,23 @@ static void start(struct node *node, pthread_t *thread)
     }
 }
 
-struct call {
-    struct core_request request;
-    sem_t done;
-};
-
-static void called(struct core_request *request)
-{
-    (void)sem_post(&CONTAINER(request, struct call, request)->done);
-}
-
-static void encode_row(uint64_t row, struct buf *bytes)
-{
-    struct command c = {.kind = COMMAND_ROW_PUT};
-    struct buf fields = {0};
-
-    buf_printf(&fields, "\"name\":\"row-%llu\",\"pad\":\"",
-               (unsigned long long)row);
-    /* Most are small, some larger than a pack of others. */
-    for (uint64_t i = row % 97 == 0 ? 100000 : row * 7 % 600; i > 0; i--) {
-        buf_add_char(&fields, 'x');
-    }
-    buf_add_char(&fields, '"');
-    c.row_put.mode = ROW_ADD;
-    c.row_put.ns = STORE_POOL;
-    c.row_put.type = STR("service");
-    c.row_put.key_field = STR("name");
-    c.row_put.new_id = ulid_next();
-    c.row_put.fields = buf_str(&fields);
-    c.row_put.secret = STR("");
-    command_encode(bytes, &c);
-    buf_done(&fields);
-}
-
 static bool add(struct node *node, uint64_t row)
 {
-    struct call call = {.request = {.done = called}};
+    struct kit_call call;
     struct buf bytes = {0};
 
-    (void)sem_init(&call.done, 0, 0);
-    encode_row(row, &bytes);
-    call.request.command = buf_str(&bytes);
+    /* Most are small, some larger than a pack of others. */
+    kit_row(&bytes, row, row % 97 == 0 ? 100000 : row * 7 % 600);
     say(node, SENT, row);
-    core_submit(node->core, &call.request);
-    while (sem_wait(&call.done) != 0) {
-    }
-    bool good = call.request.outcome == 0 && call.request.result.answer == 0;
-    if (good) {
+    kit_send(node->core, &call, buf_str(&bytes));
+    int r = kit_hear(&call);
+    if (r == 0) {
         say(node, ACKNOWLEDGED, row);
-    } else if (call.request.outcome == 0) {
+    } else if (r == ERR_CONFLICT) {
         _exit(4); /* A key that was never given is taken. */
     }
-    machine_result_done(&call.request.result);
-    (void)sem_destroy(&call.done);
     buf_done(&bytes);
-    return good;
+    return r == 0;
 }
 
 static void *write_rows(void *user)

@@ -1,0 +1,86 @@
+#include "kit.h"
+
+static void ignore_put(void *user, struct str hostname, struct ulid id,
+                       uint64_t ttl_ms)
+{
+    (void)user, (void)hostname, (void)id, (void)ttl_ms;
+}
+
+static void ignore_del(void *user, struct str hostname, struct ulid id)
+{
+    (void)user, (void)hostname, (void)id;
+}
+
+static void ignore(void *user)
+{
+    (void)user;
+}
+
+static void ignore_revision(void *user, uint64_t revision)
+{
+    (void)user, (void)revision;
+}
+
+struct core_config kit_config(const char *dir, struct cache *cache)
+{
+    return (struct core_config){
+        .data_dir = dir,
+        .node_id = "n1",
+        .domain = "roster",
+        .raft_address = "127.0.0.1:7071",
+        .history_limit = 1000,
+        .store_limit_bytes = 1U << 30,
+        .snapshot_bytes = 64U << 20,
+        .cache = cache,
+        .machine_hooks = {NULL, ignore_put, ignore_del},
+        .on_tick = ignore,
+        .on_revision = ignore_revision,
+        .on_stop = ignore,
+        .on_reload = ignore,
+    };
+}
+
+void kit_row(struct buf *bytes, uint64_t row, size_t pad)
+{
+    struct command c = {.kind = COMMAND_ROW_PUT};
+    struct buf fields = {0};
+
+    buf_printf(&fields, "\"name\":\"row-%llu\",\"pad\":\"",
+               (unsigned long long)row);
+    for (size_t i = 0; i < pad; i++) {
+        buf_add_char(&fields, 'x');
+    }
+    buf_add_char(&fields, '"');
+    c.row_put.mode = ROW_ADD;
+    c.row_put.ns = STORE_POOL;
+    c.row_put.type = STR("service");
+    c.row_put.key_field = STR("name");
+    c.row_put.new_id = ulid_next();
+    c.row_put.fields = buf_str(&fields);
+    c.row_put.secret = STR("");
+    command_encode(bytes, &c);
+    buf_done(&fields);
+}
+
+static void called(struct core_request *request)
+{
+    (void)sem_post(&CONTAINER(request, struct kit_call, request)->done);
+}
+
+void kit_send(struct core *core, struct kit_call *call, struct str command)
+{
+    *call = (struct kit_call){.request = {.command = command, .done = called}};
+    (void)sem_init(&call->done, 0, 0);
+    core_submit(core, &call->request);
+}
+
+int kit_hear(struct kit_call *call)
+{
+    while (sem_wait(&call->done) != 0) {
+    }
+    int r = call->request.outcome != 0 ? call->request.outcome
+                                       : call->request.result.answer;
+    machine_result_done(&call->request.result);
+    (void)sem_destroy(&call->done);
+    return r;
+}
