@@ -26,29 +26,64 @@ static int by_id_and_index(const void *left, const void *right)
     return order != 0 ? order : (l->index > r->index) - (l->index < r->index);
 }
 
+/* The rows that are named by `_id`, in order: those are spoken for. */
+struct claims {
+    struct ulid *ids;
+    size_t n;
+};
+
+static int compare_ids(const void *left, const void *right)
+{
+    const struct ulid *l = left, *r = right;
+    return ulid_compare(*l, *r);
+}
+
+static struct claims claims_of(struct apply *a,
+                               const struct command_list_put *c)
+{
+    struct claims claims = {
+        .ids = arena_alloc(a->arena, (c->n_rows + 1) * sizeof *claims.ids)};
+
+    for (size_t i = 0; i < c->n_rows; i++) {
+        if (c->rows[i].has_id) {
+            claims.ids[claims.n++] = c->rows[i].id;
+        }
+    }
+    qsort(claims.ids, claims.n, sizeof *claims.ids, compare_ids);
+    return claims;
+}
+
+static bool is_claimed(const struct claims *claims, struct ulid id)
+{
+    return bsearch(&id, claims->ids, claims->n, sizeof id, compare_ids) != NULL;
+}
+
 /* Which row of the list a new one stands for: the one with its `_id`, else the
- * one with its key, else none. */
+ * one with its key that none has named by `_id`, else none. */
 static int match_row(struct apply *a, const struct place *p,
-                     const struct command_list_put *c, size_t i,
-                     struct ulid *ret_id)
+                     const struct command_list_put *c,
+                     const struct claims *claims, size_t i, struct ulid *ret_id)
 {
     const struct command_row_item *row = &c->rows[i];
+    struct str key = STR_NONE;
+    struct ulid id;
 
     if (row->has_id) {
         *ret_id = row->id;
         return 0;
     }
-    if (p->key_field.n > 0) {
-        struct str key = row_get_text(a->arena, row->fields, p->key_field);
-        if (key.p != NULL) {
-            int r = store_row_find(a->txn, p->ns, p->type, key, ret_id);
-            if (r != ERR_NOT_FOUND) {
-                return r;
-            }
-        }
-    }
     *ret_id = ulid_plus(c->first_id, i);
-    return 0;
+    if (p->key_field.n > 0) {
+        key = row_get_text(a->arena, row->fields, p->key_field);
+    }
+    if (key.p == NULL) {
+        return 0;
+    }
+    int r = store_row_find(a->txn, p->ns, p->type, key, &id);
+    if (r == 0 && !is_claimed(claims, id)) {
+        *ret_id = id;
+    }
+    return r == ERR_NOT_FOUND ? 0 : r;
 }
 
 static int match_rows(struct apply *a, const struct place *p,
@@ -57,10 +92,11 @@ static int match_rows(struct apply *a, const struct place *p,
 {
     struct wanted *sorted =
         arena_alloc(a->arena, (c->n_rows + 1) * sizeof *sorted);
+    struct claims claims = claims_of(a, c);
 
     for (size_t i = 0; i < c->n_rows; i++) {
         sorted[i] = (struct wanted){.row = &c->rows[i], .index = (uint32_t)i};
-        int r = match_row(a, p, c, i, &sorted[i].id);
+        int r = match_row(a, p, c, &claims, i, &sorted[i].id);
         if (r != 0) {
             return r;
         }

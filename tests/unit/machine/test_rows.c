@@ -205,6 +205,14 @@ static void a_list_put_keeps_ids_by_key_and_may_swap_keys(void **state)
     uint64_t revision = kit_meta(k).revision;
     assert_int_equal(kit_do(k, &put), 0);
     assert_int_equal(kit_meta(k).revision, revision);
+    /* One keeps its `_id` under another key; its old key goes to a new row. */
+    struct command_row_item handed[] = {
+        {.has_id = 1, .id = rows[0].id, .fields = STR("\"name\":\"c\"")},
+        {.fields = STR("\"name\":\"b\"")}};
+    handed[0].secret = handed[1].secret = STR("");
+    put.list_put.rows = handed;
+    assert_int_equal(kit_do(k, &put), 0);
+    assert_int_equal(kit_count(k, STORE_POOL, "service"), 2);
     put.list_put.n_rows = 0;
     assert_int_equal(kit_do(k, &put), 0);
     assert_int_equal(kit_count(k, STORE_POOL, "service"), 0);
