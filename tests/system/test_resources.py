@@ -768,8 +768,19 @@ def two_rows_of_one_put_that_stand_for_one_are_told_so(s):
     things = make_list(s)
     row = s.post(things, {"name": "a"}).must(201).json
     for body in ([{"name": "a"}, {"name": "a", "v": "1"}],
-                 [{"_id": row["_id"], "name": "b"}, {"name": "a"}]):
+                 [{"_id": row["_id"], "name": "b"},
+                  {"_id": row["_id"], "name": "c"}]):
         p = s.put(things, body).problem(409, index=1,
                                         detail=re.compile("of the request"))
         assert "holder" not in p, p
     assert s.rows(things) == [row]
+
+
+@shared
+def a_row_named_by_its_id_leaves_its_key_to_another_of_the_put(s):
+    things = make_list(s)
+    row = s.post(things, {"name": "a"}).must(201).json
+    body = [{"_id": row["_id"], "name": "b"}, {"name": "a"}]
+    old, new = s.put(things, body).must(200).json
+    assert (old["_id"], old["name"]) == (row["_id"], "b"), old
+    assert new["name"] == "a" and new["_id"] != row["_id"], new
