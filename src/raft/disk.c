@@ -33,18 +33,64 @@ static void hold_ballast(struct core *core)
  * key, list record and event, each with the pages on the way to a root. */
 enum { GROWTH = 8 };
 
+static void measure(struct core *core)
+{
+    core->used_bytes = store_usage(core->store).used_bytes;
+    core->left_bytes = free_bytes(core);
+    core->grown_bytes = 0;
+}
+
+/* Without the ballast there has to be room for it too: deletes may need it
+ * again. */
+static uint64_t mark_of(const struct core *core)
+{
+    return core->config.disk_reserve_bytes +
+           (core->ballast_held ? 0 : BALLAST_BYTES);
+}
+
+static void set_low(struct core *core, bool low)
+{
+    if (low == atomic_load(&core->status.disk_low)) {
+        return;
+    }
+    atomic_store(&core->status.disk_low, low);
+    if (low) {
+        log_warn(LOG_CORE,
+                 "little space left: writes that grow the registry are "
+                 "refused until there is more",
+                 LOG_U64("free_bytes", core->left_bytes),
+                 LOG_U64("needed", mark_of(core)));
+    } else {
+        log_info(LOG_CORE, "space again: writes are taken",
+                 LOG_U64("free_bytes", core->left_bytes));
+    }
+}
+
+static bool fits(const struct core *core, uint64_t grown)
+{
+    return core->left_bytes >= core->config.disk_reserve_bytes + grown;
+}
+
 bool disk_takes(struct core *core, size_t bytes)
 {
-    /* Measuring asks the file system and walks LMDB's free list: between two
-     * measurements what was let in counts. */
-    uint64_t grown = core->grown_bytes + bytes * GROWTH;
+    uint64_t grows = (uint64_t)bytes * GROWTH;
 
+    /* Between two measurements what was let in counts. */
     if (atomic_load(&core->status.disk_low) ||
-        core->used_bytes + grown > core->config.store_limit_bytes ||
-        core->left_bytes < core->config.disk_reserve_bytes + grown) {
+        core->used_bytes + core->grown_bytes + grows >
+            core->config.store_limit_bytes) {
         return false;
     }
-    core->grown_bytes = grown;
+    /* The disk is asked before anybody is refused on a guess. */
+    if (!fits(core, core->grown_bytes + grows)) {
+        measure(core);
+    }
+    if (!fits(core, core->grown_bytes + grows)) {
+        /* Near the mark the next one is refused too, however small. */
+        set_low(core, core->left_bytes < mark_of(core) + mark_of(core) / 8);
+        return false;
+    }
+    core->grown_bytes += grows;
     return true;
 }
 
@@ -81,39 +127,18 @@ void disk_init(struct core *core)
     }
 }
 
-static void say(bool low, uint64_t left, uint64_t mark)
-{
-    if (low) {
-        log_warn(LOG_CORE,
-                 "little space left: writes that grow the registry are "
-                 "refused until there is more",
-                 LOG_U64("free_bytes", left), LOG_U64("needed", mark));
-    } else {
-        log_info(LOG_CORE, "space again: writes are taken",
-                 LOG_U64("free_bytes", left));
-    }
-}
-
 void disk_watch(struct core *core, uint64_t now_ms)
 {
     if (now_ms - core->disk_checked_ms < DISK_CHECK_MS) {
         return;
     }
     core->disk_checked_ms = now_ms;
-    core->used_bytes = store_usage(core->store).used_bytes;
-    core->left_bytes = free_bytes(core);
-    core->grown_bytes = 0;
+    measure(core);
+    /* Let go a little above the mark, so that it does not flutter. */
+    uint64_t mark = mark_of(core);
     bool was = atomic_load(&core->status.disk_low);
-    /* Without the ballast there has to be room for it too: deletes may need it
-     * again. Let go a little above the mark, so that it does not flutter. */
-    uint64_t mark = core->config.disk_reserve_bytes +
-                    (core->ballast_held ? 0 : BALLAST_BYTES);
-    bool low = core->left_bytes < (was ? mark + mark / 8 : mark);
-    atomic_store(&core->status.disk_low, low);
-    if (low != was) {
-        say(low, core->left_bytes, mark);
-    }
-    if (!low && !core->ballast_held) {
+    set_low(core, core->left_bytes < (was ? mark + mark / 8 : mark));
+    if (!atomic_load(&core->status.disk_low) && !core->ballast_held) {
         hold_ballast(core);
     }
 }

@@ -37,6 +37,19 @@ def free_mib(folder):
     return st.f_bavail * st.f_frsize / MIB
 
 
+def settle(folder):
+    """A server that has just started still takes what it keeps for itself: its
+    ballast, and segments of the log ahead of need."""
+    until(lambda: os.path.exists(os.path.join(folder, "data", "ballast")), 10,
+          every=0.05)
+    free = [free_mib(folder)]
+
+    def rests():
+        free.append(free_mib(folder))
+        return len(free) > 10 and len(set(free[-10:])) == 1
+    until(rests, 10, every=0.05)
+
+
 def write_until_507(s, target, pad, most=5000, stem="n"):
     """Add rows until one is refused; the acknowledged ones by name."""
     kept = {}
@@ -99,6 +112,7 @@ def on_a_full_disk_writes_are_507_and_all_else_goes_on():
         with Server("--disk-reserve", "16MiB", "--snapshot-bytes", "4MiB",
                     data_dir=os.path.join(disk, "data")) as s:
             target = before_it_is_full(s)
+            settle(disk)
             ballast = os.path.join(disk, "ballast")
             with open(ballast, "wb") as f:     # somebody else fills the disk
                 f.write(b"x" * int((free_mib(disk) - 30) * MIB))
