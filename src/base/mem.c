@@ -115,6 +115,26 @@ int str_duration(struct str text, uint64_t *ret_ms)
     return ERR_INVALID;
 }
 
+void le_put(void *at, uint64_t number, size_t n)
+{
+    uint8_t *bytes = at;
+
+    for (size_t i = 0; i < n; i++) {
+        bytes[i] = (uint8_t)(number >> (8 * i));
+    }
+}
+
+uint64_t le_get(const void *at, size_t n)
+{
+    const uint8_t *bytes = at;
+    uint64_t number = 0;
+
+    for (size_t i = n; i-- > 0;) {
+        number = number << 8 | bytes[i];
+    }
+    return number;
+}
+
 void buf_done(struct buf *buf)
 {
     free(buf->p);
@@ -180,6 +200,14 @@ static size_t length_of(int printed)
         abort();
     }
     return (size_t)printed;
+}
+
+void buf_add_le(struct buf *buf, uint64_t number, size_t n)
+{
+    uint8_t bytes[8];
+
+    le_put(bytes, number, n);
+    buf_add(buf, bytes, n);
 }
 
 void buf_printf(struct buf *buf, const char *format, ...)

@@ -57,6 +57,10 @@ int str_number(struct str text, uint64_t max, uint64_t *ret_number) MUST_USE;
 /* "10s", "500ms", "5m", "24h" or "0": 0 or INVALID. */
 int str_duration(struct str text, uint64_t *ret_ms) MUST_USE;
 
+/* Numbers in bytes, little-endian, 1 to 8 bytes. */
+void le_put(void *at, uint64_t number, size_t n);
+uint64_t le_get(const void *at, size_t n) MUST_USE;
+
 /* ---- buffer: bytes that grow. {0} is an empty one; ends with buf_done. ----
  */
 struct buf {
@@ -74,6 +78,9 @@ void buf_add_char(struct buf *buf, char c);
 void buf_add_u64(struct buf *buf, uint64_t number); /* decimal */
 void buf_printf(struct buf *buf, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
+/* The low `n` bytes of a number, the lowest first: how roster writes numbers.
+ */
+void buf_add_le(struct buf *buf, uint64_t number, size_t n);
 /* The bytes as a string with a NUL behind them (not counted). Lends. */
 char *buf_text(struct buf *buf);
 static inline struct str buf_str(const struct buf *buf)

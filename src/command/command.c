@@ -15,20 +15,12 @@ static void put_u8(struct buf *out, uint8_t v)
 
 static void put_u32(struct buf *out, uint32_t v)
 {
-    uint8_t b[4];
-    for (int i = 0; i < 4; i++) {
-        b[i] = (uint8_t)(v >> (8 * i));
-    }
-    buf_add(out, b, sizeof b);
+    buf_add_le(out, v, 4);
 }
 
 static void put_u64(struct buf *out, uint64_t v)
 {
-    uint8_t b[8];
-    for (int i = 0; i < 8; i++) {
-        b[i] = (uint8_t)(v >> (8 * i));
-    }
-    buf_add(out, b, sizeof b);
+    buf_add_le(out, v, 8);
 }
 
 static void put_str(struct buf *out, struct str v)
@@ -71,12 +63,8 @@ static const uint8_t *take(struct cursor *in, size_t n)
 static uint64_t get_number(struct cursor *in, size_t n)
 {
     const uint8_t *p = take(in, n);
-    uint64_t v = 0;
 
-    for (size_t i = 0; p != NULL && i < n; i++) {
-        v |= (uint64_t)p[i] << (8 * i);
-    }
-    return v;
+    return p == NULL ? 0 : le_get(p, n);
 }
 
 static void get_u8(struct cursor *in, uint8_t *v)
@@ -296,15 +284,7 @@ void command_pack_begin(struct buf *out, uint64_t time_ms, uint64_t nonce)
 
 void command_pack_add(struct buf *out, struct str command)
 {
-    uint32_t n = 0;
-
-    for (int i = 3; i >= 0; i--) {
-        n = n << 8 | (uint8_t)out->p[4 + i];
-    }
-    n++;
-    for (int i = 0; i < 4; i++) {
-        out->p[4 + i] = (char)(uint8_t)(n >> (8 * i));
-    }
+    le_put(out->p + 4, le_get(out->p + 4, 4) + 1, 4);
     put_str(out, command);
 }
 

@@ -341,9 +341,7 @@ static void answer_lease(struct apply *a, const struct work *w)
     a->res->id = w->lease.id;
     buf_clear(&a->res->row);
     for (size_t i = 0; i < w->n; i++) {
-        for (int b = 0; b < 8; b++) {
-            buf_add_char(out, (char)(uint8_t)(w->places[i].ns >> (8 * b)));
-        }
+        buf_add_le(out, w->places[i].ns, 8);
         buf_add(out, w->places[i].id.b, sizeof w->places[i].id.b);
     }
 }

@@ -138,15 +138,6 @@ int apply_ns(struct apply *a, uint64_t ns)
     return r == ERR_NOT_FOUND ? ERR_RETRY : r;
 }
 
-static uint64_t rev_at(struct str revs, size_t i)
-{
-    uint64_t rev = 0;
-    for (size_t b = 8; b-- > 0;) {
-        rev = rev << 8 | (uint8_t)revs.p[i * 8 + b];
-    }
-    return rev;
-}
-
 int apply_cond(struct apply *a, uint8_t cond, struct str revs, bool exists,
                uint64_t current)
 {
@@ -161,7 +152,7 @@ int apply_cond(struct apply *a, uint8_t cond, struct str revs, bool exists,
     if ((cond & COND_MATCH) != 0 && exists) {
         bool one = false;
         for (size_t i = 0; i < revs.n / 8; i++) {
-            one = one || rev_at(revs, i) == current;
+            one = one || le_get(revs.p + i * 8, 8) == current;
         }
         holds = holds && one;
     }

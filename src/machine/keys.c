@@ -19,22 +19,6 @@
  *   96     …     detail */
 enum { RECORD_FORMAT = 1, RECORD_HEAD = 96, CREATED = 1, CHANGED = 2 };
 
-static void put_number(struct buf *out, uint64_t v, int n)
-{
-    for (int i = 0; i < n; i++) {
-        buf_add_char(out, (char)(uint8_t)(v >> (8 * i)));
-    }
-}
-
-static uint64_t get_number(struct str record, size_t at, size_t n)
-{
-    uint64_t v = 0;
-    for (size_t i = n; i-- > 0;) {
-        v = v << 8 | (uint8_t)record.p[at + i];
-    }
-    return v;
-}
-
 static void read_record(struct str record, struct machine_result *res)
 {
     uint8_t flags = (uint8_t)record.p[1];
@@ -42,12 +26,12 @@ static void read_record(struct str record, struct machine_result *res)
     res->created = (flags & CREATED) != 0;
     res->changed = (flags & CHANGED) != 0;
     res->replayed = true;
-    res->answer = (int)get_number(record, 4, 4);
-    res->revision = get_number(record, 8, 8);
-    res->first_rev = get_number(record, 16, 8);
-    res->n = get_number(record, 24, 8);
-    res->ns = get_number(record, 32, 8);
-    res->index = (uint32_t)get_number(record, 40, 4);
+    res->answer = (int)le_get(record.p + 4, 4);
+    res->revision = le_get(record.p + 8, 8);
+    res->first_rev = le_get(record.p + 16, 8);
+    res->n = le_get(record.p + 24, 8);
+    res->ns = le_get(record.p + 32, 8);
+    res->index = (uint32_t)le_get(record.p + 40, 4);
     memcpy(res->id.b, record.p + 48, sizeof res->id.b);
     buf_clear(&res->detail);
     buf_add(&res->detail, record.p + RECORD_HEAD, record.n - RECORD_HEAD);
@@ -84,17 +68,17 @@ int key_keep(struct apply *a, const struct command *c, int answer)
     const struct machine_result *res = a->res;
     struct buf out = {0};
 
-    put_number(&out, RECORD_FORMAT, 1);
-    put_number(
+    buf_add_le(&out, RECORD_FORMAT, 1);
+    buf_add_le(
         &out, (res->created ? CREATED : 0U) | (res->changed ? CHANGED : 0U), 1);
-    put_number(&out, 0, 2);
-    put_number(&out, (uint64_t)answer, 4);
-    put_number(&out, res->revision, 8);
-    put_number(&out, res->first_rev, 8);
-    put_number(&out, res->n, 8);
-    put_number(&out, res->ns, 8);
-    put_number(&out, res->index, 4);
-    put_number(&out, 0, 4);
+    buf_add_le(&out, 0, 2);
+    buf_add_le(&out, (uint64_t)answer, 4);
+    buf_add_le(&out, res->revision, 8);
+    buf_add_le(&out, res->first_rev, 8);
+    buf_add_le(&out, res->n, 8);
+    buf_add_le(&out, res->ns, 8);
+    buf_add_le(&out, res->index, 4);
+    buf_add_le(&out, 0, 4);
     buf_add(&out, res->id.b, sizeof res->id.b);
     buf_add(&out, c->request_hash, sizeof c->request_hash);
     buf_add_str(&out, buf_str(&res->detail));

@@ -283,9 +283,7 @@ static void note_op(struct apply *a, const struct command_txn_op *c)
         row_split(buf_str(&a->res->row), &id, &rev, &fields);
     }
     buf_add(out, id.b, sizeof id.b);
-    for (int i = 0; i < 8; i++) {
-        buf_add_char(out, (char)(uint8_t)(rev >> (8 * i)));
-    }
+    buf_add_le(out, rev, 8);
 }
 
 static int run_ops(struct apply *a, void *user)

@@ -35,22 +35,6 @@ static const char DESCRIPTOR_MAGIC[] = "ROSTERSD";
 enum { HEADER_BYTES = 4096, SUMMED = 256, FORMAT = 1, CHUNK = 1 << 20 };
 _Static_assert(SUMMED + SHA256_BYTES == STATE_DESCRIPTOR_BYTES, "the table");
 
-static void put_number(uint8_t *at, uint64_t v, size_t n)
-{
-    for (size_t i = 0; i < n; i++) {
-        at[i] = (uint8_t)(v >> (8 * i));
-    }
-}
-
-static uint64_t get_number(const uint8_t *at, size_t n)
-{
-    uint64_t v = 0;
-    for (size_t i = n; i-- > 0;) {
-        v = v << 8 | at[i];
-    }
-    return v;
-}
-
 static void sum(const uint8_t *bytes, uint8_t ret_sum[SHA256_BYTES])
 {
     struct sha256 *hash = sha256_new();
@@ -63,13 +47,13 @@ static void encode(const struct state_info *info, const char *magic,
 {
     memset(out, 0, STATE_DESCRIPTOR_BYTES);
     memcpy(out, magic, 8);
-    put_number(out + 8, FORMAT, 4);
-    put_number(out + 12, HEADER_BYTES, 4);
+    le_put(out + 8, FORMAT, 4);
+    le_put(out + 12, HEADER_BYTES, 4);
     memcpy(out + 16, info->cluster, sizeof info->cluster);
     memcpy(out + 32, info->node, sizeof info->node);
-    put_number(out + 96, info->index, 8);
-    put_number(out + 104, info->revision, 8);
-    put_number(out + 112, info->size, 8);
+    le_put(out + 96, info->index, 8);
+    le_put(out + 104, info->revision, 8);
+    le_put(out + 112, info->size, 8);
     memcpy(out + 120, info->image, SHA256_BYTES);
     memcpy(out + 152, info->state, SHA256_BYTES);
     memcpy(out + 184, info->file, sizeof info->file);
@@ -83,16 +67,16 @@ static int decode(const uint8_t *in, const char *magic,
     struct state_info info = {0};
 
     sum(in, expected);
-    if (memcmp(in, magic, 8) != 0 || get_number(in + 8, 4) != FORMAT ||
+    if (memcmp(in, magic, 8) != 0 || le_get(in + 8, 4) != FORMAT ||
         memcmp(in + SUMMED, expected, SHA256_BYTES) != 0 || in[95] != 0 ||
         in[247] != 0) {
         return ERR_INVALID;
     }
     memcpy(info.cluster, in + 16, sizeof info.cluster);
     memcpy(info.node, in + 32, sizeof info.node);
-    info.index = get_number(in + 96, 8);
-    info.revision = get_number(in + 104, 8);
-    info.size = get_number(in + 112, 8);
+    info.index = le_get(in + 96, 8);
+    info.revision = le_get(in + 104, 8);
+    info.size = le_get(in + 112, 8);
     memcpy(info.image, in + 120, SHA256_BYTES);
     memcpy(info.state, in + 152, SHA256_BYTES);
     memcpy(info.file, in + 184, sizeof info.file);

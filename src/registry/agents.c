@@ -242,10 +242,7 @@ static int read_placements(struct op_state *s, struct store_txn *txn,
          at += PLACEMENT_BYTES) {
         const char *p = placing->detail.p + at;
         struct ulid id;
-        uint64_t ns = 0;
-        for (size_t i = 8; i-- > 0;) {
-            ns = ns << 8 | (uint8_t)p[i];
-        }
+        uint64_t ns = le_get(p, 8);
         memcpy(id.b, p + 8, sizeof id.b);
         r = agents_add_placement(txn, ns, id, &first, &placing->out);
     }

@@ -20,9 +20,7 @@ static void add_part(struct sha256 *hash, struct str part)
 {
     uint8_t n[8];
 
-    for (size_t i = 0; i < sizeof n; i++) {
-        n[i] = (uint8_t)((uint64_t)part.n >> (8 * i));
-    }
+    le_put(n, part.n, sizeof n);
     sha256_add(hash, n, sizeof n);
     sha256_add(hash, part.p, part.n);
 }

@@ -124,9 +124,7 @@ static struct str revisions_of(struct op_state *s,
     struct buf out = {0};
 
     for (size_t i = 0; i < condition->n; i++) {
-        for (size_t b = 0; b < 8; b++) {
-            buf_add_char(&out, (char)(uint8_t)(condition->revs[i] >> (8 * b)));
-        }
+        buf_add_le(&out, condition->revs[i], 8);
     }
     return arena_take(s->arena, &out);
 }

@@ -353,16 +353,6 @@ int txn_run(struct op_state *s)
 
 /* ---- what came of it ---- */
 
-static uint64_t revision_at(const char *p)
-{
-    uint64_t revision = 0;
-
-    for (size_t i = 8; i-- > 0;) {
-        revision = revision << 8 | (uint8_t)p[i];
-    }
-    return revision;
-}
-
 static void add_member(struct op_state *s, struct buf *out,
                        const struct part *part, const char *name)
 {
@@ -379,7 +369,7 @@ static void add_result(struct op_state *s, struct buf *out,
 {
     struct ulid id;
     struct str op = json_get(part->json, "op")->text;
-    uint64_t revision = revision_at(bytes + 16);
+    uint64_t revision = le_get(bytes + 16, 8);
 
     memcpy(id.b, bytes, sizeof id.b);
     buf_add_text(out, "{\"op\":");

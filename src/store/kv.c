@@ -49,30 +49,22 @@ uint64_t kv_be64(const char *bytes)
 
 uint64_t kv_le64(const char *bytes)
 {
-    return kv_le32(bytes) | (uint64_t)kv_le32(bytes + 4) << 32;
+    return le_get(bytes, 8);
 }
 
 uint32_t kv_le32(const char *bytes)
 {
-    uint32_t number = 0;
-
-    for (size_t i = 4; i-- > 0;) {
-        number = number << 8 | (uint8_t)bytes[i];
-    }
-    return number;
+    return (uint32_t)le_get(bytes, 4);
 }
 
 void kv_set_le64(char *bytes, uint64_t number)
 {
-    kv_set_le32(bytes, (uint32_t)number);
-    kv_set_le32(bytes + 4, (uint32_t)(number >> 32));
+    le_put(bytes, number, 8);
 }
 
 void kv_set_le32(char *bytes, uint32_t number)
 {
-    for (size_t i = 0; i < 4; i++) {
-        bytes[i] = (char)(uint8_t)(number >> 8 * i);
-    }
+    le_put(bytes, number, 4);
 }
 
 int kv_number(struct store_txn *txn, struct str value, uint64_t *ret_number)
