@@ -6,6 +6,7 @@
 
 #include "base/clock.h"
 #include "base/err.h"
+#include "cache/gzip.h"
 #include "cache/path.h"
 #include "cache/shard.h"
 
@@ -20,6 +21,7 @@ struct cache {
     /* The time of use: moved by what comes in, only read by hits, so that hits
      * do not write to one place from all threads. */
     _Atomic uint64_t age;
+    _Atomic uint64_t newest; /* [CACHE-4] */
     struct cache_paths *paths;
     struct cache_shard shards[SHARDS];
 };
@@ -297,6 +299,55 @@ void cache_drop_all(struct cache *cache, uint64_t revision)
     }
 }
 
+void cache_changing(struct cache *cache, uint64_t revision)
+{
+    uint64_t newest = atomic_load(&cache->newest);
+
+    while (newest < revision &&
+           !atomic_compare_exchange_weak(&cache->newest, &newest, revision)) {
+    }
+}
+
+uint64_t cache_newest(struct cache *cache)
+{
+    return atomic_load(&cache->newest);
+}
+
+/* Whether the body went in: only into a list that is in its slot, for whose
+ * room the cache accounts. */
+static bool attach(const struct place *at, const struct cache_list *list,
+                   struct buf *body)
+{
+    lock(at->shard);
+    struct cache_slot *slot = cache_shard_find(at->shard, &at->key, at->hash);
+    bool kept = slot != NULL && slot->list == list;
+    if (kept) {
+        cache_shard_add_gzip(at->shard, slot, body);
+    }
+    unlock(at->shard);
+    return kept;
+}
+
+void cache_gzip_make(struct cache *cache, uint64_t ns, struct str type,
+                     const struct cache_list *list)
+{
+    struct buf body = {0};
+    struct place at;
+    bool made = false;
+
+    if (place_of(cache, ns, type, &at) && gzip_make(list->body, &body)) {
+        uint64_t bytes = body.n;
+        if (take_room(cache, bytes)) {
+            made = attach(&at, list, &body);
+            give_back(cache, made ? 0 : bytes);
+        }
+    }
+    if (!made) {
+        cache_list_end_gzip(list, NULL);
+    }
+    buf_done(&body);
+}
+
 struct cache_stats cache_stats(struct cache *cache)
 {
     struct cache_stats stats = {.bytes = atomic_load(&cache->bytes)};
@@ -309,6 +360,8 @@ struct cache_stats cache_stats(struct cache *cache)
         stats.drops += shard->n_drops;
         stats.evictions += shard->n_evictions;
         stats.lists += shard->n_lists;
+        stats.gzips += shard->n_gzips;
+        stats.gzip_bytes += shard->gzip_bytes;
         unlock(shard);
     }
     return stats;

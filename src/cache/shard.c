@@ -69,9 +69,18 @@ const struct cache_list *cache_shard_swap(struct cache_shard *shard,
 
     slot->list = list;
     slot->snapshot = snapshot;
+    shard->gzip_bytes -= old == NULL ? 0 : cache_list_gzip_size(old);
     shard->n_lists += list != NULL;
     shard->n_lists -= old != NULL;
     return old;
+}
+
+void cache_shard_add_gzip(struct cache_shard *shard, struct cache_slot *slot,
+                          struct buf *body)
+{
+    shard->n_gzips++;
+    shard->gzip_bytes += body->n;
+    cache_list_end_gzip(slot->list, body);
 }
 
 const struct cache_list *cache_shard_forget(struct cache_shard *shard,

@@ -48,7 +48,8 @@ struct cache_shard {
     uint64_t dropped;   /* all lists: what is older is no hit */
     uint64_t forgotten; /* greatest drop of the slots forgotten [CACHE-3] */
     uint64_t n_lists;
-    uint64_t n_hits, n_misses, n_drops, n_evictions;
+    uint64_t n_hits, n_misses, n_drops, n_evictions, n_gzips;
+    uint64_t gzip_bytes; /* of the lists in its slots */
     /* `used` of `oldest`, UINT64_MAX without one; for those who look for the
      * shard to evict from, without its lock. */
     _Atomic uint64_t oldest_use;
@@ -71,6 +72,9 @@ const struct cache_list *cache_shard_swap(struct cache_shard *shard,
                                           struct cache_slot *slot,
                                           const struct cache_list *list,
                                           uint64_t snapshot) MUST_USE;
+/* The slot's list gets its compressed body. */
+void cache_shard_add_gzip(struct cache_shard *shard, struct cache_slot *slot,
+                          struct buf *body);
 /* Removes the slot and remembers its drop. Gives its list, or NULL. */
 const struct cache_list *cache_shard_forget(struct cache_shard *shard,
                                             struct cache_slot *slot) MUST_USE;

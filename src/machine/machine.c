@@ -129,6 +129,7 @@ int machine_apply(struct machine *m, uint64_t index, struct str pack,
  * in the store and can publish nothing; after it they see the new ones. */
 static void drop_cached(struct machine *m, uint64_t revision)
 {
+    cache_changing(m->cache, revision);
     for (size_t i = 0; i < m->n_touched && !m->drop_all; i++) {
         cache_drop(m->cache, m->touched[i].ns, m->touched[i].type, revision);
     }
@@ -184,6 +185,7 @@ int machine_load(struct machine *m)
     }
     r = note_trash(m, &has_trash);
     if (r == 0) {
+        cache_changing(m->cache, store_meta(m->txn)->revision);
         show(m, store_meta(m->txn), has_trash);
     }
     machine_abort(m);

@@ -3,6 +3,7 @@
 #include <stdio.h>
 
 #include "registry/answer.h"
+#include "registry/cached.h"
 #include "registry/resolve.h"
 
 /* ---- what was asked for ---- */
@@ -196,50 +197,11 @@ static int read_list(struct op_state *s, struct store_txn *txn, void *user)
 
 /* ---- answers ---- */
 
-/* Without a transaction. The revision was read before the list, so the list is
- * never older than what the answer claims. When it is newer, somebody has
- * filled it since, and the path may stand for another namespace by now: a
- * snapshot knows. */
-static bool answer_cached(struct op_state *s)
-{
-    struct op_answer *answer = &s->op->answer;
-    struct cache *cache = s->registry->cache;
-    uint64_t revision = snapshot_newest(s->registry);
-    const struct cache_list *list = NULL;
-    struct cache_path path;
-    bool same = false;
-
-    if (cache_path_get(cache, s->op->ns, &path) != 0 ||
-        cache_get(cache, path.ns, s->op->type, &list) != 0) {
-        return false;
-    }
-    if (list->revision > revision) {
-        (void)cache_unref(list);
-        return false;
-    }
-    answer->revision = revision;
-    answer->etag = list->revision;
-    if (resolve_not_modified(s, list->revision, &same) != 0 || same) {
-        answer->code = same ? OP_NOT_MODIFIED : answer->code;
-        (void)cache_unref(list);
-        return true;
-    }
-    answer->code = OP_OK;
-    answer->list = list;
-    answer->body = list->body;
-    return true;
-}
-
 static void publish(struct op_state *s, struct reading *reading)
 {
-    struct op_answer *answer = &s->op->answer;
-    struct cache *cache = s->registry->cache;
     struct cache_path path = {reading->ns, reading->leaf};
 
-    cache_path_put(cache, s->op->ns, path, s->seen.revision);
-    answer->list = cache_put(cache, reading->ns, s->op->type, s->seen.revision,
-                             reading->revision, reading->count, &reading->body);
-    answer->body = answer->list->body;
+    cached_put(s, path, reading->revision, reading->count, &reading->body);
 }
 
 static void add_next(struct op_state *s, const struct reading *reading)
@@ -270,6 +232,7 @@ static int read_and_answer(struct op_state *s, struct reading *reading)
         return r;
     }
     answer->etag = reading->revision;
+    answer->varies = reading->whole && s->op->kind == OP_LIST_GET;
     if (reading->same) {
         answer->code = OP_NOT_MODIFIED;
         return 0;
@@ -290,7 +253,8 @@ int lists_whole(struct op_state *s)
 {
     struct reading reading = {.whole = true};
 
-    return answer_cached(s) ? 0 : read_and_answer(s, &reading);
+    int r = cached_answer(s);
+    return r == ERR_NOT_FOUND ? read_and_answer(s, &reading) : r;
 }
 
 int list_get(struct op_state *s)
@@ -302,10 +266,11 @@ int list_get(struct op_state *s)
 
     reading.whole =
         query->limit == 0 && query->after.p == NULL && query->fields.p == NULL;
-    if (reading.whole && answer_cached(s)) {
-        return 0;
+    int r = reading.whole ? cached_answer(s) : ERR_NOT_FOUND;
+    if (r != ERR_NOT_FOUND) {
+        return r;
     }
-    int r = resolve_check_path(s, s->op->ns, "");
+    r = resolve_check_path(s, s->op->ns, "");
     if (r == 0) {
         r = resolve_check_type(s, s->op->type, STR(""));
     }

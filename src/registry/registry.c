@@ -5,6 +5,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "registry/answer.h"
+#include "registry/cached.h"
 #include "registry/idem.h"
 #include "registry/matches.h"
 #include "registry/submit.h"
@@ -343,7 +344,7 @@ enum op_step registry_run(struct registry *registry, struct op *op,
     int r;
 
     s->reader = reader;
-    s->on_worker = s->said == OP_WORK;
+    s->on_worker = s->said == OP_WORK && !op->no_worker;
     s->said = OP_WAIT;
     do {
         r = step(s);
@@ -371,12 +372,18 @@ void registry_op_done(struct registry *registry, struct op *op)
         return;
     }
     types_release(s);
+    cached_end(s);
     if (s->submitted) {
         machine_result_done(&s->request.result);
     }
     buf_done(&s->bytes);
     s->retry = arena_free(s->retry);
     op->state = NULL;
+}
+
+struct cache *registry_cache(struct registry *registry)
+{
+    return registry->cache;
 }
 
 uint64_t registry_revision(struct registry *registry)

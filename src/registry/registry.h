@@ -8,7 +8,9 @@
  *
  *   run ──► OP_DONE            the answer is there
  *       ──► OP_WAIT            wake() will be called, then run again
- *       ──► OP_WORK            long: run again from a worker thread
+ *       ──► OP_WORK            long: run again from a worker thread, or here
+ *                              with `no_worker`: OP_WORK again when there is no
+ *                              way without
  *
  * Threads: an op is one thread's at a time; `wake` is called from any. Reads
  * use the reader given by the caller: one for each thread that runs ops. */
@@ -106,6 +108,9 @@ struct op_answer {
                         `list`, which the mouth ends with cache_unref after
                         the last byte was sent */
     const struct cache_list *list;
+    bool varies;         /* whether it is compressed depends on op.gzip */
+    bool gzip;           /* and it is (304: it would be) */
+    bool passing;        /* and soon will be: keep this answer for nobody */
     uint64_t revision;   /* Roster-Revision */
     uint64_t etag;       /* 0: none */
     struct str location; /* "" : none */
@@ -132,6 +137,8 @@ struct op {
     struct op_query query;
     struct op_conditions if_;
     struct str body; /* raw */
+    bool gzip;       /* a body of a whole list may be compressed */
+    bool no_worker;  /* OP_WORK cannot be had now: do without, if that can be */
     void (*wake)(struct op *op);
     void *user;
     /* Set by the registry. */
@@ -153,6 +160,9 @@ void registry_on_tick(struct registry *registry);
 void registry_on_lead(struct registry *registry, bool leads);
 /* The machine's hooks, which keep the lease table as the log says. */
 struct machine_hooks registry_machine_hooks(struct lease_table *leases);
+
+/* Lends. For the answers that a mouth keeps (cache/memo.h). */
+struct cache *registry_cache(struct registry *registry);
 
 /* The newest revision an answer of this node can have shown: what an answer
  * without an operation says. */

@@ -80,6 +80,9 @@ struct op_state {
     struct command command;
     struct buf bytes; /* the command's */
     struct core_request request;
+    const struct cache_list *squeeze; /* held: its compressed body is ours to
+                                         make */
+    uint64_t squeeze_ns;
     void *memory; /* what a verb keeps between its turns, in op->arena */
 };
 

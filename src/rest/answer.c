@@ -1,5 +1,4 @@
 #include <assert.h>
-#include <stdio.h>
 
 #include "base/err.h"
 #include "model/json.h"
@@ -7,7 +6,6 @@
 
 #define JSON "application/json"
 #define PROBLEM_JSON "application/problem+json"
-#define HEADERS_BYTES 2048 /* of a usual request and of every answer */
 
 /* ---- words ---- */
 
@@ -102,130 +100,6 @@ static struct str render_problem(struct rest_request *request, unsigned status,
     return arena_take(request->arena, &out);
 }
 
-/* ---- headers ---- */
-
-/* The library keeps copies. It refuses a value with line ends in it, and then
- * the header is left out: nothing a client sent can add a header. */
-static void add(struct MHD_Response *response, const char *name,
-                const char *value)
-{
-    (void)MHD_add_response_header(response, name, value);
-}
-
-static void add_number(struct MHD_Response *response, const char *name,
-                       uint64_t number)
-{
-    char text[21];
-    char *at = text + sizeof text - 1;
-
-    *at = '\0';
-    do {
-        *--at = (char)('0' + number % 10);
-        number /= 10;
-    } while (number > 0);
-    add(response, name, at);
-}
-
-static void add_etag(struct MHD_Response *response, uint64_t etag)
-{
-    char text[24];
-    (void)snprintf(text, sizeof text, "\"%llu\"", (unsigned long long)etag);
-    add(response, MHD_HTTP_HEADER_ETAG, text);
-}
-
-static struct rest_stamp stamp_of(const struct rest_request *request)
-{
-    struct core_status status = core_status(request->loop->rest->core);
-    const struct op_answer *answer = &request->op.answer;
-
-    return (struct rest_stamp){
-        .etag = answer->etag,
-        .revision = answer->revision != 0
-                        ? answer->revision
-                        : registry_revision(request->loop->rest->registry),
-        .stale_ms = status.stale_ms,
-        .second = request->loop->second,
-        .leads = status.leads,
-    };
-}
-
-/* What every answer says about this node. */
-static void add_stamp(struct rest_request *request,
-                      const struct rest_stamp *stamp,
-                      struct MHD_Response *response)
-{
-    const char *node = request->loop->rest->node_id;
-
-    add(response, MHD_HTTP_HEADER_DATE, request->loop->date);
-    add_number(response, "Roster-Revision", stamp->revision);
-    add(response, "Roster-Node", node);
-    /* The library takes no empty value; a blank is read as one. */
-    add(response, "Roster-Leader", stamp->leads ? node : " ");
-    if (request->method == REST_GET) {
-        add_number(response, "Roster-Stale-Ms", stamp->stale_ms);
-    }
-}
-
-static bool is_draining(const struct rest_request *request)
-{
-    return atomic_load_explicit(&request->loop->rest->draining,
-                                memory_order_relaxed);
-}
-
-static void add_node(struct rest_request *request,
-                     struct MHD_Response *response)
-{
-    struct rest_stamp stamp = stamp_of(request);
-
-    add_stamp(request, &stamp, response);
-    if (is_draining(request)) {
-        add(response, MHD_HTTP_HEADER_CONNECTION, "close");
-    }
-}
-
-static void add_link(struct rest_request *request,
-                     struct MHD_Response *response, struct str next)
-{
-    const char *end = memchr(request->op.path.p, '?', request->op.path.n);
-    struct str path = request->op.path;
-    struct buf text = {0};
-
-    if (end != NULL) {
-        path.n = (size_t)(end - path.p);
-    }
-    buf_add_char(&text, '<');
-    rest_uri_add_quoted(&text, path);
-    buf_add_char(&text, '?');
-    rest_uri_add_quoted(&text, next);
-    buf_add_text(&text, ">; rel=\"next\"");
-    add(response, MHD_HTTP_HEADER_LINK, buf_text(&text));
-    buf_done(&text);
-}
-
-static void add_of_op(struct rest_request *request,
-                      struct MHD_Response *response)
-{
-    const struct op_answer *answer = &request->op.answer;
-
-    if (answer->etag != 0) {
-        add_etag(response, answer->etag);
-    }
-    if (answer->location.n > 0) {
-        add(response, MHD_HTTP_HEADER_LOCATION,
-            arena_text(request->arena, answer->location));
-    }
-    if (answer->next.n > 0) {
-        add_link(request, response, answer->next);
-    }
-    if (answer->replayed) {
-        add(response, "Idempotent-Replayed", "true");
-    }
-    if (answer->retry_after_s != 0) {
-        add_number(response, MHD_HTTP_HEADER_RETRY_AFTER,
-                   answer->retry_after_s);
-    }
-}
-
 /* ---- sending ---- */
 
 static void unref_list(void *list)
@@ -241,7 +115,9 @@ static struct MHD_Response *from_arena(struct str body)
         MHD_RESPMEM_PERSISTENT);
 }
 
-struct MHD_Response *rest_answer_lent(struct op_answer *answer)
+/* Of bytes that the cache lends; takes the answer's reference. NULL when there
+ * is no memory. */
+static struct MHD_Response *lent(struct op_answer *answer)
 {
     struct MHD_Response *response =
         MHD_create_response_from_buffer_with_free_callback_cls(
@@ -283,13 +159,13 @@ static enum MHD_Result send_problem(struct rest_request *request,
     if (response == NULL) {
         return MHD_NO;
     }
-    add(response, MHD_HTTP_HEADER_CONTENT_TYPE, PROBLEM_JSON);
+    rest_header_add(response, MHD_HTTP_HEADER_CONTENT_TYPE, PROBLEM_JSON);
     if (status == 405) {
         rest_route_allow(request->methods, allow);
-        add(response, MHD_HTTP_HEADER_ALLOW, allow);
+        rest_header_add(response, MHD_HTTP_HEADER_ALLOW, allow);
     }
-    add_node(request, response);
-    add_of_op(request, response);
+    rest_header_add_node(request, response);
+    rest_header_add_op(request, response);
     return send_answer(request, status, response);
 }
 
@@ -304,64 +180,62 @@ enum MHD_Result rest_answer_problem(struct rest_request *request,
     return send_problem(request, problem->status);
 }
 
-/* NULL when it cannot be reused, now or later. */
-static struct MHD_Response *reusable(struct rest_request *request)
+enum MHD_Result rest_answer_kept(struct rest_request *request,
+                                 const struct rest_kept *kept)
 {
-    struct rest_stamp stamp = stamp_of(request);
+    request->route = kept->route;
+    return send_lent(request, kept->status, kept->response);
+}
 
-    struct MHD_Response *response = rest_reuse_find(request, &stamp);
-    if (response != NULL) {
-        return response;
-    }
-    response = rest_reuse_make(request, &stamp);
-    if (response != NULL) {
-        add(response, MHD_HTTP_HEADER_CONTENT_TYPE, JSON);
-        add_stamp(request, &stamp, response);
-        add_etag(response, stamp.etag);
+static struct MHD_Response *copied(struct str body)
+{
+    char *copy = mem_dup(body.p, body.n);
+    /* The library frees it, with free(). */
+    struct MHD_Response *response =
+        MHD_create_response_from_buffer(body.n, copy, MHD_RESPMEM_MUST_FREE);
+
+    if (response == NULL) {
+        (void)mem_free(copy);
     }
     return response;
 }
 
-static enum MHD_Result send_new(struct rest_request *request, unsigned status)
+static struct MHD_Response *make_response(struct op_answer *answer, bool keep)
+{
+    if (answer->list != NULL) {
+        return lent(answer);
+    }
+    return keep && answer->body.n > 0 ? copied(answer->body)
+                                      : from_arena(answer->body);
+}
+
+static enum MHD_Result send_op(struct rest_request *request, unsigned status)
 {
     struct op_answer *answer = &request->op.answer;
-    struct MHD_Response *response = answer->list != NULL
-                                        ? rest_answer_lent(answer)
-                                        : from_arena(answer->body);
+    struct rest_stamp stamp = rest_header_stamp(request);
+    bool keep = rest_kept_may(request);
+    struct MHD_Response *response = make_response(answer, keep);
 
     if (response == NULL) {
         return MHD_NO;
     }
     if (answer->code <= OP_CREATED) {
-        add(response, MHD_HTTP_HEADER_CONTENT_TYPE, JSON);
+        rest_header_add(response, MHD_HTTP_HEADER_CONTENT_TYPE, JSON);
     }
-    add_node(request, response);
-    add_of_op(request, response);
+    rest_header_add_stamp(request, &stamp, response);
+    rest_header_add_op(request, response);
+    if (keep &&
+        rest_kept_keep(request, status, &stamp, answer->body.n, response)) {
+        return send_lent(request, status, response);
+    }
     return send_answer(request, status, response);
-}
-
-/* The library makes an answer's headers in what the request has left of
- * --max-header, and hangs up without a word when that is too little. Only Link
- * grows with the request; who follows it sends it back and gets another. */
-static bool has_room_for_link(const struct rest_request *request)
-{
-    uint64_t most = request->loop->rest->config.max_header_bytes;
-    size_t next = request->op.answer.next.n;
-    size_t target = request->target.n;
-
-    if (next == 0) {
-        return true;
-    }
-    /* Its path is at most as long as the target. */
-    return HEADERS_BYTES + target + 2 * next <= most &&
-           HEADERS_BYTES + 2 * target <= most;
 }
 
 enum MHD_Result rest_answer_op(struct rest_request *request)
 {
     unsigned status = rest_answer_status(request->op.answer.code);
 
-    if (!has_room_for_link(request)) {
+    if (!rest_header_has_room(request)) {
         struct rest_problem problem = rest_problem_make(
             400,
             STR("the query is too long for a Link to the next page: shorten "
@@ -373,10 +247,7 @@ enum MHD_Result rest_answer_op(struct rest_request *request)
     if (request->op.answer.code >= OP_BAD_REQUEST) {
         return send_problem(request, status);
     }
-    struct MHD_Response *response =
-        is_draining(request) ? NULL : reusable(request);
-    return response != NULL ? send_lent(request, status, response)
-                            : send_new(request, status);
+    return send_op(request, status);
 }
 
 enum MHD_Result rest_answer_text(struct rest_request *request, unsigned status,
@@ -387,11 +258,11 @@ enum MHD_Result rest_answer_text(struct rest_request *request, unsigned status,
     if (response == NULL) {
         return MHD_NO;
     }
-    add(response, MHD_HTTP_HEADER_CONTENT_TYPE, content_type);
+    rest_header_add(response, MHD_HTTP_HEADER_CONTENT_TYPE, content_type);
     if (status == 503) {
-        add_number(response, MHD_HTTP_HEADER_RETRY_AFTER, 1);
+        rest_header_add_number(response, MHD_HTTP_HEADER_RETRY_AFTER, 1);
     }
-    add_node(request, response);
+    rest_header_add_node(request, response);
     return send_answer(request, status, response);
 }
 
@@ -404,7 +275,7 @@ enum MHD_Result rest_answer_options(struct rest_request *request)
         return MHD_NO;
     }
     rest_route_allow(request->methods, allow);
-    add(response, MHD_HTTP_HEADER_ALLOW, allow);
-    add_node(request, response);
+    rest_header_add(response, MHD_HTTP_HEADER_ALLOW, allow);
+    rest_header_add_node(request, response);
     return send_answer(request, 204, response);
 }

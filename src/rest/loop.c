@@ -303,6 +303,7 @@ int rest_loop_start(struct rest_loop *loop, unsigned max_connections)
     const struct rest_config *config = &loop->rest->config;
 
     tell_time(loop);
+    loop->kept = rest_kept_new(registry_cache(loop->rest->registry));
     loop->deadlines.lists[REST_IDLE].span_ms = config->idle_timeout_ms;
     loop->deadlines.lists[REST_HEAD].span_ms = config->head_timeout_ms;
     loop->deadlines.lists[REST_BODY].span_ms = config->request_timeout_ms;

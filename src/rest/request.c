@@ -2,6 +2,7 @@
 
 #include "base/clock.h"
 #include "base/err.h"
+#include "rest/encoding.h"
 #include "rest/query.h"
 #include "rest/state.h"
 
@@ -77,8 +78,10 @@ void *rest_request_begin(void *user, const char *uri,
 
 static void drop_body(struct rest_request *request)
 {
-    atomic_fetch_sub_explicit(&request->loop->rest->body_bytes, request->body.n,
-                              memory_order_relaxed);
+    if (request->body.n > 0) {
+        atomic_fetch_sub_explicit(&request->loop->rest->body_bytes,
+                                  request->body.n, memory_order_relaxed);
+    }
     buf_done(&request->body);
 }
 
@@ -246,12 +249,19 @@ static enum MHD_Result take_head(struct rest_request *request,
     request->method = rest_method_parse(method);
     request->op.method = str_of(method);
     request->options = strcmp(method, "OPTIONS") == 0;
-    read_target(request);
     (void)MHD_get_connection_values_n(request->connection, MHD_HEADER_KIND,
                                       collect, &c);
-    bool now = check_head(request, &c, version);
+    request->op.gzip = request->method == REST_GET &&
+                       rest_encoding_is_gzip(c.head.accept_encoding);
     request->stage = REST_READING;
-    enter(request, c.head.body ? REST_BODY : REST_NONE);
+    request->plain = rest_kept_is_plain(request, &c.head);
+    if (!request->plain) {
+        read_target(request);
+    }
+    bool now = check_head(request, &c, version);
+    if (c.head.body) {
+        enter(request, REST_BODY);
+    }
     /* An answer given here closes the connection; any other waits for the end
      * of the body, so that the connection can be used again. */
     return now ? rest_answer_problem(request, &request->problem) : MHD_YES;
@@ -323,25 +333,31 @@ static enum MHD_Result suspend(struct rest_request *request)
     return MHD_YES;
 }
 
+static enum op_step run_here(struct rest_request *request, bool no_worker)
+{
+    struct rest_loop *loop = request->loop;
+
+    request->opened = true;
+    request->op.no_worker = no_worker;
+    return registry_run(loop->rest->registry, &request->op, loop->reader);
+}
+
 static enum MHD_Result run_op(struct rest_request *request)
 {
-    struct rest *rest = request->loop->rest;
+    enum op_step step = request->finished ? OP_DONE : run_here(request, false);
 
-    if (request->finished) {
-        return rest_answer_op(request);
+    if (step == OP_WORK) {
+        if (rest_workers_push(request->loop->rest, request)) {
+            return suspend(request);
+        }
+        step = run_here(request, true);
     }
-    request->opened = true;
-    switch (registry_run(rest->registry, &request->op, request->loop->reader)) {
-    case OP_DONE:
+    if (step == OP_WAIT) {
+        return suspend(request);
+    }
+    if (step == OP_DONE) {
         request->finished = true;
         return rest_answer_op(request);
-    case OP_WAIT:
-        return suspend(request);
-    case OP_WORK:
-        break;
-    }
-    if (rest_workers_push(rest, request)) {
-        return suspend(request);
     }
     find_wrong(request, 503,
                STR("too many long requests are running: try again"), STR_NONE);
@@ -361,6 +377,21 @@ static enum MHD_Result run(struct rest_request *request)
     }
     request->op.body = buf_str(&request->body);
     return run_op(request);
+}
+
+/* The whole request is there. */
+static enum MHD_Result start(struct rest_request *request)
+{
+    request->stage = REST_RUNNING;
+    if (request->plain && request->problem.status == 0) {
+        const struct rest_kept *kept = rest_kept_find(request);
+        if (kept != NULL) {
+            return rest_answer_kept(request, kept);
+        }
+        read_target(request);
+    }
+    enter(request, REST_NONE);
+    return run(request);
 }
 
 enum MHD_Result rest_request_handle(void *user,
@@ -383,8 +414,7 @@ enum MHD_Result rest_request_handle(void *user,
         return take_body(request, part);
     }
     if (request->stage == REST_READING) {
-        request->stage = REST_RUNNING;
-        enter(request, REST_NONE);
+        return start(request);
     }
     return request->stage == REST_RUNNING ? run(request) : MHD_YES;
 }

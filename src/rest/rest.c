@@ -83,7 +83,7 @@ static void loop_done(struct rest_loop *loop)
         MHD_stop_daemon(loop->daemon);
     }
     close_fd(loop->listener);
-    rest_reuse_end(loop);
+    loop->kept = cache_memo_free(loop->kept);
     rest_request_free_spare(loop);
     loop->reader = store_reader_free(loop->reader);
     close_fd(loop->outer);

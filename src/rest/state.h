@@ -7,6 +7,7 @@
 #include <stdatomic.h>
 
 #include "base/queue.h"
+#include "cache/memo.h"
 #include "rest/deadline.h"
 #include "rest/rest.h"
 #include "rest/route.h"
@@ -62,8 +63,11 @@ struct rest_request {
     unsigned methods;               /* for Allow */
     bool options;
     bool verbose, stale;
-    bool finished; /* the operation has its answer */
-    bool opened;   /* registry_run was called: registry_op_done is due */
+    bool plain;     /* a read that kept.c may answer: its target is taken apart
+                       only if that cannot */
+    struct str key; /* of such a read */
+    bool finished;  /* the operation has its answer */
+    bool opened;    /* registry_run was called: registry_op_done is due */
     struct rest_problem problem; /* found before it could run */
     struct buf body;
     uint64_t received;
@@ -71,22 +75,12 @@ struct rest_request {
     uint64_t began_us;
 };
 
-/* All that the headers of a plain answer depend on. */
+/* What the headers of an answer depend on besides the answer. */
 struct rest_stamp {
-    uint64_t etag;
     uint64_t revision;
     uint64_t stale_ms;
     uint64_t second; /* of the Date */
     bool leads;
-};
-
-enum { REST_KEPT = 128 };
-
-struct rest_kept {
-    struct MHD_Response *response; /* NULL: nothing is kept here */
-    struct rest_stamp stamp;
-    const struct cache_list *list; /* NULL: the body was copied */
-    struct str body;
 };
 
 struct rest_loop {
@@ -102,8 +96,7 @@ struct rest_loop {
     struct rest_deadlines deadlines;
     struct rest_request *spare;
     unsigned n_spare;
-    struct rest_kept kept[REST_KEPT];
-    size_t kept_bytes;
+    struct cache_memo *kept; /* kept.c */
     uint64_t now_ms;
     uint64_t second;     /* since 1970, as `date` says */
     char date[32];       /* "Sun, 06 Nov 1994 08:49:37 GMT" */
@@ -170,19 +163,51 @@ unsigned rest_answer_status(enum op_code code);
 struct rest_problem rest_problem_make(unsigned status, struct str detail,
                                       struct str field);
 
-/* A response of bytes that the cache lends; takes the answer's reference. NULL
- * when there is no memory. */
-struct MHD_Response *rest_answer_lent(struct op_answer *answer);
+/* One of kept.c's. */
+struct rest_kept;
+enum MHD_Result rest_answer_kept(struct rest_request *request,
+                                 const struct rest_kept *kept);
 
-/* ---- reuse.c ---- */
-/* The kept response to this very answer, NULL when there is none. Lends. */
-struct MHD_Response *rest_reuse_find(struct rest_request *request,
-                                     const struct rest_stamp *stamp);
-/* A new response that is kept; its headers are still to be added. Lends. NULL
- * when the answer is not of the kind that is kept. */
-struct MHD_Response *rest_reuse_make(struct rest_request *request,
-                                     const struct rest_stamp *stamp);
-void rest_reuse_end(struct rest_loop *loop);
+/* ---- header.c ---- */
+void rest_header_add(struct MHD_Response *response, const char *name,
+                     const char *value);
+void rest_header_add_number(struct MHD_Response *response, const char *name,
+                            uint64_t number);
+struct rest_stamp rest_header_stamp(const struct rest_request *request);
+/* What every answer says about this node. */
+void rest_header_add_stamp(struct rest_request *request,
+                           const struct rest_stamp *stamp,
+                           struct MHD_Response *response);
+void rest_header_add_node(struct rest_request *request,
+                          struct MHD_Response *response);
+/* What the operation's answer says besides its body. */
+void rest_header_add_op(struct rest_request *request,
+                        struct MHD_Response *response);
+bool rest_header_is_draining(const struct rest_request *request);
+/* Whether Link, which grows with the request, fits into the answer. */
+bool rest_header_has_room(const struct rest_request *request);
+
+/* ---- kept.c ---- */
+struct rest_kept {
+    struct MHD_Response *response;
+    const struct rest_route *route;
+    unsigned status;
+    struct rest_stamp stamp;
+};
+struct cache_memo *rest_kept_new(struct cache *cache) MUST_USE;
+/* Whether the head leaves it open that the answer is known already. */
+bool rest_kept_is_plain(const struct rest_request *request,
+                        const struct rest_head *head);
+/* The very answer that a plain read would get now, NULL when there is none
+ * known. Lends until the loop goes on. */
+const struct rest_kept *rest_kept_find(struct rest_request *request);
+/* Whether the operation's answer is of the kind that is kept. */
+bool rest_kept_may(const struct rest_request *request);
+/* Takes the response, whose body must not be the request's. False when it is
+ * not kept after all: then it is not taken. */
+bool rest_kept_keep(struct rest_request *request, unsigned status,
+                    const struct rest_stamp *stamp, size_t body_bytes,
+                    struct MHD_Response *response);
 
 /* ---- page.c ---- */
 enum MHD_Result rest_page_serve(struct rest_request *request);

@@ -29,6 +29,7 @@ static const struct known known[] = {
     {TEXT("Transfer-Encoding"), AT(transfer_encoding), false},
     {TEXT("If-Match"), AT(conditions.if_match), true},
     {TEXT("If-None-Match"), AT(conditions.if_none_match), true},
+    {TEXT("Accept-Encoding"), AT(accept_encoding), true},
     {TEXT("Idempotency-Key"), AT(conditions.idempotency_key), false},
     {TEXT("Roster-Min-Revision"), AT(min_revision), false},
     {TEXT("Content-Encoding"), AT(content_encoding), false},

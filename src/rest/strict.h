@@ -21,6 +21,7 @@ struct rest_head {
     struct str content_encoding;
     struct str expect;
     struct str min_revision;
+    struct str accept_encoding;
     struct op_conditions conditions;
     bool body;       /* one follows */
     uint64_t length; /* of it; 0 when it is chunked */

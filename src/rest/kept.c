@@ -1,0 +1,116 @@
+/* Answers kept for the next one who asks the same.
+ *
+ * Taking a target apart, finding what it names and making the library's
+ * response object with its headers costs as much as the kernel takes to send
+ * it. Between two changes of the registry all answers to one read are the same
+ * bytes, for a second at a time (the Date): the object is kept under what was
+ * asked, and queued again.
+ *
+ * Nobody is told less than another has seen: cache/memo.h forgets all answers
+ * before a commit can be seen. What else an answer depends on is compared here:
+ * the request (the key) and the node (the stamp). */
+#include "rest/state.h"
+
+enum {
+    KEY_MOST = 1024,       /* longer targets are made up, not read again */
+    COPY_MOST = 16 << 10,  /* bytes of a body that is copied to be kept */
+    LENT_MOST = 256 << 10, /* of one that the cache lends */
+    ALL_MOST = 8 << 20,    /* of all; a list may be gone elsewhere */
+    ONE = 2048,            /* what the library has in one with its headers */
+};
+
+static void end(void *value)
+{
+    struct rest_kept *kept = value;
+
+    MHD_destroy_response(kept->response);
+    (void)mem_free(kept);
+}
+
+struct cache_memo *rest_kept_new(struct cache *cache)
+{
+    return cache_memo_new(cache, ALL_MOST, end);
+}
+
+/* One that asks for nothing special. */
+bool rest_kept_is_plain(const struct rest_request *request,
+                        const struct rest_head *head)
+{
+    return request->method == REST_GET && !head->body &&
+           head->conditions.if_match.p == NULL &&
+           head->conditions.idempotency_key.p == NULL &&
+           head->min_revision.p == NULL;
+}
+
+/* All of a plain request that its answer depends on. When answers come to
+ * depend on who asks, what that one may see belongs in here too: until then
+ * everybody gets the same. */
+static bool set_key(struct rest_request *request)
+{
+    struct str target = request->target;
+    struct str tags = request->op.if_.if_none_match;
+    size_t n = target.n + 2 + tags.n;
+
+    if (n > KEY_MOST) {
+        return false;
+    }
+    char *key = arena_alloc(request->arena, n);
+    memcpy(key, target.p, target.n);
+    key[target.n] = '\n'; /* in no target and no header */
+    key[target.n + 1] = request->op.gzip ? 'z' : '-';
+    if (tags.n > 0) {
+        memcpy(key + target.n + 2, tags.p, tags.n);
+    }
+    request->key = (struct str){key, n};
+    return true;
+}
+
+/* The revision is the memo's business. */
+static bool is_same(const struct rest_stamp *a, const struct rest_stamp *b)
+{
+    return a->second == b->second && a->leads == b->leads &&
+           a->stale_ms == b->stale_ms;
+}
+
+const struct rest_kept *rest_kept_find(struct rest_request *request)
+{
+    if (!set_key(request) || rest_header_is_draining(request)) {
+        return NULL;
+    }
+    const struct rest_kept *kept =
+        cache_memo_find(request->loop->kept, request->key);
+    if (kept == NULL) {
+        return NULL;
+    }
+    struct rest_stamp now = rest_header_stamp(request);
+    return is_same(&kept->stamp, &now) ? kept : NULL;
+}
+
+/* Reads of lists and resources: what stands in the store at one revision. */
+bool rest_kept_may(const struct rest_request *request)
+{
+    const struct op *op = &request->op;
+    const struct op_answer *answer = &op->answer;
+
+    return request->plain && request->key.n > 0 &&
+           (op->kind == OP_LIST_GET || op->kind == OP_ROW_GET) &&
+           !op->query.linearizable && !answer->passing &&
+           (answer->code == OP_OK || answer->code == OP_NOT_MODIFIED) &&
+           answer->body.n <= (answer->list != NULL ? LENT_MOST : COPY_MOST) &&
+           !rest_header_is_draining(request);
+}
+
+bool rest_kept_keep(struct rest_request *request, unsigned status,
+                    const struct rest_stamp *stamp, size_t body_bytes,
+                    struct MHD_Response *response)
+{
+    struct rest_kept *kept = mem_alloc(sizeof *kept);
+
+    *kept = (struct rest_kept){response, request->route, status, *stamp};
+    if (cache_memo_keep(request->loop->kept, request->key, stamp->revision,
+                        ONE + body_bytes, kept)) {
+        return true;
+    }
+    (void)mem_free(kept);
+    return false;
+}
