@@ -2,6 +2,11 @@
 
 #include "registry/resolve.h"
 
+struct cache *registry_cache(struct registry *registry)
+{
+    return registry->cache;
+}
+
 /* ---- the compressed body ---- */
 
 static void make(struct op_state *s, uint64_t ns, const struct cache_list *list)

@@ -381,11 +381,6 @@ void registry_op_done(struct registry *registry, struct op *op)
     op->state = NULL;
 }
 
-struct cache *registry_cache(struct registry *registry)
-{
-    return registry->cache;
-}
-
 uint64_t registry_revision(struct registry *registry)
 {
     return snapshot_newest(registry);

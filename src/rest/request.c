@@ -6,49 +6,7 @@
 #include "rest/query.h"
 #include "rest/state.h"
 
-enum { SPARE_MOST = 256 };
-
 /* ---- begin and end ---- */
-
-static struct rest_request *request_new(struct rest_loop *loop)
-{
-    struct rest_request *request = loop->spare;
-
-    if (request == NULL) {
-        request = mem_zero(sizeof *request);
-        request->arena = arena_new();
-        return request;
-    }
-    loop->spare = request->next;
-    loop->n_spare--;
-    struct arena *arena = request->arena;
-    *request = (struct rest_request){.arena = arena};
-    return request;
-}
-
-static void request_free(struct rest_loop *loop, struct rest_request *request)
-{
-    if (loop->n_spare == SPARE_MOST) {
-        request->arena = arena_free(request->arena);
-        (void)mem_free(request);
-        return;
-    }
-    arena_reset(request->arena);
-    request->next = loop->spare;
-    loop->spare = request;
-    loop->n_spare++;
-}
-
-void rest_request_free_spare(struct rest_loop *loop)
-{
-    while (loop->spare != NULL) {
-        struct rest_request *request = loop->spare;
-        loop->spare = request->next;
-        request->arena = arena_free(request->arena);
-        (void)mem_free(request);
-    }
-    loop->n_spare = 0;
-}
 
 static void enter(struct rest_request *request, enum rest_phase phase)
 {
@@ -60,7 +18,7 @@ void *rest_request_begin(void *user, const char *uri,
                          struct MHD_Connection *connection)
 {
     struct rest_loop *loop = user;
-    struct rest_request *request = request_new(loop);
+    struct rest_request *request = rest_request_new(loop);
 
     request->loop = loop;
     request->connection = connection;
@@ -108,7 +66,7 @@ void rest_request_end(void *user, struct MHD_Connection *connection,
     drop_body(request);
     request->peer->asked = false;
     enter(request, REST_IDLE);
-    request_free(loop, request);
+    rest_request_free(loop, request);
 }
 
 /* ---- head ---- */

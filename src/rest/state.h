@@ -149,6 +149,10 @@ void rest_request_end(void *user, struct MHD_Connection *connection,
                       void **context, enum MHD_RequestTerminationCode why);
 /* Any thread: its loop goes on with it. */
 void rest_request_wake(struct op *op);
+
+/* ---- spare.c: a loop's own ---- */
+struct rest_request *rest_request_new(struct rest_loop *loop) MUST_USE;
+void rest_request_free(struct rest_loop *loop, struct rest_request *request);
 void rest_request_free_spare(struct rest_loop *loop);
 
 /* ---- answer.c ---- */
