@@ -169,6 +169,7 @@ static void take_gzip(struct world *world)
         list = fill(world);
     }
     if (cache_gzip_claim(list)) {
+        sched_yield();
         cache_gzip_make(world->cache, 1, TYPE, list);
     }
     if (cache_gzip_get(list, &gzip) == CACHE_GZIP_MADE) {

@@ -142,9 +142,26 @@ static void a_list_that_is_kept_no_more_gets_none(void **state)
     assert_int_equal(make(cache, list, &body), CACHE_GZIP_NEVER);
     assert_int_equal(cache_stats(cache).bytes, before);
 
-    const struct cache_list *newer = put(cache, 7, 20000, false);
-    assert_int_equal(make(cache, newer, &body), CACHE_GZIP_MADE);
     (void)cache_unref(list);
+}
+
+/* While it is made the list changes and is read anew. */
+static void nor_does_the_one_in_its_place_get_it(void **state)
+{
+    CACHE cache = cache_new(MIB);
+    const struct cache_list *old = put(cache, 5, 20000, false);
+    struct str body;
+
+    (void)state;
+    assert_true(cache_gzip_claim(old));
+    cache_drop(cache, 1, TYPE, 6);
+    const struct cache_list *newer = put(cache, 7, 30000, false);
+    cache_gzip_make(cache, 1, TYPE, old);
+    assert_int_equal(cache_gzip_get(old, &body), CACHE_GZIP_NEVER);
+    assert_int_equal(cache_gzip_get(newer, &body), CACHE_GZIP_NONE);
+    assert_int_equal(make(cache, newer, &body), CACHE_GZIP_MADE);
+    expect_same(body, newer->body);
+    (void)cache_unref(old);
     (void)cache_unref(newer);
 }
 
@@ -174,6 +191,7 @@ int main(void)
         cmocka_unit_test(small_bodies_and_noise_are_left_as_they_are),
         cmocka_unit_test(its_bytes_count_and_leave_with_the_list),
         cmocka_unit_test(a_list_that_is_kept_no_more_gets_none),
+        cmocka_unit_test(nor_does_the_one_in_its_place_get_it),
         cmocka_unit_test(without_room_there_is_none),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
