@@ -1,5 +1,4 @@
 """HTTP itself (BRIEF 4, 4.5, 8.11) and how rosterd is started and stopped."""
-import gzip
 import json
 import os
 import re
@@ -217,24 +216,6 @@ def old_clients_and_chunked_uploads_are_understood(s):
         w.send(body)
         assert w.answer("POST").status == 201
     assert {r["name"] for r in s.rows(things)} == {"chunked", "expected"}
-
-
-@shared
-def an_encoding_has_an_etag_of_its_own(s):
-    things = make_list(s)
-    s.post(things, [{"name": f"n{i}", "text": "same " * 50}
-                    for i in range(200)]).must(201)
-    plain = s.get(things)
-    for _ in range(3):   # an encoding may be made only for the second reader
-        a = s.get(things, headers={"Accept-Encoding": "gzip"}).must(200)
-    if "content-encoding" not in a.headers:
-        assert a.body == plain.body
-        raise Skip("answers are not compressed yet")
-    assert gzip.decompress(a.body) == plain.body
-    assert a.etag == plain.etag[:-1] + '-gz"', a.headers
-    assert "accept-encoding" in a.headers.get("vary", "").lower()
-    s.get(things, headers={"Accept-Encoding": "gzip",
-                           "If-None-Match": a.etag}).must(304)
 
 
 # ---- health -----------------------------------------------------------------
