@@ -170,6 +170,10 @@ static void add_cache(struct registry *registry, struct buf *out)
             stats.evictions);
     gauge(out, "cache_bytes", "Bytes the cache holds.", stats.bytes);
     gauge(out, "cache_lists", "Lists the cache holds.", stats.lists);
+    counter(out, "cache_gzips_total", "Bodies of lists compressed.",
+            stats.gzips);
+    gauge(out, "cache_gzip_bytes", "Compressed bodies, part of cache_bytes.",
+          stats.gzip_bytes);
 }
 
 static void add_meta(const struct store_meta *meta, struct buf *out)

@@ -184,6 +184,7 @@ enum MHD_Result rest_answer_kept(struct rest_request *request,
                                  const struct rest_kept *kept)
 {
     request->route = kept->route;
+    rest_count(&request->loop->counts.kept, 1);
     return send_lent(request, kept->status, kept->response);
 }
 

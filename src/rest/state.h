@@ -22,7 +22,7 @@ struct rest_counts {
     _Atomic uint64_t duration_bucket[REST_BUCKETS + 1];
     _Atomic uint64_t duration_us;
     _Atomic uint64_t accepted, connections, in_flight, suspended;
-    _Atomic uint64_t requests, timeouts, aborted;
+    _Atomic uint64_t requests, kept, timeouts, aborted;
 };
 
 /* One writer: a plain addition that readers see whole. */

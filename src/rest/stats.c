@@ -1,3 +1,5 @@
+#include <stddef.h>
+
 #include "base/clock.h"
 #include "rest/state.h"
 
@@ -132,11 +134,12 @@ static void add_durations(const struct rest *rest, struct buf *out)
                (double)us / 1e6, (unsigned long long)n);
 }
 
-static uint64_t aborted(const struct rest *rest)
+static uint64_t sum_of(const struct rest *rest, size_t offset)
 {
     uint64_t sum = 0;
     for (unsigned i = 0; i < rest->n_loops; i++) {
-        sum += get(&rest->loops[i].counts.aborted);
+        const char *counts = (const char *)&rest->loops[i].counts;
+        sum += get((const _Atomic uint64_t *)(const void *)(counts + offset));
     }
     return sum;
 }
@@ -164,7 +167,11 @@ void rest_metrics(const struct rest *rest, struct buf *out)
             "Requests that wait for the log, a revision or a worker.",
             stats.suspended);
     add_one(out, "roster_http_requests_aborted_total", "counter",
-            "Requests that ended without an answer.", aborted(rest));
+            "Requests that ended without an answer.",
+            sum_of(rest, offsetof(struct rest_counts, aborted)));
+    add_one(out, "roster_http_answers_kept_total", "counter",
+            "Reads answered as the one before was, with nothing looked up.",
+            sum_of(rest, offsetof(struct rest_counts, kept)));
     add_one(out, "roster_http_timeouts_total", "counter",
             "Connections cut because they took too long.", stats.timeouts);
     add_one(out, "roster_http_body_bytes", "gauge",
