@@ -1,0 +1,113 @@
+"""Heartbeats: singly and in batches, among few leases and many."""
+import bodies
+import servers
+from method import Row, middle
+
+ROWS = {
+    "heartbeat": "heartbeats one by one, 64 connections, 1,000 leases",
+    "heartbeats": "heartbeats in batches, as leases grow",
+    "leases-memory": "memory of the server with all those leases",
+}
+BATCH = 10_000
+RENEWALS = 1_000_000
+MILLION, MILLION_BYTES = 1_000_000, 256 << 20
+
+
+def group(bench, wants):
+    roster = bench.up("roster", bench.make_roster)
+    empty = roster.memory()
+    register(bench, roster, 0, 1000)
+    if wants("heartbeat"):
+        yield singly(bench, roster)
+    if wants("heartbeats") or wants("leases-memory"):
+        yield from batches(bench, roster, empty, wants)
+
+
+def register(bench, roster, have, want):
+    """Machines h<number>, up to `want` of them; they fall silent and stay."""
+    body = {"hostname": "h" + bodies.ITEM, "ttl": "24h",
+            "resource": {"address": "192.0.2.17"}}
+    return bench.load(roster, bodies.http("POST", "/v1/agents", body),
+                      connections=256, n=want - have, start=have)
+
+
+def singly(bench, roster):
+    row = Row("heartbeat", ROWS["heartbeat"])
+    beat = bodies.http("PUT", f"/v1/agents/h{bodies.ITEM}/heartbeat", b"")
+    go = {"roster": lambda: bench.load(roster, beat, connections=64,
+                                       items=1000)}
+    if bench.have("zookeeper"):
+        zk = bench.up("zookeeper", lambda: servers.ZooKeeper(bench.place))
+        go["zookeeper"] = lambda: bench.load(
+            zk, bodies.ZOOKEEPER_PING, connections=64, items=1000,
+            protocol="zookeeper", hello=bodies.ZOOKEEPER_HELLO)
+    if bench.have("redis"):
+        redis = bench.up("redis", lambda: servers.Redis(bench.place))
+        row.faults += bench.load(redis, bodies.redis_set(b"x"), n=1000,
+                                 connections=16, protocol="resp",
+                                 start=0)["faults"]
+        expire = servers.command("EXPIRE", "bench/" + bodies.ITEM, "86400")
+        go["redis"] = lambda: bench.load(redis, expire, connections=64,
+                                         items=1000, protocol="resp")
+    if bench.have("etcd"):
+        etcd = bench.up("etcd", lambda: servers.Etcd(bench.place))
+        row.faults += bench.load(etcd, bodies.etcd_grant(), n=1000,
+                                 connections=16, start=0)["faults"]
+        go["etcd"] = lambda: bench.load(etcd, bodies.etcd_keepalive(),
+                                        connections=64, items=1000)
+    row.take(bench.rounds(go))
+    row.versus("rate", "roster", "zookeeper", "at least ZooKeeper's pings",
+               lambda v: v >= 1)
+    for peer in ("etcd", "redis"):
+        row.inform("rate", "roster", peer)
+    return row
+
+
+def batches(bench, roster, empty, wants):
+    row = Row("heartbeats", ROWS["heartbeats"])
+    held = Row("leases-memory", ROWS["leases-memory"])
+    have, taken = 1000, {}
+    for leases in bench.options.leases:
+        if leases > have:
+            made = register(bench, roster, have, leases)
+            row.faults += made["faults"]
+            row.notes.append(f"{leases - have} registrations at "
+                             f"{made['rate']:.0f}/s")
+            have = leases
+        batch = min(BATCH, leases)
+        body = {"hostnames": ["h" + bodies.ITEM] * batch}
+        request = bodies.http("POST", "/v1/heartbeats", body)
+        # Twice as many connections as threads: the server is never idle.
+        taken[leases] = bench.rounds({f"roster {leases}": lambda: renewals(
+            bench.load(roster, request, connections=2, items=leases), batch)})
+        held.notes.append(note_memory(roster, leases, empty))
+    row.take([merge(rounds) for rounds in zip(*taken.values())],
+             ("rate", "renewals", "p50_us", "p99_us", "cpu_us"))
+    for leases in taken:
+        row.bound(f"at least 1,000,000 renewals/s with {leases:,} leases",
+                  row.figures[f"roster {leases}"]["renewals"],
+                  lambda v: v >= RENEWALS)
+    value = middle([roster.memory()["rss_anon"]]) if have >= MILLION else None
+    held.bound("RssAnon < 256 MiB with 1,000,000 leases", value,
+               lambda v: v < MILLION_BYTES)
+    held.faults = list(row.faults)
+    yield from (r for r in (row, held) if wants(r.name))
+
+
+def renewals(sample, batch):
+    if "rate" in sample:
+        sample["renewals"] = sample["rate"] * batch
+    return sample
+
+
+def merge(rounds):
+    """One round of each count of leases as one round."""
+    return {"order": [n for r in rounds for n in r["order"]],
+            "samples": {n: s for r in rounds for n, s in r["samples"].items()}}
+
+
+def note_memory(roster, leases, empty):
+    now = roster.memory()
+    each = (now["rss_anon"] - empty["rss_anon"]) / leases
+    return (f"{leases:,} leases: RssAnon {now['rss_anon'] / 2**20:.1f} MiB "
+            f"({each:.0f} bytes a lease), RSS {now['rss'] / 2**20:.1f} MiB")

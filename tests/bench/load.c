@@ -1,0 +1,445 @@
+/* load: sends requests to a server over many connections from one thread, and
+ * measures the answers. Prints one line of JSON.
+ *
+ *   -a PORT      on 127.0.0.1
+ *   -P PROTOCOL  http (default), resp, zookeeper
+ *   -f FILE      the request (template.h: numbers may be left open)
+ *   -p FILE      sent once on each new connection; one answer is awaited
+ *   -c N         connections (default 1)
+ *   -t MS        measure for so long (default 1000), after
+ *   -w MS        a time that does not count (default 0); or
+ *   -n N         so many requests, all counted
+ *   -r N         N requests a second, whatever the server does: the latency of
+ *                a request begins when it was due. Without: each connection
+ *                sends when it has its answer.
+ *   -s N -m N    numbers of items begin at N, and begin anew after N of them
+ *   -M N         numbers of requests begin anew after N of them
+ *
+ * No request is left unanswered: those that are out when the time is over are
+ * waited for and count as acknowledged, not in the rate. */
+#include <arpa/inet.h>
+#include <err.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "spread.h"
+#include "template.h"
+#include "wire.h"
+
+enum { READ = 1 << 18, DRAIN_S = 30, BROKEN_MOST = 1000 };
+
+struct connection {
+    int fd;
+    bool first; /* the answer to -p is awaited */
+    bool busy, idle;
+    uint64_t since;      /* ns, of the request that is out */
+    char *out;           /* the request, and how much of it is sent */
+    size_t sent, out_n;  /* sent == out_n: all */
+    char *kept;          /* the begin of an answer */
+    size_t kept_n, left; /* left: to come of an answer that was judged */
+    bool good;
+};
+
+static struct {
+    uint64_t port;
+    wire_func *wire, *wire_first;
+    struct template request, hello;
+    uint64_t n_connections, measure_ns, warm_ns, most, rate;
+} set = {.wire = wire_http, .measure_ns = 1000000000, .n_connections = 1};
+
+static struct connection *connections, **idle;
+static size_t n_idle, n_busy;
+static int poll_fd;
+static uint64_t begin_ns, end_ns; /* of what counts */
+static uint64_t issued, answers, counted, good, refused, broken, bytes;
+static uint64_t last_ns;
+static bool over;
+static struct spread latency;
+static char first_refused[400];
+
+static uint64_t now_ns(void)
+{
+    struct timespec t;
+
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (uint64_t)t.tv_sec * 1000000000 + (uint64_t)t.tv_nsec;
+}
+
+/* ---- connections ---- */
+
+static void watch(struct connection *c, int op, unsigned events)
+{
+    struct epoll_event e = {.events = events, .data.ptr = c};
+
+    if (epoll_ctl(poll_fd, op, c->fd, &e) != 0) {
+        err(1, "epoll_ctl");
+    }
+}
+
+/* Sends what is left of the request; waits for room when there is none. */
+static void push(struct connection *c)
+{
+    bool waited = c->sent > 0;
+
+    while (c->sent < c->out_n) {
+        ssize_t n = send(c->fd, c->out + c->sent, c->out_n - c->sent,
+                         MSG_NOSIGNAL | MSG_DONTWAIT);
+        if (n < 0) {
+            /* A fault shows when the answer is read. */
+            watch(c, EPOLL_CTL_MOD, EPOLLIN | (errno == EAGAIN ? EPOLLOUT : 0));
+            return;
+        }
+        c->sent += (size_t)n;
+    }
+    if (waited) {
+        watch(c, EPOLL_CTL_MOD, EPOLLIN);
+    }
+}
+
+static void start(struct connection *c, struct template *t, uint64_t since)
+{
+    template_next(t, c->out);
+    c->out_n = t->n;
+    c->sent = 0;
+    c->since = since;
+    c->busy = true;
+    n_busy++;
+    push(c);
+}
+
+static void rest(struct connection *c)
+{
+    if (!c->idle) {
+        c->idle = true;
+        idle[n_idle++] = c;
+    }
+}
+
+static void connect_to(struct connection *c)
+{
+    struct sockaddr_in a = {.sin_family = AF_INET,
+                            .sin_port = htons((uint16_t)set.port),
+                            .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    int on = 1;
+
+    c->fd = socket(AF_INET, SOCK_STREAM, 0);
+    if (c->fd < 0 || connect(c->fd, (struct sockaddr *)&a, sizeof a) != 0) {
+        err(1, "cannot connect to port %lu", set.port);
+    }
+    setsockopt(c->fd, IPPROTO_TCP, 1 /* TCP_NODELAY */, &on, sizeof on);
+    watch(c, EPOLL_CTL_ADD, EPOLLIN);
+    c->kept_n = c->left = 0;
+    c->first = set.hello.n > 0;
+    if (c->first) {
+        start(c, &set.hello, 0);
+    } else {
+        rest(c);
+    }
+}
+
+static void lose(struct connection *c)
+{
+    if (c->busy) {
+        n_busy--;
+        broken++;
+    }
+    c->busy = false;
+    close(c->fd);
+    if (broken >= BROKEN_MOST) {
+        errx(1, "%d connections broke", BROKEN_MOST);
+    }
+    connect_to(c);
+}
+
+/* ---- answers ---- */
+
+static void note_refused(const char *p, size_t n)
+{
+    size_t i = 0;
+
+    for (; i < n && i + 1 < sizeof first_refused; i++) {
+        bool plain = p[i] >= ' ' && p[i] <= '~' && p[i] != '"' && p[i] != '\\';
+        first_refused[i] = plain ? p[i] : ' ';
+    }
+    first_refused[i] = '\0';
+}
+
+static void answered(struct connection *c, uint64_t now)
+{
+    c->busy = false;
+    n_busy--;
+    rest(c);
+    if (c->first) {
+        c->first = false;
+        return;
+    }
+    answers++;
+    last_ns = now;
+    if (c->good) {
+        good++;
+    } else {
+        refused++;
+    }
+    if (now >= begin_ns && now < end_ns && c->good) {
+        counted++;
+        spread_add(&latency, now - c->since);
+    }
+}
+
+static void keep(struct connection *c, const char *p, size_t n)
+{
+    if (c->kept != p) {
+        c->kept = realloc(c->kept, READ * 2);
+        if (c->kept == NULL) {
+            err(1, "realloc");
+        }
+        memcpy(c->kept, p, n);
+    }
+    c->kept_n = n;
+}
+
+/* Takes n bytes that have come; < 0: they are no answer. */
+static int take(struct connection *c, const char *p, size_t n, uint64_t now)
+{
+    struct wire_answer a = {0};
+
+    if (c->left == 0) {
+        int r =
+            (c->first && set.wire_first ? set.wire_first : set.wire)(p, n, &a);
+        if (r != 0) {
+            keep(c, p, n);
+            return r < 0 || n >= READ ? -1 : 0;
+        }
+        if (!a.good && first_refused[0] == '\0') {
+            note_refused(p, n < a.n ? n : a.n);
+        }
+        c->good = a.good;
+        c->left = a.n;
+    }
+    c->kept_n = 0;
+    /* One request is out, so no answer is followed by another. */
+    if (n > c->left || !c->busy) {
+        return -1;
+    }
+    c->left -= n;
+    if (c->left == 0) {
+        answered(c, now);
+    }
+    return 0;
+}
+
+static void receive(struct connection *c, uint64_t now)
+{
+    static char buffer[READ];
+    ssize_t n;
+
+    if (c->kept_n > 0) {
+        n = recv(c->fd, c->kept + c->kept_n, READ * 2 - c->kept_n,
+                 MSG_DONTWAIT);
+    } else {
+        n = recv(c->fd, buffer, sizeof buffer, MSG_DONTWAIT);
+    }
+    if (n < 0 && errno == EAGAIN) {
+        return;
+    }
+    bytes += n > 0 ? (uint64_t)n : 0;
+    if (n <= 0) {
+        lose(c);
+    } else if (take(c, c->kept_n > 0 ? c->kept : buffer, c->kept_n + (size_t)n,
+                    now) != 0) {
+        lose(c);
+    }
+}
+
+/* ---- the run ---- */
+
+/* How many requests are due by now. */
+static uint64_t due(uint64_t now, uint64_t started)
+{
+    uint64_t n = UINT64_MAX;
+
+    if (set.rate > 0) {
+        n = (uint64_t)((double)(now - started) * (double)set.rate / 1e9) + 1;
+    }
+    return set.most > 0 && n > set.most ? set.most : n;
+}
+
+static void issue(uint64_t now, uint64_t started)
+{
+    uint64_t n = over ? 0 : due(now, started);
+
+    while (n_idle > 0 && issued < n) {
+        uint64_t since = now;
+        if (set.rate > 0) {
+            since =
+                started + (uint64_t)((double)issued * 1e9 / (double)set.rate);
+        }
+        issued++;
+        struct connection *c = idle[--n_idle];
+        c->idle = false;
+        start(c, &set.request, since);
+    }
+}
+
+static bool may_end(uint64_t now)
+{
+    over = over || now >= end_ns || (set.most > 0 && issued >= set.most);
+    if (over && now >= end_ns && now - end_ns > DRAIN_S * 1000000000ULL) {
+        errx(1, "%zu requests had no answer for %d s", n_busy, DRAIN_S);
+    }
+    return over && n_busy == 0;
+}
+
+static void run(void)
+{
+    struct epoll_event events[512];
+    uint64_t started = now_ns(), now = started;
+
+    begin_ns = started + set.warm_ns;
+    end_ns = set.most > 0 ? UINT64_MAX : begin_ns + set.measure_ns;
+    while (!may_end(now)) {
+        issue(now, started);
+        struct timespec wait = {.tv_nsec = set.rate > 0 ? 50000 : 100000000};
+        int n = epoll_pwait2(poll_fd, events, 512, &wait, NULL);
+        now = now_ns();
+        for (int i = 0; i < n; i++) {
+            struct connection *c = events[i].data.ptr;
+            if (events[i].events & EPOLLOUT) {
+                push(c);
+            }
+            if (events[i].events & ~(unsigned)EPOLLOUT) {
+                receive(c, now);
+            }
+            /* Its next request goes before the next answer is looked at: a
+             * server must not wait for a client that is busy reading. */
+            issue(now, started);
+        }
+    }
+    if (set.most > 0) {
+        set.measure_ns = last_ns - started;
+    }
+}
+
+static void await_first_answers(void)
+{
+    struct epoll_event events[512];
+
+    while (n_busy > 0) {
+        int n = epoll_wait(poll_fd, events, 512, 5000);
+        if (n == 0) {
+            errx(1, "no answer to the first bytes of a connection");
+        }
+        for (int i = 0; i < n; i++) {
+            receive(events[i].data.ptr, now_ns());
+        }
+    }
+}
+
+static void prepare(void)
+{
+    struct rlimit files;
+    size_t room = set.request.n > set.hello.n ? set.request.n : set.hello.n;
+
+    getrlimit(RLIMIT_NOFILE, &files);
+    files.rlim_cur = files.rlim_max;
+    setrlimit(RLIMIT_NOFILE, &files);
+    poll_fd = epoll_create1(0);
+    connections = calloc(set.n_connections, sizeof *connections);
+    idle = calloc(set.n_connections, sizeof(struct connection *));
+    if (connections == NULL || idle == NULL) {
+        err(1, "calloc");
+    }
+    for (size_t i = 0; i < set.n_connections; i++) {
+        connections[i].out = malloc(room + 1);
+        if (connections[i].out == NULL) {
+            err(1, "malloc");
+        }
+        connect_to(&connections[i]);
+    }
+    await_first_answers();
+}
+
+static void report(void)
+{
+    double seconds = (double)set.measure_ns / 1e9;
+
+    printf("{\"seconds\": %.6f, \"rate\": %.1f, \"counted\": %lu, "
+           "\"answers\": %lu, \"acknowledged\": %lu, \"refused\": %lu, "
+           "\"broken\": %lu, \"bytes\": %lu, ",
+           seconds, seconds > 0 ? (double)counted / seconds : 0, counted,
+           answers, good, refused, broken, bytes);
+    printf("\"p50_us\": %.1f, \"p90_us\": %.1f, \"p99_us\": %.1f, "
+           "\"p999_us\": %.1f, \"max_us\": %.1f, \"first_refused\": \"%s\"}\n",
+           (double)spread_quantile(&latency, 0.5) / 1e3,
+           (double)spread_quantile(&latency, 0.9) / 1e3,
+           (double)spread_quantile(&latency, 0.99) / 1e3,
+           (double)spread_quantile(&latency, 0.999) / 1e3,
+           (double)latency.most / 1e3, first_refused);
+}
+
+static void protocol(const char *name)
+{
+    if (strcmp(name, "resp") == 0) {
+        set.wire = wire_resp;
+    } else if (strcmp(name, "zookeeper") == 0) {
+        set.wire = wire_zookeeper;
+        set.wire_first = wire_zookeeper_first;
+    } else if (strcmp(name, "http") != 0) {
+        errx(2, "no protocol '%s'", name);
+    }
+}
+
+static void option(char letter, const char *value)
+{
+    static const struct {
+        char letter;
+        uint64_t unit, *ret;
+    } numbers[] = {
+        {'a', 1, &set.port},
+        {'c', 1, &set.n_connections},
+        {'t', 1000000, &set.measure_ns},
+        {'w', 1000000, &set.warm_ns},
+        {'n', 1, &set.most},
+        {'r', 1, &set.rate},
+        {'s', 1, &set.request.first_item},
+        {'m', 1, &set.request.item_modulo},
+        {'M', 1, &set.request.request_modulo},
+    };
+
+    if (letter == 'P') {
+        protocol(value);
+    } else if (letter == 'f' || letter == 'p') {
+        template_read(letter == 'f' ? &set.request : &set.hello, value);
+    }
+    for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) {
+        if (numbers[i].letter == letter) {
+            *numbers[i].ret = strtoul(value, NULL, 10) * numbers[i].unit;
+        }
+    }
+}
+
+int main(int argc, char **argv)
+{
+    int letter;
+
+    while ((letter = getopt(argc, argv, "a:P:f:p:c:t:w:n:r:s:m:M:")) != -1) {
+        if (letter == '?') {
+            errx(2, "see the head of load.c");
+        }
+        option((char)letter, optarg);
+    }
+    if (set.request.n == 0 || set.n_connections == 0) {
+        errx(2, "-f and -c are needed");
+    }
+    prepare();
+    run();
+    report();
+    return refused + broken > 0 ? 3 : 0;
+}

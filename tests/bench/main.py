@@ -1,0 +1,201 @@
+"""The command line of scripts/bench."""
+import argparse
+import contextlib
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+
+import leases
+import method
+import parts
+import reads
+import report
+import restart
+import servers
+import writes
+
+GROUPS = (reads, writes, leases, restart)
+
+# What is measured, by how much time there is: measured time of one contestant
+# in ms, rounds, sizes.
+SIZES = {
+    "quick": {"ms": 250, "rounds": 3, "leases": [1000, 10_000],
+              "resources": 100_000, "namespaces": 5000, "appends": 1000},
+    "default": {"ms": 1000, "rounds": 5, "leases": [1000, 10_000, 100_000],
+                "resources": 1_000_000, "namespaces": 20_000, "appends": 4000},
+    "full": {"ms": 2000, "rounds": 9,
+             "leases": [1000, 10_000, 100_000, 1_000_000],
+             "resources": 1_000_000, "namespaces": 100_000, "appends": 4000},
+}
+
+# Promised too, and not for this program: it measures one node.
+ELSEWHERE = ("three nodes (writes, linearizable reads, failover)",
+             "watchers", "Consul")
+
+
+def arguments(argv):
+    p = argparse.ArgumentParser(
+        prog="scripts/bench", formatter_class=argparse.RawTextHelpFormatter,
+        description="Measures roster beside its peers on this machine: in "
+        "turn, in the same run.\nscripts/deps --bench installs the peers; "
+        "those that are not there are left out.",
+        epilog="Exit status 1 when a row is invalid (errors, lost rows); a "
+        "bound that is not met is\na result, not an error.")
+    size = p.add_mutually_exclusive_group()
+    size.add_argument("--quick", action="store_true", help="under 2 minutes, "
+                      "small sizes")
+    size.add_argument("--full", action="store_true", help="a million leases, "
+                      "peers with a million keys, long rounds")
+    p.add_argument("--list", action="store_true", help="the rows")
+    p.add_argument("--only", metavar="REGEX", action="append", default=[],
+                   help="only the rows whose whole name matches (may be\ngiven several times)")
+    p.add_argument("--rounds", type=int, help="that count, after one that "
+                   "does not")
+    p.add_argument("--ms", type=int, help="measured time of each contestant "
+                   "in each round")
+    p.add_argument("--leases", type=int, action="append", help="with so many "
+                   "leases (may be given several times)")
+    p.add_argument("--resources", type=int, help="of the rows about a large "
+                   "registry; a multiple of 1,000")
+    p.add_argument("--namespaces", type=int)
+    p.add_argument("--json", metavar="FILE", help="everything, each round's "
+                   "figures too")
+    p.add_argument("--build", metavar="DIR", help="measure this build "
+                   "(default: build-bench, made if need be)")
+    p.add_argument("--against", metavar="DIR", help="and this one, as 'other'")
+    p.add_argument("--client", choices=("load", "wrk"), default="load",
+                   help="what reads over HTTP are measured with: our own\n"
+                   "(default; it keeps a server busy that wrk cannot) or wrk")
+    p.add_argument("--without", metavar="PEER", action="append", default=[],
+                   choices=sorted(servers.PEERS), help="leave this peer out")
+    p.add_argument("--pin", default="auto", metavar="S,L",
+                   help="processors of server and load; auto (0,1 when there "
+                   "are two), none")
+    p.add_argument("--dir", metavar="DIR", help="where data is kept meanwhile")
+    a = p.parse_args(argv)
+    mode = "quick" if a.quick else "full" if a.full else "default"
+    for name, value in SIZES[mode].items():
+        if getattr(a, name, None) is None:
+            setattr(a, name, value)
+    a.leases = sorted(set(a.leases))
+    a.peers_large = a.full
+    if a.rounds < 1 or a.resources < 1000 or a.ms < 1:
+        p.error("--rounds and --ms are at least 1, --resources 1,000")
+    return a
+
+
+def release_build():
+    """build-bench/, up to date, without assertions of sanitizers or debug."""
+    build = os.path.join(parts.REPOSITORY, "build-bench")
+    steps = [["ninja", "-C", build, "rosterd"]]
+    if not os.path.exists(os.path.join(build, "build.ninja")):
+        steps.insert(0, ["meson", "setup", "--buildtype=release", build,
+                         parts.REPOSITORY])
+    for argv in steps:
+        done = subprocess.run(argv, capture_output=True, text=True)
+        if done.returncode:
+            raise parts.Fault(f"{' '.join(argv)}:\n{done.stdout[-3000:]}"
+                              f"{done.stderr[-1000:]}")
+    return build
+
+
+def versions(options):
+    found = {"roster": servers.Roster.version(options.build)}
+    if options.against:
+        found["other"] = servers.Roster.version(options.against)
+    missing = {name: "not wanted" for name in options.without}
+    for name, peer in servers.PEERS.items():
+        if name in missing:
+            continue
+        try:
+            found[name] = peer.version()
+        except parts.Missing as e:
+            missing[name] = str(e)
+    try:
+        parts.find("wrk")
+        found["wrk"] = parts.output("wrk", "-v").split("\n")[0]
+    except parts.Missing as e:
+        missing["wrk"] = str(e)
+        if options.client == "wrk":
+            raise
+    return found, missing
+
+
+def measure(bench, only):
+    def wants(name):
+        return not only or any(re.fullmatch(o, name) for o in only)
+    for group in GROUPS:
+        names = [n for n in group.ROWS if wants(n)]
+        done = set()
+        if not names:
+            continue
+        try:
+            for row in group.group(bench, wants):
+                done.add(row.name)
+                yield row
+        except (parts.Fault, OSError, subprocess.TimeoutExpired) as e:
+            # The others can still be measured.
+            for name in names:
+                if name not in done:
+                    row = method.Row(name, group.ROWS[name])
+                    row.faults.append(str(e))
+                    yield row
+        bench.down()
+
+
+def run(options):
+    options.build = options.build or os.environ.get("ROSTER_BUILD") or \
+        release_build()
+    for build in filter(None, (options.build, options.against)):
+        if not os.path.exists(os.path.join(build, "rosterd")):
+            raise parts.Fault(f"{build}/rosterd is not built")
+    found, missing = versions(options)
+    began = time.monotonic()
+    with contextlib.closing(parts.Place(options.dir, options.pin)) as place:
+        facts = parts.machine(place)
+        bench = method.Bench(place, options, found)
+        bench.make_roster = lambda flags=(): servers.Roster(
+            place, options.build, flags=flags)
+        bench.make_other = lambda flags=(): servers.Roster(
+            place, options.against, name="other", flags=flags)
+        report.print_head(facts, found, missing)
+        rows = []
+        for row in measure(bench, options.only):
+            report.print_row(row)
+            rows.append(row)
+        facts["seconds"] = round(time.monotonic() - began)
+        report.print_tail(rows)
+        print(f"Not measured here: {', '.join(ELSEWHERE)}. "
+              f"{facts['seconds']} s.")
+        if options.json:
+            report.write_json(options.json, bench, facts, missing, rows)
+    return 1 if any(row.faults for row in rows) else 0
+
+
+def stop(*_):
+    raise KeyboardInterrupt
+
+
+def main(argv):
+    options = arguments(argv)
+    if options.list:
+        for group in GROUPS:
+            for name, title in group.ROWS.items():
+                print(f"{name:<16} {title}")
+        return 0
+    signal.signal(signal.SIGTERM, stop)
+    try:
+        return run(options)
+    except parts.Fault as e:
+        parts.say(f"scripts/bench: {e}")
+        return 2
+    except KeyboardInterrupt:
+        parts.say("scripts/bench: ended; all it had started is ended too")
+        return 130
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

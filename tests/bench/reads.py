@@ -1,0 +1,179 @@
+"""Cached reads: roster beside a responder that sends the same bytes, and peers
+that keep the same content."""
+import socket
+
+import bodies
+import servers
+from method import Row
+
+ROWS = {
+    "read-one": "one resource of 200 bytes, 64 connections",
+    "read-1k": "one resource of 1 KB, 64 connections",
+    "read-list": "a list of 100 resources (20 KB), 64 connections",
+    "read-list-gzip": "that list compressed, for clients that take it",
+    "read-304": "that list, unchanged since the client has it",
+}
+# Least share of the responder's rate, and how much better than etcd.
+BARE, ETCD = 0.85, 10
+# Slower than so much of nginx, the responder is no upper bound.
+BARE_NGINX = 1.3
+
+
+def capture(port, request):
+    """The bytes of one answer, whole: (all, header, body)."""
+    with socket.create_connection(("127.0.0.1", port), 20) as s:
+        s.sendall(request)
+        data = b""
+        while b"\r\n\r\n" not in data:
+            data += s.recv(1 << 16)
+        head, _, body = data.partition(b"\r\n\r\n")
+        length = 0
+        for line in head.lower().split(b"\r\n"):
+            if line.startswith(b"content-length:"):
+                length = int(line.split(b":")[1])
+        if head.split()[1] in (b"304", b"204"):
+            length = 0
+        while len(body) < length:
+            body += s.recv(1 << 16)
+    return head + b"\r\n\r\n" + body, head, body
+
+
+def fill(roster):
+    """A leaf with resources of exact sizes."""
+    leaf = roster.leaf("reads")
+    for name, size in (("small", 200), ("large", 1024)):
+        fields = bodies.resource(name, 140)
+        made = roster.call("POST", leaf + "/" + name, fields)
+        more = size - bodies.stored_size(made)
+        fields = bodies.resource(name, 140 + more)
+        roster.call("PUT", f"{leaf}/{name}/{name}", fields)
+    roster.call("POST", leaf + "/hundred",
+                [bodies.resource(f"n{i:03}", 143) for i in range(100)])
+    return leaf
+
+
+def etag(head):
+    for line in head.split(b"\r\n"):
+        if line.lower().startswith(b"etag:"):
+            return line.split(b":", 1)[1].strip().decode()
+    return None
+
+
+def cases(roster, leaf):
+    """Row -> path and headers of its request; None: not offered."""
+    one, large, rows = (leaf + p for p in (
+        "/small/small", "/large/large", "/hundred"))
+    packed = ["Accept-Encoding: gzip"]
+    _, head, _ = capture(roster.port, bodies.http("GET", rows, None, packed))
+    _, plain, _ = capture(roster.port, bodies.http("GET", rows))
+    tag = etag(plain)
+    return {
+        "read-one": (one, []), "read-1k": (large, []), "read-list": (rows, []),
+        "read-list-gzip": (rows, packed)
+        if b"content-encoding: gzip" in head.lower() else None,
+        "read-304": (rows, [f"If-None-Match: {tag}"]) if tag else None,
+    }
+
+
+def group(bench, wants):
+    make = bench.make_roster
+    roster = bench.up("roster", make)
+    leaf = fill(roster)
+    others = {}
+    if bench.options.against:
+        others["other"] = bench.up("other", bench.make_other)
+        fill(others["other"])
+    for name, case in cases(roster, leaf).items():
+        if not wants(name):
+            continue
+        row = Row(name, ROWS[name])
+        if case is None:
+            row.notes.append("roster does not offer it")
+            row.bounds.append({"text": "offered", "value": None,
+                               "verdict": "not measured"})
+        else:
+            measure(bench, row, roster, others, *case)
+        yield row
+
+
+def measure(bench, row, roster, others, path, headers):
+    request = bodies.http("GET", path, None, headers)
+    answer, head, body = capture(roster.port, request)
+    bare = bench.up(f"bare {row.name}",
+                    lambda: servers.Bare(bench.place, answer))
+    row.notes.append(f"the answer: {len(answer)} bytes, {len(body)} of body")
+
+    def by_http(server, target=path, more=tuple(headers)):
+        ask = bodies.http("GET", target, None, more)
+
+        def go():
+            if bench.options.client == "wrk":
+                return bench.wrk(server, target, more)
+            sample = bench.load(server, ask, connections=64, items=1)
+            return same_length(sample, len(answer), server)
+        return go
+
+    contestants = {"roster": by_http(roster), "bare": by_http(bare)}
+    for name, server in others.items():
+        contestants[name] = by_http(server)
+    if bench.have("nginx") and body:
+        nginx = bench.up("nginx", lambda: servers.Nginx(bench.place))
+        nginx.put(row.name, body)
+        contestants["nginx"] = by_http(nginx, "/" + row.name, ())
+    if b"gzip" not in head and body:
+        contestants.update(stores(bench, row.name, body))
+    row.take(bench.rounds(contestants))
+    judge(row, others)
+
+
+def same_length(sample, length, server):
+    """The responder and roster must have sent the captured bytes."""
+    if isinstance(server, (servers.Bare, servers.Roster)) and not \
+            sample["faults"] and server.name != "other":
+        got = sample["bytes"] / max(sample["answers"], 1)
+        # Numbers in headers may grow by a digit while it is measured.
+        if abs(got - length) > 8:
+            sample["faults"].append(f"answers of {got:.0f} bytes, not {length}")
+    return sample
+
+
+def stores(bench, name, body):
+    """Peers that keep the content and are asked in their own way."""
+    made = {}
+    if bench.have("etcd"):
+        etcd = bench.up("etcd", lambda: servers.Etcd(bench.place))
+        n = 100 if name == "read-list" else 1
+        for i in range(n):
+            etcd.call("POST", "/v3/kv/put", {
+                "key": bodies.b64(f"{name}/{i:03}"),
+                "value": bodies.b64(body[:len(body) // n])})
+        ask = (bodies.etcd_range(f"{name}/", f"{name}0") if n > 1 else
+               bodies.etcd_range(f"{name}/000"))
+        made["etcd"] = lambda: bench.load(etcd, ask, connections=64, items=1)
+    if bench.have("redis"):
+        redis = bench.up("redis", lambda: servers.Redis(bench.place))
+        redis.ask("SET", name, body)
+        get = servers.command("GET", name)
+        made["redis"] = lambda: bench.load(redis, get, connections=64, items=1,
+                                           protocol="resp")
+    return made
+
+
+def judge(row, others):
+    sane = row.ratio("rate", "bare", "nginx")
+    if sane:
+        row.counts = sane["median"] >= BARE_NGINX
+        row.notes.append(f"bare / nginx: {sane['median']:.2f} (must be "
+                         f"{BARE_NGINX} or the row does not count)")
+    if row.name in ("read-one", "read-1k", "read-list"):
+        row.versus("rate", "roster", "bare", f"at least {BARE} of bare",
+                   lambda v: v >= BARE)
+        row.versus("rate", "roster", "etcd", f"at least {ETCD} x etcd",
+                   lambda v: v >= ETCD)
+    else:
+        row.inform("rate", "roster", "bare")
+    row.inform("cpu_us", "roster", "bare")
+    row.inform("rate", "roster", "redis")
+    for name in others:
+        row.inform("rate", "roster", name)
+        row.inform("cpu_us", "roster", name)

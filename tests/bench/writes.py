@@ -1,0 +1,176 @@
+"""Durable writes: each is on the disk before it is acknowledged. What was
+acknowledged is counted afterwards."""
+import bodies
+import servers
+from method import Row
+
+ROWS = {
+    "write-1": "durable additions, 1 connection",
+    "write-64": "durable additions, 64 connections",
+    "write-256": "durable additions, 256 connections",
+    "write-rate": "durable additions, 5,000 a second whatever the server does",
+    "append": "additions to a list of 20,000 and to short ones, 64 connections",
+    "namespaces": "additions among many namespaces and among 100",
+}
+RATE = 5000
+ETCD = 2
+
+
+def group(bench, wants):
+    names = [n for n in ROWS if n.startswith("write-") and wants(n)]
+    if names:
+        yield from plain(bench, names)
+        bench.down()
+    if wants("append"):
+        yield append(bench)
+        bench.down()
+    if wants("namespaces"):
+        yield namespaces(bench)
+
+
+def contestants(bench):
+    """Name -> (server, request, protocol, hello, how to count its rows)."""
+    value = bodies.resource()
+    text = bodies.json.dumps(value, separators=(",", ":")).encode()
+    # As long as what roster keeps: with _id and _rev.
+    text += b" " * (200 - len(text))
+    made = {}
+
+    def roster(name, make):
+        server = bench.up(name, make)
+        leaf = server.leaf("writes")
+        made[name] = (server, bodies.http("POST", leaf + "/service", value),
+                      "http", None, lambda: server.count(leaf))
+    roster("roster", bench.make_roster)
+    if bench.options.against:
+        roster("other", bench.make_other)
+    if bench.have("etcd"):
+        etcd = bench.up("etcd", lambda: servers.Etcd(bench.place))
+        made["etcd"] = (etcd, bodies.etcd_put(text), "http", None,
+                        lambda: etcd.count(bodies.ETCD_PREFIX,
+                                           bodies.ETCD_END))
+    if bench.have("redis"):
+        redis = bench.up("redis", lambda: servers.Redis(bench.place))
+        made["redis"] = (redis, bodies.redis_set(text), "resp", None,
+                         redis.count)
+    if bench.have("zookeeper"):
+        zk = bench.up("zookeeper", lambda: servers.ZooKeeper(bench.place))
+        bench.load(zk, bodies.zookeeper_create("/bench", b""), n=1,
+                   protocol="zookeeper", hello=bodies.ZOOKEEPER_HELLO)
+        made["zookeeper"] = (zk, bodies.zookeeper_create(
+            "/bench/" + bodies.ITEM, text), "zookeeper",
+            bodies.ZOOKEEPER_HELLO, zk.count)
+    return made
+
+
+def plain(bench, names):
+    made = contestants(bench)
+    before = {}
+    for name, (server, *_, count) in made.items():
+        before[name] = count() - server.acknowledged
+    rows = []
+    for name in names:
+        how = {"connections": 64, "rate": RATE}
+        if name != "write-rate":
+            how = {"connections": int(name.split("-")[1])}
+        go = {n: one(bench, *what[:4], how) for n, what in made.items()}
+        rows.append(judge(Row(name, ROWS[name]).take(bench.rounds(go))))
+    for name, (server, *_, count) in made.items():
+        kept = count() - before[name]
+        for row in rows:
+            row.notes.append(f"{name}: {server.acknowledged} acknowledged, "
+                             f"{kept} kept")
+            if kept != server.acknowledged:
+                row.faults.append(f"{name} acknowledged {server.acknowledged} "
+                                  f"additions and keeps {kept}")
+                for bound in row.bounds:
+                    bound["verdict"] = bound["verdict"] and "invalid"
+    yield from rows
+
+
+def one(bench, server, request, protocol, hello, how):
+    return lambda: bench.load(server, request, protocol=protocol, hello=hello,
+                              **how)
+
+
+def judge(row):
+    if row.name in ("write-64", "write-256"):
+        row.versus("rate", "roster", "etcd", f"at least {ETCD} x etcd",
+                   lambda v: v >= ETCD)
+        row.versus("rate", "roster", "zookeeper", "at least ZooKeeper",
+                   lambda v: v >= 1)
+    else:
+        row.inform("rate", "roster", "etcd")
+        row.inform("rate", "roster", "zookeeper")
+    if row.name != "write-1":
+        row.versus("p99_us", "roster", "etcd", "p99 no worse than etcd's",
+                   lambda v: v <= 1)
+        row.versus("p99_us", "roster", "zookeeper",
+                   "p99 no worse than ZooKeeper's", lambda v: v <= 1)
+    row.inform("rate", "roster", "redis")
+    row.inform("rate", "roster", "other")
+    row.inform("cpu_us", "roster", "other")
+    return row
+
+
+# ---- flat: the same work among much and among little ----
+
+def flat(row, large, small):
+    """Both by rate and by processor time, which is steadier."""
+    def holds(v):
+        return 0.8 <= v <= 1.2
+    row.versus("rate", large, small, "the same rate, +- 20 %", holds)
+    row.versus("cpu_us", large, small, "the same processor time, +- 20 %",
+               holds)
+    row.inform("p50_us", large, small)
+    return row
+
+
+def append(bench):
+    """Short ones: a thousand lists of a few rows, in the same namespace."""
+    roster = bench.up("roster", bench.make_roster)
+    leaf = roster.leaf("append")
+    value = bodies.resource()
+    before = bench.load(
+        roster, bodies.http("POST", leaf + "/long", [value] * 1000), n=20)
+    n = bench.options.appends
+    long = bodies.http("POST", leaf + "/long", value)
+    short = bodies.http("POST", leaf + "/t" + bodies.REQUEST, value)
+
+    def add(request, **more):
+        return lambda: bench.load(roster, request, connections=64, n=n, **more)
+    row = Row("append", ROWS["append"])
+    row.take(bench.rounds({"long": add(long),
+                           "short": add(short, requests=1000)}))
+    row.faults += before["faults"]
+    row.notes.append(f"{n} additions each time; at the end {length(roster, leaf)} "
+                     f"rows in the long list")
+    return flat(row, "long", "short")
+
+
+def length(roster, leaf):
+    return roster.call("GET", leaf)["types"]["long"]["count"]
+
+
+def namespaces(bench):
+    """The same hundred leaves are written to, among others or alone."""
+    many = bench.options.namespaces
+    go = {}
+    row = Row("namespaces", ROWS["namespaces"])
+    for name, n in (("many", many), ("few", 100)):
+        server = bench.up(name, bench.make_roster)
+        made = bench.load(server, bodies.http("POST", "/v1/ns", {
+            "parent": "roster", "name": "l" + bodies.REQUEST, "kind": "leaf"}),
+            n=n, connections=64)
+        row.faults += made["faults"]
+        row.notes.append(f"{n} namespaces made at {made['rate']:.0f}/s")
+        request = bodies.http(
+            "POST", f"/v1/ns/l{bodies.REQUEST}.roster/service",
+            bodies.resource())
+        go[name] = (lambda server=server, request=request: bench.load(
+            server, request, connections=64, requests=100))
+    row.take(bench.rounds(go))
+    row.faults += [] if many >= 100_000 else []
+    if many < 100_000:
+        row.notes.append("the promise is about 100,000 namespaces: --full")
+    return flat(row, "many", "few")
