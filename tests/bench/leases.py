@@ -38,11 +38,13 @@ def singly(bench, roster):
                                        items=1000)}
     if bench.have("zookeeper"):
         zk = bench.up("zookeeper", lambda: servers.ZooKeeper(bench.place))
+        bench.warm_java(zk, bodies.ZOOKEEPER_PING, items=1000)
         go["zookeeper"] = lambda: bench.load(
             zk, bodies.ZOOKEEPER_PING, connections=64, items=1000,
             protocol="zookeeper", hello=bodies.ZOOKEEPER_HELLO)
     if bench.have("redis"):
-        redis = bench.up("redis", lambda: servers.Redis(bench.place))
+        # A heartbeat need not survive a crash: neither here.
+        redis = bench.up("redis", lambda: servers.Redis(bench.place, False))
         row.faults += bench.load(redis, bodies.redis_set(b"x"), n=1000,
                                  connections=16, protocol="resp",
                                  start=0)["faults"]

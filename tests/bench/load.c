@@ -1,19 +1,5 @@
 /* load: sends requests to a server over many connections from one thread, and
- * measures the answers. Prints one line of JSON.
- *
- *   -a PORT      on 127.0.0.1
- *   -P PROTOCOL  http (default), resp, zookeeper
- *   -f FILE      the request (template.h: numbers may be left open)
- *   -p FILE      sent once on each new connection; one answer is awaited
- *   -c N         connections (default 1)
- *   -t MS        measure for so long (default 1000), after
- *   -w MS        a time that does not count (default 0); or
- *   -n N         so many requests, all counted
- *   -r N         N requests a second, whatever the server does: the latency of
- *                a request begins when it was due. Without: each connection
- *                sends when it has its answer.
- *   -s N -m N    numbers of items begin at N, and begin anew after N of them
- *   -M N         numbers of requests begin anew after N of them
+ * measures the answers. Prints one line of JSON. Options: settings.h.
  *
  * No request is left unanswered: those that are out when the time is over are
  * waited for and count as acknowledged, not in the rate. */
@@ -29,11 +15,16 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "spread.h"
-#include "template.h"
-#include "wire.h"
+#include "settings.h"
+#include "tally.h"
 
-enum { READ = 1 << 18, DRAIN_S = 30, BROKEN_MOST = 1000 };
+enum {
+    READ = 1 << 18,
+    HEAD = 1024,
+    LARGE = 8192,
+    PATIENCE_S = 60,
+    BROKEN_MOST = 1000
+};
 
 struct connection {
     int fd;
@@ -47,22 +38,12 @@ struct connection {
     bool good;
 };
 
-static struct {
-    uint64_t port;
-    wire_func *wire, *wire_first;
-    struct template request, hello;
-    uint64_t n_connections, measure_ns, warm_ns, most, rate;
-} set = {.wire = wire_http, .measure_ns = 1000000000, .n_connections = 1};
-
 static struct connection *connections, **idle;
 static size_t n_idle, n_busy;
 static int poll_fd;
-static uint64_t begin_ns, end_ns; /* of what counts */
-static uint64_t issued, answers, counted, good, refused, broken, bytes;
-static uint64_t last_ns;
-static bool over;
-static struct spread latency;
-static char first_refused[400];
+static uint64_t issued;
+static bool over, large; /* large: the last answer was */
+static struct tally tally;
 
 static uint64_t now_ns(void)
 {
@@ -148,28 +129,17 @@ static void lose(struct connection *c)
 {
     if (c->busy) {
         n_busy--;
-        broken++;
+        tally.broken++;
     }
     c->busy = false;
     close(c->fd);
-    if (broken >= BROKEN_MOST) {
+    if (tally.broken >= BROKEN_MOST) {
         errx(1, "%d connections broke", BROKEN_MOST);
     }
     connect_to(c);
 }
 
 /* ---- answers ---- */
-
-static void note_refused(const char *p, size_t n)
-{
-    size_t i = 0;
-
-    for (; i < n && i + 1 < sizeof first_refused; i++) {
-        bool plain = p[i] >= ' ' && p[i] <= '~' && p[i] != '"' && p[i] != '\\';
-        first_refused[i] = plain ? p[i] : ' ';
-    }
-    first_refused[i] = '\0';
-}
 
 static void answered(struct connection *c, uint64_t now)
 {
@@ -180,17 +150,7 @@ static void answered(struct connection *c, uint64_t now)
         c->first = false;
         return;
     }
-    answers++;
-    last_ns = now;
-    if (c->good) {
-        good++;
-    } else {
-        refused++;
-    }
-    if (now >= begin_ns && now < end_ns && c->good) {
-        counted++;
-        spread_add(&latency, now - c->since);
-    }
+    tally_answer(&tally, c->good, c->since, now);
 }
 
 static void keep(struct connection *c, const char *p, size_t n)
@@ -217,9 +177,10 @@ static int take(struct connection *c, const char *p, size_t n, uint64_t now)
             keep(c, p, n);
             return r < 0 || n >= READ ? -1 : 0;
         }
-        if (!a.good && first_refused[0] == '\0') {
-            note_refused(p, n < a.n ? n : a.n);
+        if (!a.good) {
+            tally_refused(&tally, p, n < a.n ? n : a.n);
         }
+        large = a.told && a.n > LARGE;
         c->good = a.good;
         c->left = a.n;
     }
@@ -235,26 +196,38 @@ static int take(struct connection *c, const char *p, size_t n, uint64_t now)
     return 0;
 }
 
-static void receive(struct connection *c, uint64_t now)
+/* Reads once; false when nothing was there. The body of a large answer is
+ * thrown away where it lies (MSG_TRUNC): copying it would take this program
+ * longer than it takes a good server to send it. */
+static bool receive_some(struct connection *c, uint64_t now)
 {
     static char buffer[READ];
-    ssize_t n;
+    char *into = c->kept_n > 0 ? c->kept + c->kept_n : buffer;
+    size_t room = large ? HEAD : READ;
+    int flags = MSG_DONTWAIT;
 
-    if (c->kept_n > 0) {
-        n = recv(c->fd, c->kept + c->kept_n, READ * 2 - c->kept_n,
-                 MSG_DONTWAIT);
-    } else {
-        n = recv(c->fd, buffer, sizeof buffer, MSG_DONTWAIT);
+    if (c->left > 0) {
+        room = c->left;
+        flags |= MSG_TRUNC;
+    } else if (c->kept_n > 0) {
+        room = (size_t)READ * 2 - c->kept_n;
     }
+    ssize_t n = recv(c->fd, into, room, flags);
     if (n < 0 && errno == EAGAIN) {
-        return;
+        return false;
     }
-    bytes += n > 0 ? (uint64_t)n : 0;
-    if (n <= 0) {
+    tally.bytes += n > 0 ? (uint64_t)n : 0;
+    if (n <= 0 || take(c, c->kept_n > 0 ? c->kept : buffer,
+                       c->kept_n + (size_t)n, now) != 0) {
         lose(c);
-    } else if (take(c, c->kept_n > 0 ? c->kept : buffer, c->kept_n + (size_t)n,
-                    now) != 0) {
-        lose(c);
+        return false;
+    }
+    return true;
+}
+
+static void receive(struct connection *c, uint64_t now)
+{
+    while (receive_some(c, now) && c->left > 0) {
     }
 }
 
@@ -290,9 +263,9 @@ static void issue(uint64_t now, uint64_t started)
 
 static bool may_end(uint64_t now)
 {
-    over = over || now >= end_ns || (set.most > 0 && issued >= set.most);
-    if (over && now >= end_ns && now - end_ns > DRAIN_S * 1000000000ULL) {
-        errx(1, "%zu requests had no answer for %d s", n_busy, DRAIN_S);
+    over = over || now >= tally.end_ns || (set.most > 0 && issued >= set.most);
+    if (n_busy > 0 && now > tally.last_ns + PATIENCE_S * 1000000000ULL) {
+        errx(1, "%zu requests have had no answer for %d s", n_busy, PATIENCE_S);
     }
     return over && n_busy == 0;
 }
@@ -302,8 +275,9 @@ static void run(void)
     struct epoll_event events[512];
     uint64_t started = now_ns(), now = started;
 
-    begin_ns = started + set.warm_ns;
-    end_ns = set.most > 0 ? UINT64_MAX : begin_ns + set.measure_ns;
+    tally.last_ns = started;
+    tally.begin_ns = started + set.warm_ns;
+    tally.end_ns = set.most > 0 ? UINT64_MAX : tally.begin_ns + set.measure_ns;
     while (!may_end(now)) {
         issue(now, started);
         struct timespec wait = {.tv_nsec = set.rate > 0 ? 50000 : 100000000};
@@ -323,7 +297,7 @@ static void run(void)
         }
     }
     if (set.most > 0) {
-        set.measure_ns = last_ns - started;
+        set.measure_ns = tally.last_ns - started;
     }
 }
 
@@ -366,80 +340,11 @@ static void prepare(void)
     await_first_answers();
 }
 
-static void report(void)
-{
-    double seconds = (double)set.measure_ns / 1e9;
-
-    printf("{\"seconds\": %.6f, \"rate\": %.1f, \"counted\": %lu, "
-           "\"answers\": %lu, \"acknowledged\": %lu, \"refused\": %lu, "
-           "\"broken\": %lu, \"bytes\": %lu, ",
-           seconds, seconds > 0 ? (double)counted / seconds : 0, counted,
-           answers, good, refused, broken, bytes);
-    printf("\"p50_us\": %.1f, \"p90_us\": %.1f, \"p99_us\": %.1f, "
-           "\"p999_us\": %.1f, \"max_us\": %.1f, \"first_refused\": \"%s\"}\n",
-           (double)spread_quantile(&latency, 0.5) / 1e3,
-           (double)spread_quantile(&latency, 0.9) / 1e3,
-           (double)spread_quantile(&latency, 0.99) / 1e3,
-           (double)spread_quantile(&latency, 0.999) / 1e3,
-           (double)latency.most / 1e3, first_refused);
-}
-
-static void protocol(const char *name)
-{
-    if (strcmp(name, "resp") == 0) {
-        set.wire = wire_resp;
-    } else if (strcmp(name, "zookeeper") == 0) {
-        set.wire = wire_zookeeper;
-        set.wire_first = wire_zookeeper_first;
-    } else if (strcmp(name, "http") != 0) {
-        errx(2, "no protocol '%s'", name);
-    }
-}
-
-static void option(char letter, const char *value)
-{
-    static const struct {
-        char letter;
-        uint64_t unit, *ret;
-    } numbers[] = {
-        {'a', 1, &set.port},
-        {'c', 1, &set.n_connections},
-        {'t', 1000000, &set.measure_ns},
-        {'w', 1000000, &set.warm_ns},
-        {'n', 1, &set.most},
-        {'r', 1, &set.rate},
-        {'s', 1, &set.request.first_item},
-        {'m', 1, &set.request.item_modulo},
-        {'M', 1, &set.request.request_modulo},
-    };
-
-    if (letter == 'P') {
-        protocol(value);
-    } else if (letter == 'f' || letter == 'p') {
-        template_read(letter == 'f' ? &set.request : &set.hello, value);
-    }
-    for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) {
-        if (numbers[i].letter == letter) {
-            *numbers[i].ret = strtoul(value, NULL, 10) * numbers[i].unit;
-        }
-    }
-}
-
 int main(int argc, char **argv)
 {
-    int letter;
-
-    while ((letter = getopt(argc, argv, "a:P:f:p:c:t:w:n:r:s:m:M:")) != -1) {
-        if (letter == '?') {
-            errx(2, "see the head of load.c");
-        }
-        option((char)letter, optarg);
-    }
-    if (set.request.n == 0 || set.n_connections == 0) {
-        errx(2, "-f and -c are needed");
-    }
+    settings_read(argc, argv);
     prepare();
     run();
-    report();
-    return refused + broken > 0 ? 3 : 0;
+    tally_print(&tally, set.measure_ns);
+    return tally.refused + tally.broken > 0 ? 3 : 0;
 }

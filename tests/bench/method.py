@@ -7,6 +7,7 @@ import re
 import statistics
 import subprocess
 
+import bodies
 import parts
 
 
@@ -90,6 +91,12 @@ class Bench:
                                            + 1)
         server.acknowledged += sample["acknowledged"]
         return sample
+
+    def warm_java(self, server, request, **more):
+        """A Java program is several times as fast after some seconds."""
+        self.load(server, request, connections=64, protocol="zookeeper",
+                  hello=bodies.ZOOKEEPER_HELLO, ms=self.options.java_ms,
+                  warm=0, **more)
 
     def wrk(self, server, path, headers=()):
         """The same by wrk, for reads over HTTP."""
@@ -175,6 +182,12 @@ class Row:
             if a is not None and b:
                 ratios.append(a / b)
         return middle(ratios)
+
+    def refuse(self, fault):
+        """What was found out after the bounds were judged."""
+        self.faults.append(fault)
+        for bound in self.bounds:
+            bound["verdict"] = bound["verdict"] and "invalid"
 
     def bound(self, text, value, holds):
         """`value`: a middle() or None: not measured. `holds`: of its median."""

@@ -77,7 +77,8 @@ class Place:
         roster that is measured."""
         made = []
         for name, sources in (("bare", "bare.c"),
-                              ("load", "load.c wire.c spread.c template.c")):
+                              ("load", "load.c settings.c wire.c tally.c "
+                               "spread.c template.c")):
             made.append(os.path.join(self.home, name))
             done = subprocess.run(
                 ["cc", "-O2", "-D_GNU_SOURCE", "-o", made[-1], *sources.split()],

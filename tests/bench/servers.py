@@ -127,6 +127,8 @@ class Bare(Server):
 
 
 class Nginx(Server):
+    """Static files with the settings of Debian's package, but for one worker,
+    no log of accesses and connections that stay."""
     name = "nginx"
 
     CONFIG = """
@@ -136,7 +138,6 @@ events {{ worker_connections 16384; use epoll; }}
 http {{
     access_log off; sendfile on; tcp_nopush on; tcp_nodelay on;
     keepalive_timeout 600; keepalive_requests 1000000000;
-    open_file_cache max=1000; open_file_cache_valid 600;
     default_type application/json;
     client_body_temp_path {0}; proxy_temp_path {0}; fastcgi_temp_path {0};
     uwsgi_temp_path {0}; scgi_temp_path {0};
@@ -207,10 +208,15 @@ class Etcd(Server):
 class Redis(Server):
     name = "redis"
 
+    def __init__(self, place, durable=True):
+        self.durable = durable
+        super().__init__(place)
+
     def command(self):
         return [parts.find("redis-server"), "--port", str(self.port),
                 "--bind", "127.0.0.1", "--dir", self.data, "--save", "",
-                "--appendonly", "yes", "--appendfsync", "always",
+                "--appendonly", "yes" if self.durable else "no",
+                "--appendfsync", "always",
                 "--auto-aof-rewrite-percentage", "0", "--loglevel", "warning"]
 
     def ask(self, *words):
@@ -275,14 +281,21 @@ snapCount=100000
     def start(self):
         super().start()
         end = time.monotonic() + 60
-        while b"Mode" not in self.four("srvr"):
+        while not self.ready():
             if time.monotonic() > end:
                 raise parts.Fault(f"zookeeper is not ready:\n"
                                   f"{self.log_tail()}")
             time.sleep(0.02)
 
-    def four(self, word):
-        with socket.create_connection(("127.0.0.1", self.port), 20) as s:
+    def ready(self):
+        """It takes connections before it serves them, and forgets those."""
+        try:
+            return b"Mode" in self.four("srvr", 2)
+        except OSError:
+            return False
+
+    def four(self, word, seconds=20):
+        with socket.create_connection(("127.0.0.1", self.port), seconds) as s:
             s.sendall(word.encode())
             return b"".join(iter(lambda: s.recv(65536), b""))
 

@@ -67,6 +67,7 @@ int wire_http(const char *p, size_t n, struct wire_answer *ret)
     }
     if (length != NULL) {
         ret->n += strtoul(length, NULL, 10);
+        ret->told = true;
         return 0;
     }
     if (header(p, end, "transfer-encoding") == NULL) {
@@ -103,6 +104,7 @@ int wire_resp(const char *p, size_t n, struct wire_answer *ret)
             ret->good = false;
         } else {
             ret->n += strtoul(p + 1, NULL, 10) + 2;
+            ret->told = true;
         }
         return 0;
     default:

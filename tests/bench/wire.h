@@ -11,6 +11,7 @@
 struct wire_answer {
     size_t n; /* its whole length; may be more than has come */
     bool good;
+    bool told; /* the length stood before what it is the length of */
 };
 
 /* 0: an answer begins at p and is described; 1: more bytes are needed to say;

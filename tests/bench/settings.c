@@ -1,0 +1,65 @@
+#include "settings.h"
+
+#include <err.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+struct settings set = {
+    .wire = wire_http, .measure_ns = 1000000000, .n_connections = 1};
+
+static void protocol(const char *name)
+{
+    if (strcmp(name, "resp") == 0) {
+        set.wire = wire_resp;
+    } else if (strcmp(name, "zookeeper") == 0) {
+        set.wire = wire_zookeeper;
+        set.wire_first = wire_zookeeper_first;
+    } else if (strcmp(name, "http") != 0) {
+        errx(2, "no protocol '%s'", name);
+    }
+}
+
+static void option(char letter, const char *value)
+{
+    static const struct {
+        char letter;
+        uint64_t unit, *ret;
+    } numbers[] = {
+        {'a', 1, &set.port},
+        {'c', 1, &set.n_connections},
+        {'t', 1000000, &set.measure_ns},
+        {'w', 1000000, &set.warm_ns},
+        {'n', 1, &set.most},
+        {'r', 1, &set.rate},
+        {'s', 1, &set.request.first_item},
+        {'m', 1, &set.request.item_modulo},
+        {'M', 1, &set.request.request_modulo},
+    };
+
+    if (letter == 'P') {
+        protocol(value);
+    } else if (letter == 'f' || letter == 'p') {
+        template_read(letter == 'f' ? &set.request : &set.hello, value);
+    }
+    for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) {
+        if (numbers[i].letter == letter) {
+            *numbers[i].ret = strtoul(value, NULL, 10) * numbers[i].unit;
+        }
+    }
+}
+
+void settings_read(int argc, char **argv)
+{
+    int letter;
+
+    while ((letter = getopt(argc, argv, "a:P:f:p:c:t:w:n:r:s:m:M:")) != -1) {
+        if (letter == '?') {
+            errx(2, "see settings.h");
+        }
+        option((char)letter, optarg);
+    }
+    if (set.request.n == 0 || set.n_connections == 0) {
+        errx(2, "-f and -c are needed");
+    }
+}

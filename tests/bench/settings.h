@@ -1,0 +1,35 @@
+#ifndef BENCH_SETTINGS_H
+#define BENCH_SETTINGS_H
+
+#include "template.h"
+#include "wire.h"
+
+/* The options of the load client:
+ *
+ *   -a PORT      on 127.0.0.1
+ *   -P PROTOCOL  http (default), resp, zookeeper
+ *   -f FILE      the request (template.h: numbers may be left open)
+ *   -p FILE      sent once on each new connection; one answer is awaited
+ *   -c N         connections (default 1)
+ *   -t MS        measure for so long (default 1000), after
+ *   -w MS        a time that does not count (default 0); or
+ *   -n N         so many requests, all counted
+ *   -r N         N requests a second, whatever the server does: the latency of
+ *                a request begins when it was due. Without: each connection
+ *                sends when it has its answer.
+ *   -s N -m N    numbers of items begin at N, and begin anew after N of them
+ *   -M N         numbers of requests begin anew after N of them
+ */
+struct settings {
+    uint64_t port;
+    wire_func *wire, *wire_first;
+    struct template request, hello;
+    uint64_t n_connections, measure_ns, warm_ns, most, rate;
+};
+
+extern struct settings set;
+
+/* Exits with a message when they make no sense. */
+void settings_read(int argc, char **argv);
+
+#endif
