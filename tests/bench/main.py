@@ -26,11 +26,11 @@ SIZES = {
               "resources": 100_000, "namespaces": 5000, "appends": 1000,
               "java_ms": 3000},
     "default": {"ms": 1000, "rounds": 5, "leases": [1000, 10_000, 100_000],
-                "resources": 1_000_000, "namespaces": 20_000, "appends": 4000,
+                "resources": 1_000_000, "namespaces": 20_000, "appends": 2000,
                 "java_ms": 8000},
     "full": {"ms": 2000, "rounds": 9,
              "leases": [1000, 10_000, 100_000, 1_000_000],
-             "resources": 1_000_000, "namespaces": 100_000, "appends": 4000,
+             "resources": 1_000_000, "namespaces": 100_000, "appends": 2000,
              "java_ms": 20_000},
 }
 

@@ -1,5 +1,7 @@
 """Durable writes: each is on the disk before it is acknowledged. What was
 acknowledged is counted afterwards."""
+import itertools
+
 import bodies
 import servers
 from method import Row
@@ -9,7 +11,7 @@ ROWS = {
     "write-64": "durable additions, 64 connections",
     "write-256": "durable additions, 256 connections",
     "write-rate": "durable additions, 5,000 a second whatever the server does",
-    "append": "additions to a list of 20,000 and to short ones, 64 connections",
+    "append": "additions to a list of 20,000 and to an empty one, 64 connections",
     "namespaces": "additions among many namespaces and among 100",
 }
 RATE = 5000
@@ -127,24 +129,23 @@ def flat(row, large, small):
 
 
 def append(bench):
-    """Short ones: a thousand lists of a few rows, in the same namespace."""
+    """The short one is a new list each time, in the same namespace."""
     roster = bench.up("roster", bench.make_roster)
     leaf = roster.leaf("append")
     value = bodies.resource()
-    before = bench.load(
+    filled = bench.load(
         roster, bodies.http("POST", leaf + "/long", [value] * 1000), n=20)
-    n = bench.options.appends
-    long = bodies.http("POST", leaf + "/long", value)
-    short = bodies.http("POST", leaf + "/t" + bodies.REQUEST, value)
+    numbers = itertools.count()
 
-    def add(request, **more):
-        return lambda: bench.load(roster, request, connections=64, n=n, **more)
+    def add(target):
+        return bench.load(roster, bodies.http("POST", leaf + target, value),
+                          connections=64, n=bench.options.appends)
     row = Row("append", ROWS["append"])
-    row.take(bench.rounds({"long": add(long),
-                           "short": add(short, requests=1000)}))
-    row.faults += before["faults"]
-    row.notes.append(f"{n} additions each time; at the end {length(roster, leaf)} "
-                     f"rows in the long list")
+    row.take(bench.rounds({"long": lambda: add("/long"),
+                           "short": lambda: add(f"/t{next(numbers)}")}))
+    row.faults += filled["faults"]
+    row.notes.append(f"{bench.options.appends} additions each time; at the end "
+                     f"{length(roster, leaf)} rows in the long list")
     return flat(row, "long", "short")
 
 

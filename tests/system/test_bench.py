@@ -1,0 +1,125 @@
+"""scripts/bench: that it measures what it says, ends what it starts and does
+not take a wrong answer for a quick one. No figure is judged here."""
+import json
+import os
+import shutil
+import signal
+import subprocess
+import tempfile
+
+from harness import (BUILD, REPOSITORY, Skip, bare, binary, environment, run,
+                     until)
+
+BENCH = os.path.join(REPOSITORY, "scripts", "bench")
+TINY = ("--quick", "--rounds", "2", "--ms", "40", "--leases", "1000",
+        "--resources", "2000", "--namespaces", "200", "--pin", "none")
+PEERS = ("nginx", "etcd", "redis", "zookeeper")
+ALONE = tuple(w for p in PEERS for w in ("--without", p))
+
+
+def needs_compiler():
+    if not shutil.which("cc"):
+        raise Skip("no C compiler here: scripts/bench compiles its parts")
+    binary("rosterd")
+
+
+def bench(*argv, build=BUILD, timeout=100):
+    """(exit status, what the JSON says, stdout)."""
+    with tempfile.TemporaryDirectory(prefix="roster-test-") as home:
+        found = os.path.join(home, "found.json")
+        code, out, err = run([BENCH, "--build", build, "--json", found,
+                              "--dir", home, *argv], timeout)
+        assert os.listdir(home) == ["found.json"], \
+            (os.listdir(home), code, out, err)
+        with open(found, encoding="utf-8") as f:
+            return code, json.load(f), out
+
+
+def row_names():
+    code, out, _ = run([BENCH, "--list"])
+    assert code == 0
+    return [line.split()[0] for line in out.splitlines()]
+
+
+@bare(timeout=150)
+def each_row_that_is_listed_is_measured_and_says_so():
+    needs_compiler()
+    code, found, out = bench(*TINY, *ALONE)
+    assert code == 0, out
+    assert [r["row"] for r in found["rows"]] == row_names(), out
+    assert found["format"] == 1 and set(found["left_out"]) >= set(PEERS)
+    for name in ("kernel", "processor", "disk", "flushes_per_s"):
+        assert name in found["machine"], name
+    assert "rosterd" in found["commands"]["roster"]
+    for row in found["rows"]:
+        assert row["valid"] and not row["faults"], row
+        assert f"\n{row['row']}: " in out, row["row"]
+        for bound in row["bounds"]:
+            assert bound["verdict"] in ("met", "not met", "not measured", "")
+            assert (bound["value"] is None) == \
+                (bound["verdict"] == "not measured"), bound
+        for taken in row["rounds"]:
+            assert sorted(taken["order"]) == sorted(taken["samples"])
+    writes = [r for r in found["rows"] if r["row"] == "write-64"][0]
+    assert len(writes["rounds"]) == 2
+    sample = writes["rounds"][0]["samples"]["roster"]
+    assert sample["acknowledged"] == sample["answers"] > 0, sample
+    assert sample["p50_us"] <= sample["p99_us"] <= sample["max_us"], sample
+
+
+@bare
+def a_peer_that_is_installed_takes_part():
+    needs_compiler()
+    if not shutil.which("redis-server"):
+        raise Skip("redis-server is not installed")
+    without = [w for p in PEERS if p != "redis" for w in ("--without", p)]
+    code, found, out = bench(*TINY, *without, "--only", "write-1")
+    assert code == 0, out
+    assert found["rows"][0]["figures"]["redis"]["rate"]["n"] == 2, out
+
+
+@bare
+def a_server_that_fails_makes_a_row_invalid_and_not_quick():
+    needs_compiler()
+    with tempfile.TemporaryDirectory(prefix="roster-test-") as build:
+        fake = os.path.join(build, "rosterd")
+        with open(fake, "w", encoding="ascii") as f:
+            f.write("#!/bin/sh\necho no >&2\nexit 3\n")
+        os.chmod(fake, 0o755)
+        code, found, out = bench(*TINY, *ALONE, "--only", "write-1",
+                                 build=build)
+    assert code == 1 and not found["rows"][0]["valid"], out
+    assert "ended with status 3" in found["rows"][0]["faults"][0], out
+
+
+@bare
+def an_interrupted_bench_leaves_nothing_behind():
+    needs_compiler()
+    with tempfile.TemporaryDirectory(prefix="roster-test-") as home:
+        p = subprocess.Popen(
+            [BENCH, "--build", BUILD, "--dir", home, "--ms", "60000", *ALONE,
+             "--only", "write-1"], env=environment(),
+            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+        def servers():
+            return of_directory(home, "rosterd") and of_directory(home, "load")
+        until(servers, 30)
+        p.send_signal(signal.SIGINT)
+        assert p.wait(30) == 130
+        assert not of_directory(home, ""), of_directory(home, "")
+        assert not os.listdir(home), os.listdir(home)
+
+
+def of_directory(home, program):
+    """Processes whose command line names the directory."""
+    found = []
+    for pid in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            with open(f"/proc/{pid}/cmdline", "rb") as f:
+                words = f.read().decode().split("\0")
+        except OSError:
+            continue
+        if home in " ".join(words[1:]) + words[0] and program in words[0] and \
+                "scripts/bench" not in " ".join(words[:3]):
+            found.append((pid, words[0]))
+    return found
