@@ -42,10 +42,12 @@ def bound(b):
     value = b["value"]
     if value is None:
         return f"    {'':<16} {b['text']}: {b['verdict']}"
+    def text(v):
+        return f"{v / 2**20:.1f} MiB" if "RssAnon" in b["text"] else number(v)
     spread = "" if value["n"] < 2 else \
-        f" ({number(value['min'])} .. {number(value['max'])})"
+        f" ({text(value['min'])} .. {text(value['max'])})"
     verdict = f": {b['verdict'].upper()}" if b["verdict"] else ""
-    return f"    {number(value['median']) + spread:<28} {b['text']}{verdict}"
+    return f"    {text(value['median']) + spread:<28} {b['text']}{verdict}"
 
 
 def print_row(row):
