@@ -156,7 +156,7 @@ static void answered(struct connection *c, uint64_t now)
 static void keep(struct connection *c, const char *p, size_t n)
 {
     if (c->kept != p) {
-        c->kept = realloc(c->kept, READ * 2);
+        c->kept = realloc(c->kept, (size_t)READ * 2);
         if (c->kept == NULL) {
             err(1, "realloc");
         }

@@ -22,9 +22,9 @@ GROUPS = (reads, writes, leases, restart)
 # What is measured, by how much time there is: measured time of one contestant
 # in ms, rounds, sizes.
 SIZES = {
-    "quick": {"ms": 250, "rounds": 3, "leases": [1000, 10_000],
+    "quick": {"ms": 250, "rounds": 2, "leases": [1000, 10_000],
               "resources": 100_000, "namespaces": 5000, "appends": 1000,
-              "java_ms": 3000},
+              "java_ms": 2000},
     "default": {"ms": 1000, "rounds": 5, "leases": [1000, 10_000, 100_000],
                 "resources": 1_000_000, "namespaces": 20_000, "appends": 2000,
                 "java_ms": 8000},
@@ -91,7 +91,7 @@ def arguments(argv):
 
 
 def release_build():
-    """build-bench/, up to date, without assertions of sanitizers or debug."""
+    """build-bench/, a release build, up to date."""
     build = os.path.join(parts.REPOSITORY, "build-bench")
     steps = [["ninja", "-C", build, "rosterd"]]
     if not os.path.exists(os.path.join(build, "build.ninja")):

@@ -57,11 +57,15 @@ class Place:
     """A run: its directory, its processors, everything it has started."""
 
     def __init__(self, directory=None, pin="auto"):
-        self.home = tempfile.mkdtemp(prefix="roster-bench-", dir=directory)
+        self.server_cpu, self.load_cpu = self._processors(pin)
         self.running = []
         self.taken = set()
-        self.server_cpu, self.load_cpu = self._processors(pin)
-        self.bare, self.load = self._compile()
+        self.home = tempfile.mkdtemp(prefix="roster-bench-", dir=directory)
+        try:
+            self.bare, self.load = self._compile()
+        except Fault:
+            self.close()
+            raise
 
     @staticmethod
     def _processors(pin):
@@ -81,8 +85,8 @@ class Place:
                                "spread.c template.c")):
             made.append(os.path.join(self.home, name))
             done = subprocess.run(
-                ["cc", "-O2", "-D_GNU_SOURCE", "-o", made[-1], *sources.split()],
-                cwd=HERE, capture_output=True, text=True)
+                [find("cc"), "-O2", "-D_GNU_SOURCE", "-o", made[-1],
+                 *sources.split()], cwd=HERE, capture_output=True, text=True)
             if done.returncode:
                 raise Fault(f"cannot compile {name}:\n{done.stderr}")
         return made

@@ -28,7 +28,10 @@ void tally_refused(struct tally *t, const char *p, size_t n)
     }
     for (; i < n && i + 1 < sizeof t->first_refused; i++) {
         bool plain = p[i] >= ' ' && p[i] <= '~' && p[i] != '"' && p[i] != '\\';
-        t->first_refused[i] = plain ? p[i] : ' ';
+        t->first_refused[i] = ' ';
+        if (plain) {
+            t->first_refused[i] = p[i];
+        }
     }
     t->first_refused[i] = '\0';
 }
