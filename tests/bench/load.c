@@ -207,7 +207,7 @@ static bool receive_some(struct connection *c, uint64_t now)
     int flags = MSG_DONTWAIT;
 
     if (c->left > 0) {
-        room = c->left;
+        room = c->left < READ ? c->left : READ;
         flags |= MSG_TRUNC;
     } else if (c->kept_n > 0) {
         room = (size_t)READ * 2 - c->kept_n;

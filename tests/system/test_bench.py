@@ -7,8 +7,8 @@ import signal
 import subprocess
 import tempfile
 
-from harness import (BUILD, REPOSITORY, Skip, bare, binary, environment, run,
-                     until)
+from harness import (BUILD, REPOSITORY, Skip, Wire, bare, binary, environment,
+                     run, spawn, until)
 
 BENCH = os.path.join(REPOSITORY, "scripts", "bench")
 TINY = ("--quick", "--rounds", "2", "--ms", "40", "--leases", "1000",
@@ -65,6 +65,33 @@ def each_row_that_is_listed_is_measured_and_says_so():
     sample = writes["rounds"][0]["samples"]["roster"]
     assert sample["acknowledged"] == sample["answers"] > 0, sample
     assert sample["p50_us"] <= sample["p99_us"] <= sample["max_us"], sample
+
+
+@bare
+def the_bare_responder_answers_each_request_however_it_comes():
+    needs_compiler()
+    sources = os.path.join(REPOSITORY, "tests", "bench")
+    with tempfile.TemporaryDirectory(prefix="roster-test-") as home:
+        program, sent = os.path.join(home, "bare"), os.path.join(home, "sent")
+        answer = (b"HTTP/1.1 200 OK\r\nContent-Length: 70000\r\n\r\n" +
+                  os.urandom(70000))
+        with open(sent, "wb") as f:
+            f.write(answer)
+        subprocess.run(["cc", "-D_GNU_SOURCE", "-o", program,
+                        os.path.join(sources, "bare.c")], check=True)
+        p = spawn([program, "0", sent], stderr=subprocess.DEVNULL,
+                  stdout=subprocess.PIPE)
+        try:
+            with Wire(int(p.stdout.readline())) as wire:
+                one = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
+                # Many at once; then one in pieces, cut inside the empty line.
+                for data in (one * 100, one[:-3], one[-3:-1], one[-1:] + one):
+                    wire.send(data)
+                for _ in range(102):
+                    assert wire.answer().body == answer[-70000:]
+        finally:
+            p.kill()
+            p.wait()
 
 
 @bare
