@@ -40,6 +40,11 @@ static void put_cluster(struct buf *out, const uint8_t v[16])
     buf_add(out, v, 16);
 }
 
+static void put_hash(struct buf *out, const uint8_t v[32])
+{
+    buf_add(out, v, 32);
+}
+
 /* ---- reading: a cursor that stays bad once it ran short ---- */
 
 struct cursor {
@@ -104,6 +109,15 @@ static void get_cluster(struct cursor *in, uint8_t v[16])
     }
 }
 
+static void get_hash(struct cursor *in, uint8_t v[32])
+{
+    const uint8_t *p = take(in, 32);
+
+    if (p != NULL) {
+        memcpy(v, p, 32);
+    }
+}
+
 /* How many items follow. A count that the rest cannot hold is a lie, and must
  * not size an allocation. */
 enum { ITEM_LEAST = 20 }; /* the shortest item: a lease without a name */
@@ -126,6 +140,7 @@ static size_t get_count(struct cursor *in)
 #define PUT_str(name) put_str(out, v->name);
 #define PUT_ulid(name) put_ulid(out, v->name);
 #define PUT_cluster(name) put_cluster(out, v->name);
+#define PUT_hash(name) put_hash(out, v->name);
 #define PUT_LIST(item, name)                                                   \
     put_u32(out, (uint32_t)v->n_##name);                                       \
     for (size_t i = 0; i < v->n_##name; i++) {                                 \
@@ -143,6 +158,7 @@ static size_t get_count(struct cursor *in)
 #define GET_str(name) get_str(in, &v->name);
 #define GET_ulid(name) get_ulid(in, &v->name);
 #define GET_cluster(name) get_cluster(in, v->name);
+#define GET_hash(name) get_hash(in, v->name);
 #define GET_LIST(item, name)                                                   \
     v->n_##name = get_count(in);                                               \
     v->name = arena_zero(in->arena, (v->n_##name + 1) * sizeof *v->name);      \
@@ -246,6 +262,11 @@ int command_decode(struct arena *arena, struct str bytes,
     return 0;
 }
 
+bool command_is(struct str bytes, enum command_kind kind)
+{
+    return bytes.n > 0 && (uint8_t)bytes.p[0] == kind;
+}
+
 bool command_shrinks(enum command_kind kind)
 {
     switch (kind) {
@@ -337,4 +358,21 @@ int command_pack_next(struct command_pack *pack, struct str *ret_command)
     pack->n--;
     pack->rest = cursor.rest;
     return 0;
+}
+
+bool command_pack_restores(struct str bytes,
+                           struct command_restore *ret_restore)
+{
+    struct command_pack pack;
+    struct command command;
+    struct str first;
+
+    if (command_pack_open(bytes, &pack) != 0 || pack.n != 1 ||
+        command_pack_next(&pack, &first) != 0 ||
+        !command_is(first, COMMAND_RESTORE) ||
+        command_decode(NULL, first, &command) != 0) {
+        return false; /* Its kind has no list: nothing goes into an arena. */
+    }
+    *ret_restore = command.restore;
+    return true;
 }

@@ -43,6 +43,10 @@
 #define COMMAND_PACK_BYTES 262144U /* a pack closes here */
 #define COMMAND_PACK_MOST 4096U    /* commands */
 
+#define COMMAND_FILE_MOST 63U /* bytes of the name in a RESTORE */
+/* A restore moves the revision to a multiple of this. */
+#define COMMAND_RESTORE_STEP (UINT64_C(1) << 32)
+
 /* Condition flags of a write (RFC 9110 13.1). */
 enum {
     COND_MATCH = 1,     /* If-Match with revisions: one must be the current */
@@ -59,10 +63,10 @@ enum row_mode {
 
 enum ns_change { NS_NAME = 1, NS_PARENT = 2, NS_MATCH = 4, NS_COMMENT = 8 };
 
-/* Field kinds: u8, u64, str, ulid, and list(item). Structs and codecs are made
- * from these lists, so the three cannot disagree. `cond_revs` is revisions as
- * u64s in a str. A target is `by_key` ? `key` : `id`. `key_field`: which field
- * is the primary key, n == 0: none. */
+/* Field kinds: u8, u64, str, ulid, cluster, hash and list(item). Structs and
+ * codecs are made from these lists, so the three cannot disagree. `cond_revs`
+ * is revisions as u64s in a str. A target is `by_key` ? `key` : `id`.
+ * `key_field`: which field is the primary key, n == 0: none. */
 /* clang-format off */
 #define ROW_ITEM_FIELDS(F)                                                     \
     F(u8, has_id) F(ulid, id) F(str, fields) F(str, secret)
@@ -109,6 +113,10 @@ enum ns_change { NS_NAME = 1, NS_PARENT = 2, NS_MATCH = 4, NS_COMMENT = 8 };
     F(ulid, pool_id) F(list_leaf_item, leaves)
 #define AGENT_DEL_FIELDS(F) F(str, hostname)
 #define EXPIRE_FIELDS(F) F(u64, epoch) F(list_lease_item, leases)
+/* The whole state becomes that of a file which every node has, or, with an
+ * empty name, stays as it is and counts as restored. Alone in its pack. */
+#define RESTORE_FIELDS(F)                                                      \
+    F(str, file) F(hash, digest) F(u64, size) F(u64, revision)
 
 /* kind, number in the log (never reused), whether it only shrinks the state
  * (then a full disk does not refuse it). */
@@ -128,7 +136,8 @@ enum ns_change { NS_NAME = 1, NS_PARENT = 2, NS_MATCH = 4, NS_COMMENT = 8 };
     C(TXN,        txn,        13, false)                                       \
     C(AGENT_PUT,  agent_put,  14, false)                                       \
     C(AGENT_DEL,  agent_del,  15, true)                                        \
-    C(EXPIRE,     expire,     16, true)
+    C(EXPIRE,     expire,     16, true)                                        \
+    C(RESTORE,    restore,    17, false)
 /* clang-format on */
 
 enum command_kind {
@@ -142,6 +151,7 @@ enum command_kind {
 #define COMMAND_TYPE_str(name) struct str name;
 #define COMMAND_TYPE_ulid(name) struct ulid name;
 #define COMMAND_TYPE_cluster(name) uint8_t name[16];
+#define COMMAND_TYPE_hash(name) uint8_t name[32];
 #define COMMAND_TYPE_list_row_item(name)                                       \
     struct command_row_item *name;                                             \
     size_t n_##name;
@@ -207,6 +217,8 @@ void command_encode(struct buf *out, const struct command *command);
  * Answers: INVALID (damaged, or from a version that is newer). */
 int command_decode(struct arena *arena, struct str bytes,
                    struct command *ret_command) MUST_USE;
+/* Whether these are the bytes of a command of this kind. */
+bool command_is(struct str bytes, enum command_kind kind);
 /* Whether it can only make the state smaller. */
 bool command_shrinks(enum command_kind kind);
 const char *command_name(enum command_kind kind);
@@ -223,6 +235,10 @@ void command_pack_add(struct buf *out, struct str command);
 void command_pack_end(struct buf *out);
 /* Answers: INVALID. */
 int command_pack_open(struct str bytes, struct command_pack *ret_pack) MUST_USE;
+/* When a pack is one RESTORE and nothing else: that command, its name lent from
+ * `bytes`. */
+bool command_pack_restores(struct str bytes,
+                           struct command_restore *ret_restore) MUST_USE;
 /* The next command's bytes, lent. Answers: END, INVALID. */
 int command_pack_next(struct command_pack *pack,
                       struct str *ret_command) MUST_USE;

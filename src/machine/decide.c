@@ -36,6 +36,8 @@ static int dispatch(struct apply *a, const struct command *c)
         return apply_agent_del(a, &c->agent_del);
     case COMMAND_EXPIRE:
         return apply_expire(a, &c->expire);
+    case COMMAND_RESTORE:
+        break;
     }
     return err_raise(ERR_CORRUPT);
 }

@@ -32,6 +32,7 @@
  * in one step, which has to stay short. Beyond it: FULL. */
 #define MACHINE_BOUND_MOST 1000U
 #define MACHINE_SPREAD 256
+#define MACHINE_FEATURE_LEVEL 1U /* what this program can apply */
 
 struct machine; /* opaque */
 

@@ -4,8 +4,6 @@
 #include "machine/apply.h"
 #include "model/name.h"
 
-enum { FEATURE_LEVEL = 1 };
-
 /* A node and the strings it lends, safe from the next write. */
 static int node_hold(struct apply *a, uint64_t id, struct store_node *ret_node)
 {
@@ -82,7 +80,7 @@ int apply_init(struct apply *a, const struct command_init *c)
     memcpy(a->meta->cluster, c->cluster, sizeof a->meta->cluster);
     a->meta->history_limit = c->history_limit;
     a->meta->next_ns = STORE_POOL + 1;
-    a->meta->feature_level = FEATURE_LEVEL;
+    a->meta->feature_level = MACHINE_FEATURE_LEVEL;
     int r = put_first(a, STORE_ROOT, 0, STORE_BRANCH, c->domain);
     if (r == 0) {
         r = put_first(a, STORE_POOL, STORE_ROOT, STORE_LEAF, STR("pool"));

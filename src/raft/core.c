@@ -60,6 +60,7 @@ static void on_prepare(uv_prepare_t *handle)
     struct core *core = handle->data;
 
     run_calls(core);
+    jobs_turn(core);
     duties_turn(core);
     order_drain(core);
     order_turn(core, clock_mono_ms());
@@ -157,7 +158,7 @@ static int prepare_store(struct core *core)
     if (!dir_trusts_store(core)) {
         r = dir_unmark(core);
         if (r == 0) {
-            r = state_restore(core);
+            r = files_rebuild(core);
         }
     }
     return r != 0 ? r : dir_mark(core, false);
@@ -193,6 +194,7 @@ static int open_all(struct core *core)
     int r = dir_open(core);
     if (r == 0) {
         disk_init(core);
+        files_sweep(core);
         r = prepare_store(core);
     }
     if (r == 0) {
@@ -227,6 +229,8 @@ int core_open(const struct core_config *config, struct core **ret_core)
     (void)snprintf(core->domain, sizeof core->domain, "%s", config->domain);
     order_init(core);
     duties_init(core);
+    jobs_init(core);
+    restore_init(core);
     if (uv_loop_init(&core->loop) != 0) {
         mem_free(core);
         return err_raise(ERR_SYSTEM);
@@ -256,6 +260,7 @@ void core_run(struct core *core)
     atomic_store(&core->over, true);
     order_refuse_all(core);
     order_refuse_late(core);
+    jobs_refuse_late(core);
 }
 
 static void mark_clean(struct core *core)
@@ -273,6 +278,7 @@ struct core *core_close(struct core *core)
     if (core == NULL) {
         return NULL;
     }
+    jobs_done(core);
     close_own(core);
     log_close(core);
     uv_walk(&core->loop, close_handle, NULL);
@@ -284,6 +290,7 @@ struct core *core_close(struct core *core)
     core->machine = machine_free(core->machine);
     core->store = store_close(core->store);
     duties_done(core);
+    restore_done(core);
     order_done(core);
     dir_close(core);
     return mem_free(core);
@@ -364,6 +371,11 @@ struct store *core_store(const struct core *core)
 const char *core_node_id(const struct core *core)
 {
     return core->node_id;
+}
+
+const char *core_spool_dir(const struct core *core)
+{
+    return core->spool_dir;
 }
 
 const char *core_domain(const struct core *core)

@@ -24,6 +24,7 @@
 #include "base/queue.h"
 #include "cache/cache.h"
 #include "machine/machine.h"
+#include "state/state.h"
 #include "store/store.h"
 
 struct core; /* opaque */
@@ -47,6 +48,9 @@ struct core_config {
     void (*on_tick)(void *user);
     /* On the core thread, after each commit that raised the revision. */
     void (*on_revision)(void *user, uint64_t revision);
+    /* On the core thread, after a RESTORE was applied and became visible: all
+     * that was known from before is void. May be NULL. */
+    void (*on_restored)(void *user);
     /* On the core thread: SIGTERM or SIGINT arrived (first time), SIGHUP. */
     void (*on_stop)(void *user);
     void (*on_reload)(void *user);
@@ -116,6 +120,62 @@ struct core_stats {
     uint64_t loop_max_us; /* longest turn of the loop since start */
 };
 struct core_stats core_stats(const struct core *core);
+
+/* ---- work on the whole state ---- */
+
+enum core_state_kind {
+    /* Make a state file of the newest commit at `path`, which is the caller's.
+     */
+    CORE_STATE_EXPORT,
+    /* Only info.index, .revision and .state are wanted; no file is left.
+     * Answered from the newest state file when it is of this index. */
+    CORE_STATE_DIGEST,
+    /* Check the state file at `path` against damage and this registry's domain,
+     * then keep it, as info.file, so that a RESTORE can name it. Takes the file
+     * over: it must lie in core_spool_dir. One at a time is kept. */
+    CORE_STATE_STAGE,
+    /* A Raft snapshot now: done when its descriptor is stored. */
+    CORE_STATE_SNAPSHOT,
+};
+
+#define CORE_STATE_WAITING 16
+
+struct core_state_job {
+    struct queue_link link;
+    enum core_state_kind kind;
+    const char *path; /* lent until done */
+    int outcome;      /* 0; FULL (no room), INVALID (why tells), BUSY (another
+                         file is staged), NOT_READY (stopping, or so many wait);
+                         or a fault */
+    char why[STATE_WHY];    /* INVALID: a sentence for a person */
+    struct state_info info; /* of what was made or checked; for SNAPSHOT: of
+                               the snapshot */
+    uint64_t n_rows, n_ns, n_leases;          /* EXPORT, STAGE: in it */
+    void (*done)(struct core_state_job *job); /* as that of a request */
+};
+
+/* Any thread. One at a time, on a thread of its own, in the order asked; a
+ * SNAPSHOT goes with the next snapshot that begins. */
+void core_state_job(struct core *core, struct core_state_job *job);
+/* Forget a staged file whose RESTORE will not be sent; one that is on its way
+ * or is needed stays. Any thread. */
+void core_state_unstage(struct core *core, const char *file);
+
+struct core_snapshot {
+    char file[64];
+    uint64_t index, revision, bytes;
+    uint64_t made_ms; /* wall clock */
+};
+/* The state files descriptors name, newest first; at most `most`. Any thread.
+ */
+size_t core_snapshots(const struct core *core, struct core_snapshot *ret,
+                      size_t most) MUST_USE;
+/* For files of this room's callers (uploads and backups on their way): emptied
+ * at start. */
+const char *core_spool_dir(const struct core *core);
+/* Free bytes above the disk reserve: what a spool may still take. Any thread.
+ */
+uint64_t core_disk_left(const struct core *core);
 
 struct store *core_store(const struct core *core);
 const char *core_node_id(const struct core *core);

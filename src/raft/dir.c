@@ -17,7 +17,10 @@
  *   store.state  whether the store may be trusted: format, boot id, clean
  *   store/       LMDB
  *   raft/        libraft's log, votes and snapshot descriptors
- *   state/       state files, which the descriptors name
+ *   state/       state files, which the descriptors name, or a RESTORE
+ *   store.new/   a state that is about to take the store's place
+ *   store.old/   the store it took the place of, for a moment
+ *   spool/       files of other rooms on their way; nothing stays
  *   ballast      space to give up on a full disk */
 
 char *dir_join(const char *directory, const char *name)
@@ -245,6 +248,22 @@ int dir_unmark(struct core *core)
     return dir_sync(core->config.data_dir);
 }
 
+/* What is on its way does not survive a process. */
+static int make_folders(struct core *core)
+{
+    const char *folders[] = {core->raft_dir, core->store_dir, core->state_dir,
+                             core->fresh_dir, core->spool_dir};
+    int r = 0;
+
+    files_remove(core->old_dir);
+    files_remove(core->fresh_dir);
+    files_remove(core->spool_dir);
+    for (size_t i = 0; r == 0 && i < sizeof folders / sizeof folders[0]; i++) {
+        r = make_folder(folders[i]);
+    }
+    return r;
+}
+
 int dir_open(struct core *core)
 {
     const char *top = core->config.data_dir;
@@ -252,6 +271,9 @@ int dir_open(struct core *core)
     core->raft_dir = dir_join(top, "raft");
     core->store_dir = dir_join(top, "store");
     core->state_dir = dir_join(top, "state");
+    core->fresh_dir = dir_join(top, "store.new");
+    core->old_dir = dir_join(top, "store.old");
+    core->spool_dir = dir_join(top, "spool");
     core->marker = dir_join(top, "store.state");
     core->ballast = dir_join(top, "ballast");
     int r = make_top(top);
@@ -259,13 +281,7 @@ int dir_open(struct core *core)
         r = lock(core);
     }
     if (r == 0) {
-        r = make_folder(core->raft_dir);
-    }
-    if (r == 0) {
-        r = make_folder(core->store_dir);
-    }
-    if (r == 0) {
-        r = make_folder(core->state_dir);
+        r = make_folders(core);
     }
     if (r < 0) {
         log_error(LOG_CORE, "cannot use the data directory",
@@ -282,6 +298,9 @@ void dir_close(struct core *core)
     core->raft_dir = mem_free(core->raft_dir);
     core->store_dir = mem_free(core->store_dir);
     core->state_dir = mem_free(core->state_dir);
+    core->fresh_dir = mem_free(core->fresh_dir);
+    core->old_dir = mem_free(core->old_dir);
+    core->spool_dir = mem_free(core->spool_dir);
     core->marker = mem_free(core->marker);
     core->ballast = mem_free(core->ballast);
 }

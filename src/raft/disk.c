@@ -94,6 +94,19 @@ bool disk_takes(struct core *core, size_t bytes)
     return true;
 }
 
+uint64_t core_disk_left(const struct core *core)
+{
+    uint64_t left = free_bytes(core);
+    uint64_t reserve = core->config.disk_reserve_bytes;
+
+    return left > reserve ? left - reserve : 0;
+}
+
+bool disk_has(const struct core *core, uint64_t bytes)
+{
+    return core_disk_left(core) >= bytes;
+}
+
 bool disk_has_room(const struct core *core)
 {
     /* The image and the file made of it lie side by side for a moment. */

@@ -111,6 +111,10 @@ void duties_turn(struct core *core)
     if (core->leading && view.has_trash && may_propose(&core->reclaim)) {
         propose_reclaim(core);
     }
+    /* libraft looks whether it shall make one when it has applied an entry. */
+    core->wants_entry = core->leading && core->snapshot_wanted &&
+                        !core->snapshotting && !core->pack.in_flight &&
+                        disk_has_room(core);
 }
 
 void duties_init(struct core *core)

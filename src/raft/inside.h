@@ -2,13 +2,14 @@
 #ifndef RAFT_INSIDE_H
 #define RAFT_INSIDE_H
 
+#include <pthread.h>
 #include <raft.h>
 #include <raft/uv.h>
 #include <stdatomic.h>
 #include <uv.h>
 
-#include "base/sha256.h"
 #include "raft/core.h"
+#include "state/state.h"
 
 enum {
     /* An entry never reaches beyond its segment, which is allocated before: a
@@ -58,34 +59,44 @@ struct duty {
     bool busy;
 };
 
-/* The header of a state file and the descriptor libraft keeps of it. */
-struct state_info {
-    uint8_t cluster[16];
-    char node[64];
-    char file[64];  /* its name; in the descriptor only */
-    uint64_t index; /* descriptor: of the snapshot; header: applied */
-    uint64_t revision;
-    uint64_t size; /* bytes of the LMDB image */
-    uint8_t image[SHA256_BYTES];
-    uint8_t state[SHA256_BYTES]; /* store_digest_file */
+/* Something long, for the thread of the jobs: `run` there, then `after` on the
+ * core thread. `run` is left out when the core stops before its turn; `ran`
+ * tells. */
+struct work {
+    struct queue_link link;
+    void (*run)(struct work *work);
+    void (*after)(struct work *work);
+    bool ran;
 };
 
-/* A snapshot being written: the worker's and the loop's share of it. */
-struct snapshot_job {
-    uv_work_t work;
-    struct core *core;
-    unsigned trailing;
-    struct raft_io_snapshot_put *put;
-    const struct raft_snapshot *snapshot;
-    raft_io_snapshot_put_cb cb;
-    uint64_t started_us;
-    struct state_info info;
-    int r;
+struct jobs {
+    pthread_t thread;
+    pthread_mutex_t lock;
+    pthread_cond_t more;
+    struct queue_link *first, **end; /* works that wait, under the lock */
+    bool over;
+    bool started;
+    struct queue asked;           /* core_state_jobs, from any thread */
+    struct queue done;            /* works whose `after` is due */
+    size_t n_works;               /* given and not ended */
+    size_t n_waiting;             /* core_state_jobs not done */
+    struct queue_link *snapshots; /* jobs for the next one that begins */
+    struct queue_link *begun;     /* jobs of the one that is being made */
+};
+
+/* A state file that a RESTORE may name or has named. */
+struct staged {
+    struct staged *next;
+    char file[64];
+    uint64_t index; /* of the entry that names it, 0: none yet */
+    bool sent;      /* an entry that may name it is on its way */
+    bool unpacked;  /* lies in store.new/, ready to be served */
 };
 
 struct core {
     struct core_config config;
-    char *raft_dir, *store_dir, *state_dir, *marker, *ballast;
+    char *raft_dir, *store_dir, *state_dir, *fresh_dir, *old_dir, *spool_dir;
+    char *marker, *ballast;
     int lock_fd;
     char node_id[64];
     char domain[256];
@@ -117,8 +128,15 @@ struct core {
                     struct raft_snapshot **snapshot, raft_index *start_index,
                     struct raft_entry *entries[], size_t *n_entries);
     bool raft_inited;
-    bool refusing;     /* libraft took no entry the last time */
-    bool snapshotting; /* a worker writes a state file */
+    bool refusing;           /* libraft took no entry the last time */
+    bool snapshotting;       /* from its beginning until it is stored */
+    bool snapshot_wanted;    /* as soon as there is room */
+    bool wants_entry;        /* an entry, if only to have one */
+    uint64_t snapshot_index; /* of the newest that is stored */
+
+    struct jobs jobs;
+    pthread_mutex_t staged_lock;
+    struct staged *staged;
 
     struct queue queue; /* core_requests */
     struct queue calls; /* core_calls */
@@ -172,6 +190,8 @@ char *dir_join(const char *directory, const char *name) MUST_USE;
 void disk_init(struct core *core);
 void disk_watch(struct core *core, uint64_t now_ms);
 bool disk_takes(struct core *core, size_t bytes);
+/* Room for so many bytes above the reserve, asked of the disk. Any thread. */
+bool disk_has(const struct core *core, uint64_t bytes) MUST_USE;
 /* Room for a state file? */
 bool disk_has_room(const struct core *core) MUST_USE;
 /* A write found no room: give the ballast, refuse growth at once. */
@@ -206,25 +226,49 @@ void duties_turn(struct core *core);
 void duties_lose(struct core *core);
 void duties_done(struct core *core);
 
-/* ---- state.c: state files ---- */
-/* Makes a state file of the newest commit; fills ret_info. Any thread. */
-int state_write(struct core *core, struct state_info *ret_info) MUST_USE;
-/* Puts the newest whole state file in the store's place (or nothing when there
- * is none). */
-int state_restore(struct core *core) MUST_USE;
-/* Forget state files but the newest two and those left half-written. */
-void state_clean(struct core *core);
+/* ---- files.c: the state files of this node ---- */
+/* Makes one of the newest commit; fills ret_info. Any thread. */
+int files_write(struct core *core, struct state_info *ret_info) MUST_USE;
+/* Puts the newest whole one in the store's place (or nothing when there is
+ * none). */
+int files_rebuild(struct core *core) MUST_USE;
+/* Forget all but the newest two. */
+void files_clean(struct core *core);
+/* Forget what a process that died left half-written. */
+void files_sweep(struct core *core);
 /* One that no descriptor will name; "" is none. */
-void state_forget(struct core *core, const char *file);
-#define STATE_DESCRIPTOR_BYTES 288
-void state_describe(const struct state_info *info,
-                    uint8_t ret_bytes[STATE_DESCRIPTOR_BYTES]);
-/* Answers: INVALID. */
-int state_read_descriptor(const void *bytes, size_t n,
-                          struct state_info *ret_info) MUST_USE;
+void files_forget(struct core *core, const char *file);
+/* The newest one's header. Answers: NOT_FOUND. */
+int files_newest(const struct core *core, struct state_info *ret_info) MUST_USE;
+/* Removes a file, or a directory with the files in it. */
+void files_remove(const char *path);
 
 /* ---- snapshot.c ---- */
 void snapshot_init(struct core *core);
+/* A snapshot begins: who waits for one gets this one. */
+void snapshot_starts(struct core *core);
+/* One that was begun came to nothing. */
+void snapshot_fail(struct core *core, int outcome);
+
+/* ---- jobs.c: work on the whole state, on a thread of its own ---- */
+void jobs_init(struct core *core);
+/* Core thread. */
+void jobs_push(struct core *core, struct work *work);
+/* Ends what is done, begins what was asked. */
+void jobs_turn(struct core *core);
+bool jobs_idle(const struct core *core);
+void jobs_complete(struct core *core, struct core_state_job *job, int outcome);
+/* After the loop's end, any thread: what came behind it is told no. */
+void jobs_refuse_late(struct core *core);
+void jobs_done(struct core *core);
+
+/* ---- restore.c: another state in the place of this one ---- */
+void restore_init(struct core *core);
+/* Checks the file at `path` and keeps it under a name, info->file, ready to be
+ * served. Not the core thread. Answers: INVALID (why), FULL. */
+int restore_stage(struct core *core, const char *path, struct state_info *info,
+                  char why[STATE_WHY]) MUST_USE;
+void restore_done(struct core *core);
 
 /* ---- transport.c ---- */
 void transport_init(struct raft_uv_transport *transport);

@@ -48,9 +48,11 @@ static int take_snapshot(struct raft_fsm *fsm, struct raft_buffer *bufs[],
 
     raft_set_snapshot_threshold(&core->raft, NEVER);
     core->log_bytes = 0;
+    snapshot_starts(core);
     /* The file will hold what is committed by then, which must not be less than
      * the index that the descriptor claims. */
     if (core->stalled || order_commit(core) != 0) {
+        snapshot_fail(core, ERR_FULL);
         return RAFT_IOERR;
     }
     *bufs = raft_malloc(sizeof **bufs);
@@ -87,6 +89,7 @@ static int restore(struct raft_fsm *fsm, struct raft_buffer *buf)
                   LOG_U64("has", applied));
         return RAFT_CORRUPT;
     }
+    core->snapshot_index = info.index;
     raft_free(buf->base);
     return 0;
 }
@@ -175,8 +178,9 @@ void log_entry_applied(struct core *core, size_t bytes)
     core->sizes[index % TRAILING_MOST] = (uint32_t)bytes;
     core->log_bytes += bytes;
     atomic_store(&core->stats.log_bytes, core->log_bytes);
-    if (core->running && core->log_bytes >= core->config.snapshot_bytes &&
-        disk_has_room(core)) {
+    bool due =
+        core->snapshot_wanted || core->log_bytes >= core->config.snapshot_bytes;
+    if (core->running && due && disk_has_room(core)) {
         raft_set_snapshot_trailing(&core->raft, trailing(core, index));
         raft_set_snapshot_threshold(&core->raft, 1);
     }

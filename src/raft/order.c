@@ -164,9 +164,12 @@ static void send_pack(struct core *core)
     int r = 0;
 
     fill(core, &bytes);
-    if (pack->n_commands > 0) {
-        pack->results = mem_zero(pack->n_commands * sizeof *pack->results);
+    bool goes = pack->n_commands > 0 || core->wants_entry;
+    if (goes) {
+        pack->results =
+            mem_zero((pack->n_commands + 1) * sizeof *pack->results);
         pack->in_flight = true;
+        core->wants_entry = false;
         r = log_submit(core, &bytes);
         COUNT(core, packs, 1);
         COUNT(core, commands, pack->n_commands);
@@ -175,7 +178,7 @@ static void send_pack(struct core *core)
     buf_done(&bytes);
     /* Only fences: all before them is done, for nothing is in flight, and a
      * sole voter is a quorum of itself. Else: refused before it was sent. */
-    if (r != 0 || pack->n_commands == 0) {
+    if (r != 0 || !goes) {
         finish_pack(core, r);
     }
 }
@@ -368,7 +371,8 @@ void order_turn(struct core *core, uint64_t now_ms)
     if (!core->stalled && core->pack.in_flight && core->pack.answered) {
         finish_pack(core, outcome_of(&core->pack));
     }
-    if (core->pending != NULL && !core->pack.in_flight && !core->stalled) {
+    bool sends = core->pending != NULL || core->wants_entry;
+    if (sends && !core->pack.in_flight && !core->stalled) {
         if (log_leads(core)) {
             send_pack(core);
         } else {
@@ -380,7 +384,8 @@ void order_turn(struct core *core, uint64_t now_ms)
 bool order_idle(const struct core *core)
 {
     return core->pending == NULL && !core->pack.in_flight &&
-           !core->snapshotting && !machine_is_open(core->machine);
+           !core->snapshotting && jobs_idle(core) &&
+           !machine_is_open(core->machine);
 }
 
 void order_done(struct core *core)

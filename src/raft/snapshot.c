@@ -6,53 +6,114 @@
 #include "raft/inside.h"
 
 /* libraft asks for a snapshot on the loop and stores what it is given. What it
- * is given is a descriptor; the state itself is written by a worker between
- * the asking and the storing, which is why the storing function of raft_io is
- * stepped in front of. [CORE-4] */
+ * is given is a descriptor; the state itself is written by the thread of the
+ * jobs between the asking and the storing, which is why the storing function of
+ * raft_io is stepped in front of. [CORE-4] */
 
-static void write_state(uv_work_t *work)
+struct snapshot {
+    struct work work;
+    struct core *core;
+    unsigned trailing;
+    struct raft_io_snapshot_put put; /* ours, in front of the one asked */
+    struct raft_io_snapshot_put *asked;
+    const struct raft_snapshot *snapshot;
+    raft_io_snapshot_put_cb cb;
+    uint64_t started_us;
+    struct state_info info;
+    int r;
+};
+
+/* ---- who waits for one ---- */
+
+void snapshot_starts(struct core *core)
 {
-    struct snapshot_job *job = work->data;
-    job->r = state_write(job->core, &job->info);
+    core->snapshot_wanted = core->wants_entry = false;
+    core->jobs.begun = core->jobs.snapshots;
+    core->jobs.snapshots = NULL;
 }
 
-static void fail(struct snapshot_job *job)
+static void tell(struct core *core, struct queue_link **list, int outcome,
+                 const struct state_info *info)
 {
-    log_warn(LOG_RAFT, "a snapshot could not be written; the log stays whole",
-             LOG_TXT("why", err_text(job->r)), LOG_TXT("at", err_origin()));
-    COUNT(job->core, snapshot_failures, 1);
-    state_forget(job->core, job->info.file);
-    job->cb(job->put, RAFT_IOERR);
+    while (*list != NULL) {
+        struct core_state_job *job =
+            CONTAINER(*list, struct core_state_job, link);
+        *list = job->link.next;
+        if (info != NULL) {
+            job->info = *info;
+        }
+        jobs_complete(core, job, outcome);
+    }
 }
 
-static void state_written(uv_work_t *work, int status)
+void snapshot_fail(struct core *core, int outcome)
 {
-    struct snapshot_job *job = work->data;
-    struct core *core = job->core;
-    uint64_t index = job->snapshot->index;
+    tell(core, &core->jobs.begun, outcome, NULL);
+    if (core->stopping) {
+        tell(core, &core->jobs.snapshots, outcome, NULL);
+    }
+}
+
+/* ---- making one ---- */
+
+static void write_state(struct work *work)
+{
+    struct snapshot *s = CONTAINER(work, struct snapshot, work);
+    s->r = files_write(s->core, &s->info);
+}
+
+static void end(struct snapshot *s, int status)
+{
+    struct core *core = s->core;
+    struct raft_io_snapshot_put *asked = s->asked;
+    raft_io_snapshot_put_cb cb = s->cb;
+    struct state_info info = s->info;
+    uint64_t took = clock_mono_us() - s->started_us;
 
     core->snapshotting = false;
-    if (status != 0 || job->r != 0) {
-        fail(job);
-        mem_free(job);
-        return;
-    }
-    job->info.index = index;
-    state_describe(&job->info, job->snapshot->bufs[0].base);
-    int r = core->put_snapshot(&core->io, job->trailing, job->put,
-                               job->snapshot, job->cb);
-    if (r != 0) {
-        fail(job);
+    if (status != 0) {
+        log_warn(
+            LOG_RAFT, "a snapshot could not be written; the log stays whole",
+            LOG_TXT("why", s->r == 0 ? raft_strerror(status) : err_text(s->r)));
+        COUNT(core, snapshot_failures, 1);
+        files_forget(core, info.file);
+        snapshot_fail(core, s->r < 0 ? s->r : ERR_NOT_READY);
     } else {
-        uint64_t took = clock_mono_us() - job->started_us;
         COUNT(core, snapshots, 1);
         COUNT(core, snapshot_us, took);
-        state_clean(core);
-        log_info(LOG_RAFT, "snapshot", LOG_TXT("file", job->info.file),
-                 LOG_U64("index", index), LOG_U64("bytes", job->info.size),
+        core->snapshot_index = info.index;
+        files_clean(core);
+        log_info(LOG_RAFT, "snapshot", LOG_TXT("file", info.file),
+                 LOG_U64("index", info.index), LOG_U64("bytes", info.size),
                  LOG_U64("ms", took / 1000));
+        tell(core, &core->jobs.begun, 0, &info);
     }
-    mem_free(job);
+    mem_free(s);
+    cb(asked, status);
+}
+
+static void stored(struct raft_io_snapshot_put *put, int status)
+{
+    end(CONTAINER(put, struct snapshot, put), status);
+}
+
+static void state_written(struct work *work)
+{
+    struct snapshot *s = CONTAINER(work, struct snapshot, work);
+    struct core *core = s->core;
+
+    if (!work->ran || s->r != 0) {
+        end(s, RAFT_IOERR);
+        return;
+    }
+    /* The descriptor's: the file may be of a later one. */
+    s->info.index = s->snapshot->index;
+    state_describe(&s->info, s->snapshot->bufs[0].base);
+    int r = core->put_snapshot(&core->io, s->trailing, &s->put, s->snapshot,
+                               stored);
+    if (r != 0) {
+        end(s, r);
+    }
 }
 
 static int put(struct raft_io *io, unsigned trailing,
@@ -60,21 +121,18 @@ static int put(struct raft_io *io, unsigned trailing,
                const struct raft_snapshot *snapshot, raft_io_snapshot_put_cb cb)
 {
     struct core *core = CONTAINER(io, struct core, io);
-    struct snapshot_job *job = mem_zero(sizeof *job);
+    struct snapshot *s = mem_zero(sizeof *s);
 
-    job->core = core;
-    job->trailing = trailing;
-    job->put = req;
-    job->snapshot = snapshot;
-    job->cb = cb;
-    job->work.data = job;
-    job->started_us = clock_mono_us();
-    if (uv_queue_work(&core->loop, &job->work, write_state, state_written) !=
-        0) {
-        mem_free(job);
-        return RAFT_IOERR;
-    }
+    s->core = core;
+    s->trailing = trailing;
+    s->asked = req;
+    s->snapshot = snapshot;
+    s->cb = cb;
+    s->started_us = clock_mono_us();
+    s->work.run = write_state;
+    s->work.after = state_written;
     core->snapshotting = true;
+    jobs_push(core, &s->work);
     return 0;
 }
 

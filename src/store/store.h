@@ -373,4 +373,16 @@ int store_event_next(struct store_txn *txn, uint64_t after,
 int store_digest_file(const char *file, uint8_t ret_digest[32],
                       struct store_meta *ret_meta) MUST_USE;
 
+/* What a file that somebody else wrote holds. */
+struct store_found {
+    uint8_t digest[32]; /* store_digest_file */
+    struct store_meta meta;
+    char domain[256];
+    char why[160]; /* CORRUPT: what is wrong, a clause for a person */
+};
+/* Trusts nothing: each page, then each record and each count, then the digest.
+ * What it accepts can be opened and served. Any thread; lasts as long as
+ * reading the file twice. Faults: CORRUPT (found.why), IO, SYSTEM. */
+int store_check_file(const char *file, struct store_found *ret_found) MUST_USE;
+
 #endif

@@ -55,8 +55,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct arena *arena = arena_new();
     struct str bytes = {(const char *)data, size};
 
+    struct command_restore restore;
+
     one_command(arena, bytes);
     one_pack(arena, bytes);
+    if (command_pack_restores(bytes, &restore)) {
+        REQUIRE(restore.file.n < size);
+    }
     arena_free(arena);
     return 0;
 }

@@ -63,6 +63,7 @@ static inline struct str fill_text(struct filler *f)
 #define FILL_u64(name) v->name = fill_eight(f);
 #define FILL_str(name) v->name = fill_text(f);
 #define FILL_ulid(name) fill_bytes(f, v->name.b, sizeof v->name.b);
+#define FILL_hash(name) fill_bytes(f, v->name, sizeof v->name);
 #define FILL_cluster(name) fill_bytes(f, v->name, sizeof v->name);
 #define FILL_LIST(item, name)                                                  \
     v->n_##name = N_ITEMS;                                                     \

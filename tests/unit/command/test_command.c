@@ -10,6 +10,7 @@ enum { HEAD = 36, KEYED_HEAD = 100 };
 #define SAME_u64(name) assert_true(a->name == b->name);
 #define SAME_str(name) assert_true(str_equal(a->name, b->name));
 #define SAME_ulid(name) assert_int_equal(ulid_compare(a->name, b->name), 0);
+#define SAME_hash(name) assert_memory_equal(a->name, b->name, 32);
 #define SAME_cluster(name) assert_memory_equal(a->name, b->name, 16);
 #define SAME_LIST(item, name)                                                  \
     assert_int_equal(a->n_##name, b->n_##name);                                \
@@ -151,7 +152,7 @@ static void what_a_newer_version_may_write_is_invalid(void **state)
 {
     (void)state;
     assert_byte_is_invalid(COMMAND_EPOCH, 0, 0);  /* kind */
-    assert_byte_is_invalid(COMMAND_EPOCH, 0, 17); /* the first free number */
+    assert_byte_is_invalid(COMMAND_EPOCH, 0, 18); /* the first free number */
     assert_byte_is_invalid(COMMAND_EPOCH, 0, 255);
     assert_byte_is_invalid(COMMAND_EPOCH, 1, 2); /* flags */
     assert_byte_is_invalid(COMMAND_EPOCH, 1, 128);
@@ -273,7 +274,7 @@ static void strings_are_lent_from_the_bytes(void **state)
 static void numbers_in_the_log_stay(void **state)
 {
     (void)state;
-    assert_int_equal(N_KINDS, 16);
+    assert_int_equal(N_KINDS, 17);
     assert_int_equal(COMMAND_INIT, 1);
     assert_int_equal(COMMAND_EPOCH, 2);
     assert_int_equal(COMMAND_NS_CREATE, 3);
@@ -290,6 +291,7 @@ static void numbers_in_the_log_stay(void **state)
     assert_int_equal(COMMAND_AGENT_PUT, 14);
     assert_int_equal(COMMAND_AGENT_DEL, 15);
     assert_int_equal(COMMAND_EXPIRE, 16);
+    assert_int_equal(COMMAND_RESTORE, 17);
     assert_int_equal(COND_MATCH | COND_MATCH_ANY << 4 | COND_NONE_ANY << 8,
                      0x421);
     assert_int_equal(ROW_ADD | ROW_REPLACE << 4 | ROW_PATCH << 8, 0x321);
