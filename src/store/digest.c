@@ -104,7 +104,7 @@ static int add_namespace(struct digest *digest, struct store_txn *txn,
         return kv_fault(txn->store, txn, rc);
     }
     int r = add_entries(digest, txn, dbi);
-    mdb_dbi_close(txn->store->env, dbi);
+    mdb_dbi_close(txn->gen->env, dbi);
     return r;
 }
 
@@ -154,19 +154,21 @@ static int add_all(struct digest *digest, struct store_txn *txn)
 static int open_alone(struct store *store, const char *file,
                       struct store_txn *txn)
 {
-    int rc = mdb_env_create(&store->env);
+    struct kv_gen *gen = txn->gen;
+
+    int rc = mdb_env_create(&gen->env);
     if (rc == 0) {
-        rc = mdb_env_set_maxdbs(store->env, KV_N_BASES + 1);
+        rc = mdb_env_set_maxdbs(gen->env, KV_N_BASES + 1);
     }
     if (rc == 0) {
-        rc = mdb_env_open(store->env, file,
+        rc = mdb_env_open(gen->env, file,
                           MDB_RDONLY | MDB_NOLOCK | MDB_NOSUBDIR, 0);
     }
     if (rc == 0) {
-        rc = mdb_txn_begin(store->env, NULL, MDB_RDONLY, &txn->mdb);
+        rc = mdb_txn_begin(gen->env, NULL, MDB_RDONLY, &txn->mdb);
     }
     for (int i = 0; rc == 0 && i < KV_N_BASES; i++) {
-        rc = mdb_dbi_open(txn->mdb, kv_base_names[i], 0, &store->bases[i]);
+        rc = mdb_dbi_open(txn->mdb, kv_base_names[i], 0, &gen->bases[i]);
     }
     if (rc == MDB_NOTFOUND) {
         rc = MDB_INVALID; /* an LMDB file, and not a store's */
@@ -193,7 +195,8 @@ int store_digest_file(const char *file, uint8_t ret_digest[SHA256_BYTES],
                       struct store_meta *ret_meta)
 {
     struct store store = {.directory = mem_text(file)};
-    struct store_txn txn = {.store = &store, .active = true};
+    struct kv_gen gen = {.env = NULL};
+    struct store_txn txn = {.store = &store, .gen = &gen, .active = true};
 
     int r = open_alone(&store, file, &txn);
     if (r == 0) {
@@ -206,7 +209,7 @@ int store_digest_file(const char *file, uint8_t ret_digest[SHA256_BYTES],
         *ret_meta = txn.meta;
     }
     mdb_txn_abort(txn.mdb);
-    mdb_env_close(store.env);
+    mdb_env_close(gen.env);
     (void)mem_free(store.directory);
     return r;
 }

@@ -22,7 +22,7 @@
 
 /* ---- opening ---- */
 
-static int env_make(const struct store *store, unsigned max_readers,
+static int env_make(const struct store *store, const char *directory,
                     uint64_t map_bytes, MDB_env **ret_env)
 {
     MDB_env *env = NULL;
@@ -37,10 +37,10 @@ static int env_make(const struct store *store, unsigned max_readers,
                                          BASES_SPARE);
     }
     if (rc == 0) {
-        rc = mdb_env_set_maxreaders(env, max_readers + READERS_SPARE);
+        rc = mdb_env_set_maxreaders(env, store->max_readers + READERS_SPARE);
     }
     if (rc == 0) {
-        rc = mdb_env_open(env, store->directory, MDB_NOSYNC | MDB_NOTLS, 0600);
+        rc = mdb_env_open(env, directory, MDB_NOSYNC | MDB_NOTLS, 0600);
     }
     if (rc != 0) {
         mdb_env_close(env);
@@ -52,14 +52,15 @@ static int env_make(const struct store *store, unsigned max_readers,
 
 /* The map takes address space, which a container or ulimit -v may ration: then
  * a smaller one is better than none. */
-static int env_open(struct store *store, unsigned max_readers)
+static int env_open(struct store *store, const char *directory,
+                    struct kv_gen *gen)
 {
     uint64_t bytes = store->limit_bytes;
-    int rc = env_make(store, max_readers, bytes, &store->env);
+    int rc = env_make(store, directory, bytes, &gen->env);
 
     while (rc == ENOMEM && bytes / 2 >= LEAST_MAP) {
         bytes /= 2;
-        rc = env_make(store, max_readers, bytes, &store->env);
+        rc = env_make(store, directory, bytes, &gen->env);
     }
     if (rc != 0) {
         return kv_fault(store, NULL, rc);
@@ -74,22 +75,22 @@ static int env_open(struct store *store, unsigned max_readers)
 
 static int open_bases(struct store_txn *txn)
 {
-    struct store *store = txn->store;
+    struct kv_gen *gen = txn->gen;
 
-    int rc = mdb_dbi_open(txn->mdb, NULL, 0, &store->main);
+    int rc = mdb_dbi_open(txn->mdb, NULL, 0, &gen->main);
     for (int i = 0; rc == 0 && i < KV_N_BASES; i++) {
         rc = mdb_dbi_open(txn->mdb, kv_base_names[i], MDB_CREATE,
-                          &store->bases[i]);
+                          &gen->bases[i]);
     }
-    return rc == 0 ? 0 : kv_fault(store, txn, rc);
+    return rc == 0 ? 0 : kv_fault(txn->store, txn, rc);
 }
 
 /* store_write_begin without meta, which needs the bases. */
-static int make_bases(struct store *store)
+static int make_bases(struct store *store, struct kv_gen *gen)
 {
-    struct store_txn txn = {.store = store, .write = true};
+    struct store_txn txn = {.store = store, .gen = gen, .write = true};
 
-    int rc = mdb_txn_begin(store->env, NULL, 0, &txn.mdb);
+    int rc = mdb_txn_begin(gen->env, NULL, 0, &txn.mdb);
     if (rc != 0) {
         return kv_fault(store, NULL, rc);
     }
@@ -113,7 +114,7 @@ static int orphans_of(struct store_txn *txn, struct kv_ids *orphans)
     uint64_t ns = 0;
     int r = 0;
 
-    int rc = mdb_cursor_open(txn->mdb, txn->store->main, &cursor);
+    int rc = mdb_cursor_open(txn->mdb, txn->gen->main, &cursor);
     if (rc != 0) {
         return kv_fault(txn->store, txn, rc);
     }
@@ -156,39 +157,58 @@ static int sweep(struct store *store)
     return store_write_commit(txn);
 }
 
-static int open_files(struct store *store, unsigned max_readers)
+static int open_files(struct store *store, const char *directory,
+                      struct kv_gen *gen)
 {
     int n_dead = 0;
 
-    if (mkdir(store->directory, 0700) != 0 && errno != EEXIST) {
+    if (mkdir(directory, 0700) != 0 && errno != EEXIST) {
         return kv_fault(store, NULL, errno);
     }
-    int r = env_open(store, max_readers);
+    int r = env_open(store, directory, gen);
     if (r != 0) {
         return r;
     }
     /* Snapshots of a process that was killed would keep pages forever. */
-    int rc = mdb_reader_check(store->env, &n_dead);
-    if (rc != 0) {
-        return kv_fault(store, NULL, rc);
+    int rc = mdb_reader_check(gen->env, &n_dead);
+    return rc == 0 ? make_bases(store, gen) : kv_fault(store, NULL, rc);
+}
+
+int kv_gen_open(struct store *store, const char *directory,
+                struct kv_gen **ret_gen)
+{
+    struct kv_gen *gen = mem_zero(sizeof *gen);
+
+    gen->users = 1;
+    pool_init(&gen->pool);
+    int r = open_files(store, directory, gen);
+    if (r != 0) {
+        kv_gen_let_go(store, gen);
+        return r;
     }
-    r = make_bases(store);
-    return r == 0 ? sweep(store) : r;
+    *ret_gen = gen;
+    return 0;
 }
 
 int store_open(const struct store_config *config, struct store **ret_store)
 {
     struct store *store = mem_zero(sizeof *store);
+    struct kv_gen *gen = NULL;
 
     assert(config->max_handles >= 2);
     store->directory = mem_text(config->directory);
     store->limit_bytes = config->limit_bytes;
     store->max_handles = config->max_handles;
+    store->max_readers = config->max_readers;
     store->writer.store = store;
     store->writer.write = true;
     turn_init(&store->turn);
-    pool_init(&store->pool);
-    int r = open_files(store, config->max_readers);
+    (void)pthread_mutex_init(&store->lock, NULL);
+    int r = kv_gen_open(store, store->directory, &gen);
+    if (r == 0) {
+        atomic_store(&store->current, gen);
+        r = sweep(store);
+    }
     if (r != 0) {
         (void)store_close(store);
         return r;
@@ -202,13 +222,16 @@ struct store *store_close(struct store *store)
     if (store == NULL) {
         return NULL;
     }
+    struct kv_gen *gen = atomic_load(&store->current);
     assert(!store->writer.active && atomic_load(&store->n_readers) == 0);
-    pool_done(&store->pool);
+    if (gen != NULL) {
+        assert(gen->users == 1);
+        kv_gen_let_go(store, gen);
+    }
     turn_done(&store->turn);
-    mdb_env_close(store->env);
+    (void)pthread_mutex_destroy(&store->lock);
     buf_done(&store->writer.scratch);
     (void)mem_free(store->writer.opened.p);
-    (void)mem_free(store->drops.p);
     (void)mem_free(store->directory);
     return mem_free(store);
 }
@@ -217,13 +240,16 @@ struct store *store_close(struct store *store)
 
 int store_sync(struct store *store)
 {
-    int rc = mdb_env_sync(store->env, 1);
+    struct kv_gen *gen = kv_gen_hold(store);
+    int rc = mdb_env_sync(gen->env, 1);
+
+    kv_gen_let_go(store, gen);
     return rc == 0 ? 0 : kv_fault(store, NULL, rc);
 }
 
-static int copy_into(struct store *store, int fd)
+static int copy_into(const struct store *store, MDB_env *env, int fd)
 {
-    int rc = mdb_env_copyfd2(store->env, fd, MDB_CP_COMPACT);
+    int rc = mdb_env_copyfd2(env, fd, MDB_CP_COMPACT);
     if (rc == MDB_INCOMPATIBLE) {
         /* Compacting counts pages and gives up when some are neither used nor
          * free. A copy page by page has the same content. */
@@ -232,7 +258,7 @@ static int copy_into(struct store *store, int fd)
         if (lseek(fd, 0, SEEK_SET) != 0 || ftruncate(fd, 0) != 0) {
             return errno;
         }
-        rc = mdb_env_copyfd2(store->env, fd, 0);
+        rc = mdb_env_copyfd2(env, fd, 0);
     }
     if (rc == 0 && fsync(fd) != 0) {
         rc = errno;
@@ -265,7 +291,9 @@ static int copy_to(struct store *store, const char *partial, const char *file)
     if (fd < 0) {
         return errno;
     }
-    int rc = copy_into(store, fd);
+    struct kv_gen *gen = kv_gen_hold(store);
+    int rc = copy_into(store, gen->env, fd);
+    kv_gen_let_go(store, gen);
     if (close(fd) != 0 && rc == 0) {
         rc = errno;
     }
@@ -312,16 +340,16 @@ static uint64_t free_pages(MDB_txn *txn)
     return n;
 }
 
-static uint64_t used_bytes(struct store *store)
+static uint64_t used_bytes(const struct kv_gen *gen)
 {
     MDB_envinfo info;
     MDB_stat stat;
     MDB_txn *txn = NULL;
     uint64_t n_free = 0;
 
-    (void)mdb_env_info(store->env, &info);
-    (void)mdb_env_stat(store->env, &stat);
-    if (mdb_txn_begin(store->env, NULL, MDB_RDONLY, &txn) == 0) {
+    (void)mdb_env_info(gen->env, &info);
+    (void)mdb_env_stat(gen->env, &stat);
+    if (mdb_txn_begin(gen->env, NULL, MDB_RDONLY, &txn) == 0) {
         n_free = free_pages(txn);
         mdb_txn_abort(txn);
     }
@@ -331,17 +359,19 @@ static uint64_t used_bytes(struct store *store)
 
 struct store_usage store_usage(struct store *store)
 {
-    struct store_usage usage = {.used_bytes = used_bytes(store)};
+    struct kv_gen *gen = kv_gen_hold(store);
+    struct store_usage usage = {.used_bytes = used_bytes(gen)};
     MDB_envinfo info;
     struct stat file;
     int fd = -1;
 
-    (void)mdb_env_info(store->env, &info);
+    (void)mdb_env_info(gen->env, &info);
     usage.limit_bytes = info.me_mapsize;
-    if (mdb_env_get_fd(store->env, &fd) == 0 && fstat(fd, &file) == 0) {
+    if (mdb_env_get_fd(gen->env, &fd) == 0 && fstat(fd, &file) == 0) {
         usage.file_bytes = (uint64_t)file.st_size;
     }
-    usage.handles = pool_count(&store->pool);
+    usage.handles = pool_count(&gen->pool);
     usage.readers = atomic_load(&store->n_readers);
+    kv_gen_let_go(store, gen);
     return usage;
 }

@@ -79,6 +79,20 @@ int store_event_put(struct store_txn *txn, uint64_t revision, struct str event)
     return r;
 }
 
+int store_history_clear(struct store_txn *txn)
+{
+    assert(txn->write);
+    if (txn->fault != 0) {
+        return txn->fault;
+    }
+    int rc = mdb_drop(txn->mdb, history(txn), 0);
+    if (rc != 0) {
+        return kv_fault(txn->store, txn, rc);
+    }
+    txn->meta.history_first = txn->meta.history_n = 0;
+    return 0;
+}
+
 int store_event_next(struct store_txn *txn, uint64_t after,
                      uint64_t *ret_revision, struct str *ret_event)
 {

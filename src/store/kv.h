@@ -42,9 +42,20 @@ struct kv_pin {
     struct handle *handle;
 };
 
+/* One environment that is, or was, the state: see gen.c. */
+struct kv_gen {
+    MDB_env *env;
+    MDB_dbi main; /* names every database */
+    MDB_dbi bases[KV_N_BASES];
+    struct pool pool;
+    struct kv_ids drops; /* databases to remove at a commit, if empty then */
+    unsigned users;      /* under the store's lock */
+};
+
 struct store_txn {
     struct store *store;
-    MDB_txn *mdb; /* that of the part while there is one */
+    struct kv_gen *gen; /* what it reads or writes; of a reader, held */
+    MDB_txn *mdb;       /* that of the part while there is one */
     bool write;
     bool active;
     int fault; /* sticky */
@@ -69,15 +80,14 @@ struct store_txn {
 
 struct store {
     char *directory;
-    MDB_env *env;
-    MDB_dbi main; /* names every database */
-    MDB_dbi bases[KV_N_BASES];
     uint64_t limit_bytes;
     unsigned max_handles;
+    unsigned max_readers;
     struct turn turn;
-    struct pool pool;
     struct store_txn writer;
-    struct kv_ids drops; /* databases to remove at a commit, if empty then */
+    pthread_mutex_t lock; /* generations' users, `readers` */
+    _Atomic(struct kv_gen *) current;
+    struct store_reader *readers; /* all of them */
     _Atomic unsigned n_readers;
 };
 
@@ -123,7 +133,7 @@ int kv_corrupt_of(struct store_txn *txn) MUST_USE;
 
 static inline MDB_dbi kv_base(const struct store_txn *txn, enum kv_base base)
 {
-    return txn->store->bases[base];
+    return txn->gen->bases[base];
 }
 /* The database of a namespace. `make`: create it when there is none, write
  * transactions only. Answers: NOT_FOUND when it has none in this snapshot. */
@@ -159,12 +169,34 @@ int kv_meta_load(struct store_txn *txn) MUST_USE;
 /* Writes the record when it changed since the load. */
 int kv_meta_save(struct store_txn *txn) MUST_USE;
 
-/* ---- txn.c, for reader.c ---- */
+/* ---- env.c, gen.c ---- */
+
+/* Opens, and makes what is not there; held once. */
+int kv_gen_open(struct store *store, const char *directory,
+                struct kv_gen **ret_gen) MUST_USE;
+/* Hold the current one: neither closed nor unmapped until it is let go. */
+struct kv_gen *kv_gen_hold(struct store *store);
+/* The last one to let go closes it. */
+void kv_gen_let_go(struct store *store, struct kv_gen *gen);
+
+/* ---- reader.c, for gen.c ---- */
+
+/* The current generation is another one now: readers that do nothing give the
+ * old one up at once, the others when they end. Under the store's lock. */
+void kv_readers_move(struct store *store);
+
+/* ---- txn.c, for reader.c and gen.c ---- */
+
+/* A write transaction on a generation, which may be one that nobody sees yet.
+ */
+int kv_write_begin(struct store *store, struct kv_gen *gen,
+                   struct store_txn **ret_txn) MUST_USE;
 
 /* [STORE-2] Close what is over the bound, as far as nobody uses it. Holder of
  * the turn; `room` handles are about to be opened; `serial` of the running
  * write transaction, 0: none. */
-void kv_make_room(struct store *store, unsigned room, uint64_t serial);
+void kv_make_room(struct store *store, struct kv_gen *gen, unsigned room,
+                  uint64_t serial);
 /* kv_ns on a write transaction. */
 int kv_writer_ns(struct store_txn *txn, uint64_t ns, bool make,
                  MDB_dbi *ret_dbi) MUST_USE;

@@ -1,11 +1,20 @@
 /* Read transactions, and how each comes to the handle of a namespace's database
  * (what LMDB allows is told in txn.c). */
 #include <assert.h>
+#include <sched.h>
+#include <utlist.h>
 
+#include "base/queue.h"
 #include "store/kv.h"
 
+/* Whose a reader is. Its owner takes it for each read; whoever replaces the
+ * state takes those that are idle, to end what they hold of the old one. */
+enum { IDLE, READING, TAKEN };
+
 struct store_reader {
-    struct store_txn txn;
+    struct store_txn txn; /* .gen == NULL: holds nothing */
+    _Atomic int state;
+    struct store_reader *prev, *next; /* under the store's lock */
 };
 
 static unsigned max_pins(const struct store *store)
@@ -13,22 +22,112 @@ static unsigned max_pins(const struct store *store)
     return store->max_handles / 2;
 }
 
+/* ---- which generation ---- */
+
+/* LMDB's transaction objects have a table of all handles there may be: made
+ * once for each generation, then reset and renewed. */
+static int hold_current(struct store_txn *txn)
+{
+    struct kv_gen *gen = kv_gen_hold(txn->store);
+
+    int rc = mdb_txn_begin(gen->env, NULL, MDB_RDONLY, &txn->mdb);
+    if (rc != 0) {
+        kv_gen_let_go(txn->store, gen);
+        return kv_fault(txn->store, NULL, rc);
+    }
+    mdb_txn_reset(txn->mdb);
+    txn->gen = gen;
+    return 0;
+}
+
+static struct kv_gen *end_mdb(struct store_txn *txn)
+{
+    struct kv_gen *gen = txn->gen;
+
+    mdb_txn_abort(txn->mdb);
+    txn->mdb = NULL;
+    txn->gen = NULL;
+    return gen;
+}
+
+static void give_up(struct store_txn *txn)
+{
+    if (txn->gen != NULL) {
+        kv_gen_let_go(txn->store, end_mdb(txn));
+    }
+}
+
+static bool is_current(struct store_txn *txn, const struct kv_gen *gen)
+{
+    return gen == atomic_load(&txn->store->current);
+}
+
+static bool take(struct store_reader *reader, int as)
+{
+    int idle = IDLE;
+    return atomic_compare_exchange_strong(&reader->state, &idle, as);
+}
+
+void kv_readers_move(struct store *store)
+{
+    for (struct store_reader *reader = store->readers; reader != NULL;
+         reader = reader->next) {
+        if (!take(reader, TAKEN)) {
+            continue; /* It reads, and sees to it when it ends. */
+        }
+        if (reader->txn.gen != NULL &&
+            !is_current(&reader->txn, reader->txn.gen)) {
+            /* Never the last one: who replaces holds it too. */
+            end_mdb(&reader->txn)->users--;
+        }
+        atomic_store(&reader->state, IDLE);
+    }
+}
+
+/* Idle first, then the look at what is current; who replaces does it the other
+ * way round. So one of the two sees the other, and no idle reader keeps a file
+ * that is gone. */
+static void leave(struct store_reader *reader)
+{
+    const struct kv_gen *held = reader->txn.gen;
+
+    atomic_store(&reader->state, IDLE);
+    if (!is_current(&reader->txn, held) && take(reader, TAKEN)) {
+        if (!is_current(&reader->txn, reader->txn.gen)) {
+            give_up(&reader->txn);
+        }
+        atomic_store(&reader->state, IDLE);
+    }
+}
+
+/* ---- readers ---- */
+
+static void enlist(struct store_reader *reader)
+{
+    struct store *store = reader->txn.store;
+
+    (void)pthread_mutex_lock(&store->lock);
+    DL_APPEND(store->readers, reader);
+    (void)pthread_mutex_unlock(&store->lock);
+    (void)atomic_fetch_add(&store->n_readers, 1);
+}
+
 int store_reader_new(struct store *store, struct store_reader **ret_reader)
 {
     struct store_reader *reader = mem_zero(sizeof *reader);
-    struct store_txn *txn = &reader->txn;
 
-    txn->store = store;
-    /* LMDB's transaction objects have a table of all handles there may be:
-     * made once, then reset and renewed. */
-    int rc = mdb_txn_begin(store->env, NULL, MDB_RDONLY, &txn->mdb);
-    if (rc != 0) {
-        (void)mem_free(reader);
-        return kv_fault(store, NULL, rc);
+    reader->txn.store = store;
+    reader->txn.pins = mem_zero(max_pins(store) * sizeof *reader->txn.pins);
+    atomic_store(&reader->state, READING);
+    /* Known before it holds anything: a replacement finds it or it finds the
+     * replacement. */
+    enlist(reader);
+    int r = hold_current(&reader->txn);
+    leave(reader);
+    if (r != 0) {
+        (void)store_reader_free(reader);
+        return r;
     }
-    mdb_txn_reset(txn->mdb);
-    txn->pins = mem_zero(max_pins(store) * sizeof *txn->pins);
-    (void)atomic_fetch_add(&store->n_readers, 1);
     *ret_reader = reader;
     return 0;
 }
@@ -36,9 +135,13 @@ int store_reader_new(struct store *store, struct store_reader **ret_reader)
 struct store_reader *store_reader_free(struct store_reader *reader)
 {
     if (reader != NULL) {
+        struct store *store = reader->txn.store;
         assert(!reader->txn.active);
-        mdb_txn_abort(reader->txn.mdb);
-        (void)atomic_fetch_sub(&reader->txn.store->n_readers, 1);
+        (void)pthread_mutex_lock(&store->lock);
+        DL_DELETE(store->readers, reader);
+        (void)pthread_mutex_unlock(&store->lock);
+        give_up(&reader->txn);
+        (void)atomic_fetch_sub(&store->n_readers, 1);
         (void)mem_free(reader->txn.pins);
     }
     return mem_free(reader);
@@ -49,7 +152,7 @@ struct store_reader *store_reader_free(struct store_reader *reader)
  * other way round. */
 static int renew(struct store_txn *txn)
 {
-    txn->begin_seq = pool_seq(&txn->store->pool);
+    txn->begin_seq = pool_seq(&txn->gen->pool);
     int rc = mdb_txn_renew(txn->mdb);
     return rc == 0 ? kv_meta_load(txn) : kv_fault(txn->store, txn, rc);
 }
@@ -57,11 +160,23 @@ static int renew(struct store_txn *txn)
 int store_read_begin(struct store_reader *reader, struct store_txn **ret_txn)
 {
     struct store_txn *txn = &reader->txn;
+    int r = 0;
 
     assert(!txn->active);
+    while (!take(reader, READING)) {
+        (void)sched_yield(); /* For a moment: the state is being replaced. */
+    }
     txn->fault = 0;
+    if (!is_current(txn, txn->gen)) {
+        give_up(txn);
+        r = hold_current(txn);
+    }
+    if (r != 0) {
+        atomic_store(&reader->state, IDLE);
+        return r;
+    }
     txn->active = true;
-    int r = renew(txn);
+    r = renew(txn);
     if (r != 0) {
         store_read_end(txn);
         return r;
@@ -75,9 +190,10 @@ void store_read_end(struct store_txn *txn)
     assert(!txn->write && txn->active);
     mdb_txn_reset(txn->mdb);
     while (txn->n_pins > 0) {
-        pool_unpin(&txn->store->pool, txn->pins[--txn->n_pins].handle);
+        pool_unpin(&txn->gen->pool, txn->pins[--txn->n_pins].handle);
     }
     txn->active = false;
+    leave(CONTAINER(txn, struct store_reader, txn));
 }
 
 static bool pinned(const struct store_txn *txn, uint64_t ns, MDB_dbi *ret_dbi)
@@ -98,7 +214,7 @@ static bool pin(struct store_txn *txn, uint64_t ns, uint64_t begin_seq)
 {
     struct kv_pin pin = {.ns = ns};
 
-    pin.handle = pool_pin(&txn->store->pool, ns, begin_seq, &pin.dbi);
+    pin.handle = pool_pin(&txn->gen->pool, ns, begin_seq, &pin.dbi);
     if (pin.handle == NULL) {
         return false;
     }
@@ -115,7 +231,7 @@ static int exists(struct store_txn *txn, uint64_t ns)
     kv_ns_name(ns, name);
     MDB_val k = {KV_NS_NAME - 1, name};
     MDB_val v;
-    int rc = mdb_get(txn->mdb, txn->store->main, &k, &v);
+    int rc = mdb_get(txn->mdb, txn->gen->main, &k, &v);
     if (rc == MDB_NOTFOUND) {
         return ERR_NOT_FOUND;
     }
@@ -124,17 +240,17 @@ static int exists(struct store_txn *txn, uint64_t ns)
 
 /* Open a handle for everybody, in a read transaction of its own. Holder of the
  * turn, so that no write transaction runs. Answers: NOT_FOUND, FULL. */
-static int open_published(struct store *store, uint64_t ns)
+static int open_published(struct store *store, struct kv_gen *gen, uint64_t ns)
 {
     char name[KV_NS_NAME];
     MDB_txn *own = NULL;
     MDB_dbi dbi = 0;
 
-    kv_make_room(store, 1, 0);
-    if (pool_count(&store->pool) >= 2 * store->max_handles) {
+    kv_make_room(store, gen, 1, 0);
+    if (pool_count(&gen->pool) >= 2 * store->max_handles) {
         return ERR_FULL;
     }
-    int rc = mdb_txn_begin(store->env, NULL, MDB_RDONLY, &own);
+    int rc = mdb_txn_begin(gen->env, NULL, MDB_RDONLY, &own);
     if (rc != 0) {
         return kv_fault(store, NULL, rc);
     }
@@ -149,8 +265,8 @@ static int open_published(struct store *store, uint64_t ns)
     if (rc != 0) {
         return kv_fault(store, NULL, rc);
     }
-    pool_add(&store->pool, ns, dbi, 0);
-    pool_publish(&store->pool, ns);
+    pool_add(&gen->pool, ns, dbi, 0);
+    pool_publish(&gen->pool, ns);
     return 0;
 }
 
@@ -164,7 +280,7 @@ static int open_and_restart(struct store_txn *txn, uint64_t ns)
     mdb_txn_reset(txn->mdb);
     turn_take(&store->turn);
     if (!pin(txn, ns, ANY_PUBLISHED)) {
-        r = open_published(store, ns);
+        r = open_published(store, txn->gen, ns);
         if (r == 0 && !pin(txn, ns, ANY_PUBLISHED)) {
             assert(false); /* it was just published, and we have the turn */
         }

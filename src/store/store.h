@@ -40,6 +40,9 @@
  *             after it was opened. LMDB corrupts itself otherwise.
  *   [STORE-4] nothing lent by a read outlives store_read_end; no read
  *             transaction outlives a send to a client.
+ *   [STORE-5] who reads while the state is replaced sees one or the other to
+ * the end of the transaction; who begins after store_replace sees the new one.
+ * Nobody that reads nothing keeps the old one.
  *
  * Threads: store_write_* and the `put/del` calls: the core thread. Reads: any
  * thread, one struct store_reader each. */
@@ -58,6 +61,7 @@
 struct store;        /* opaque */
 struct store_reader; /* opaque: a read transaction kept for reuse */
 struct store_txn;    /* opaque: a read or a write transaction */
+struct store_next;   /* opaque: a state that is not, or no more, the current */
 
 struct store_config {
     const char *directory; /* holds data.mdb, lock.mdb */
@@ -101,6 +105,24 @@ int store_sync(struct store *store) MUST_USE;
 /* A compacted copy of the newest commit into a new file, synced. Any thread;
  * lasts as long as the disk needs; writing goes on. */
 int store_copy(struct store *store, const char *file) MUST_USE;
+
+/* ---- another state in the place of this one ---- */
+
+/* Opens a directory that holds another state, which nobody sees yet: not that
+ * of any open store. Its databases are as large as they are: O(1). Core. Faults
+ * as store_open. */
+int store_next_open(struct store *store, const char *directory,
+                    struct store_next **ret_next) MUST_USE;
+/* Also what store_replace gave: there may be much to unmap. Any thread. */
+struct store_next *store_next_close(struct store_next *next);
+/* A write transaction on it, ended as any other; it counts as the one there may
+ * be. Core. */
+int store_next_begin(struct store_next *next,
+                     struct store_txn **ret_txn) MUST_USE;
+/* From now on every transaction that begins sees it; those under way go on with
+ * what they see. Gives what was there before, to be closed: its files may be
+ * removed at once. No write transaction is open. Core; O(readers). */
+struct store_next *store_replace(struct store_next *next) MUST_USE;
 
 struct store_usage {
     uint64_t file_bytes;
@@ -358,6 +380,8 @@ int store_key_expire(struct store_txn *txn, uint64_t now_ms,
  * was lowered is reached over the next events). */
 int store_event_put(struct store_txn *txn, uint64_t revision,
                     struct str event) MUST_USE;
+/* Forget all events. O(events). */
+int store_history_clear(struct store_txn *txn) MUST_USE;
 /* The first event with a revision > after. Lends. Answers: END. */
 int store_event_next(struct store_txn *txn, uint64_t after,
                      uint64_t *ret_revision, struct str *ret_event) MUST_USE;

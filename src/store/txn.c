@@ -18,13 +18,14 @@
 
 /* ---- the writer and its handles ---- */
 
-void kv_make_room(struct store *store, unsigned room, uint64_t serial)
+void kv_make_room(struct store *store, struct kv_gen *gen, unsigned room,
+                  uint64_t serial)
 {
     MDB_dbi dbi = 0;
 
-    while (pool_count(&store->pool) + room > store->max_handles &&
-           pool_evict(&store->pool, serial, &dbi)) {
-        mdb_dbi_close(store->env, dbi);
+    while (pool_count(&gen->pool) + room > store->max_handles &&
+           pool_evict(&gen->pool, serial, &dbi)) {
+        mdb_dbi_close(gen->env, dbi);
     }
 }
 
@@ -35,7 +36,7 @@ static int writer_open(struct store_txn *txn, uint64_t ns, bool make,
     char name[KV_NS_NAME];
     MDB_dbi dbi = 0;
 
-    kv_make_room(store, 1, txn->serial);
+    kv_make_room(store, txn->gen, 1, txn->serial);
     kv_ns_name(ns, name);
     int rc = mdb_dbi_open(txn->mdb, name, make ? MDB_CREATE : 0, &dbi);
     if (rc == MDB_NOTFOUND) {
@@ -44,7 +45,7 @@ static int writer_open(struct store_txn *txn, uint64_t ns, bool make,
     if (rc != 0) {
         return kv_fault(store, txn, rc);
     }
-    pool_add(&store->pool, ns, dbi, txn->serial);
+    pool_add(&txn->gen->pool, ns, dbi, txn->serial);
     kv_ids_add(&txn->opened, ns);
     *ret_dbi = dbi;
     return 0;
@@ -53,7 +54,7 @@ static int writer_open(struct store_txn *txn, uint64_t ns, bool make,
 int kv_writer_ns(struct store_txn *txn, uint64_t ns, bool make,
                  MDB_dbi *ret_dbi)
 {
-    if (pool_touch(&txn->store->pool, ns, txn->serial, ret_dbi)) {
+    if (pool_touch(&txn->gen->pool, ns, txn->serial, ret_dbi)) {
         return 0;
     }
     return writer_open(txn, ns, make, ret_dbi);
@@ -64,22 +65,24 @@ int kv_writer_ns(struct store_txn *txn, uint64_t ns, bool make,
 static void forget_opened(struct store_txn *txn, size_t n_kept)
 {
     while (txn->opened.n > n_kept) {
-        pool_forget(&txn->store->pool, txn->opened.p[--txn->opened.n]);
+        pool_forget(&txn->gen->pool, txn->opened.p[--txn->opened.n]);
     }
 }
 
-int store_write_begin(struct store *store, struct store_txn **ret_txn)
+int kv_write_begin(struct store *store, struct kv_gen *gen,
+                   struct store_txn **ret_txn)
 {
     struct store_txn *txn = &store->writer;
 
     turn_take(&store->turn);
     assert(!txn->active);
-    kv_make_room(store, 0, 0);
-    int rc = mdb_txn_begin(store->env, NULL, 0, &txn->mdb);
+    kv_make_room(store, gen, 0, 0);
+    int rc = mdb_txn_begin(gen->env, NULL, 0, &txn->mdb);
     if (rc != 0) {
         turn_give(&store->turn);
         return kv_fault(store, NULL, rc);
     }
+    txn->gen = gen;
     txn->active = true;
     txn->fault = 0;
     txn->whole = NULL;
@@ -93,6 +96,11 @@ int store_write_begin(struct store *store, struct store_txn **ret_txn)
     txn->stored = txn->meta;
     *ret_txn = txn;
     return 0;
+}
+
+int store_write_begin(struct store *store, struct store_txn **ret_txn)
+{
+    return kv_write_begin(store, atomic_load(&store->current), ret_txn);
 }
 
 static void write_end(struct store_txn *txn)
@@ -128,7 +136,7 @@ int store_ns_drop(struct store_txn *txn, uint64_t ns)
     if (rc != 0) {
         return kv_fault(txn->store, txn, rc);
     }
-    kv_ids_add(&txn->store->drops, ns);
+    kv_ids_add(&txn->gen->drops, ns);
     return 0;
 }
 
@@ -149,7 +157,7 @@ static int remove_database(struct store_txn *txn, uint64_t ns)
     if (stat.ms_entries > 0) {
         return 0; /* The drop was undone: what is there stays. */
     }
-    if (!pool_take_out(&txn->store->pool, ns)) {
+    if (!pool_take_out(&txn->gen->pool, ns)) {
         return ERR_BUSY;
     }
     rc = mdb_drop(txn->mdb, dbi, 1);
@@ -160,7 +168,7 @@ static int remove_database(struct store_txn *txn, uint64_t ns)
  * left (store_open). */
 static int remove_dropped(struct store_txn *txn)
 {
-    struct kv_ids *drops = &txn->store->drops;
+    struct kv_ids *drops = &txn->gen->drops;
     size_t n_kept = 0;
 
     for (size_t i = 0; i < drops->n; i++) {
@@ -198,7 +206,7 @@ int store_write_commit(struct store_txn *txn)
         forget_opened(txn, 0);
     }
     for (size_t i = 0; i < txn->opened.n; i++) {
-        pool_publish(&store->pool, txn->opened.p[i]);
+        pool_publish(&txn->gen->pool, txn->opened.p[i]);
     }
     write_end(txn);
     return r;
@@ -214,7 +222,7 @@ int store_part_begin(struct store_txn *txn)
     if (txn->fault != 0) {
         return txn->fault;
     }
-    int rc = mdb_txn_begin(txn->store->env, txn->mdb, 0, &part);
+    int rc = mdb_txn_begin(txn->gen->env, txn->mdb, 0, &part);
     if (rc != 0) {
         return kv_fault(txn->store, txn, rc);
     }
