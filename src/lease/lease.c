@@ -100,6 +100,16 @@ void lease_table_halt(struct lease_table *table)
     }
 }
 
+void lease_table_clear(struct lease_table *table)
+{
+    for (size_t i = 0; i < SHARDS; i++) {
+        struct lease_shard *shard = &table->shards[i];
+        lock(shard);
+        lease_shard_clear(shard);
+        unlock(shard);
+    }
+}
+
 void lease_table_put(struct lease_table *table, struct str hostname,
                      struct ulid id, uint64_t ttl_ms, bool heard,
                      uint64_t mono_ms)

@@ -46,6 +46,9 @@ struct lease_table *lease_table_free(struct lease_table *table);
 void lease_table_serve(struct lease_table *table, uint64_t mono_ms);
 void lease_table_halt(struct lease_table *table);
 
+/* Forget all of them, as none of them had ever been. */
+void lease_table_clear(struct lease_table *table);
+
 /* A lease exists (after its registration was applied, or at start from the
  * store), with a full TTL from now; a known hostname takes the new id and TTL.
  * `heard`: an agent spoke just now (else last_heartbeat is unknown). One that

@@ -154,6 +154,17 @@ void lease_shard_remove(struct lease_shard *shard, struct lease *lease)
     mem_free(lease);
 }
 
+void lease_shard_clear(struct lease_shard *shard)
+{
+    for (uint32_t i = 0; i < shard->n_buckets; i++) {
+        while (shard->buckets[i] != NULL) {
+            struct lease *lease = shard->buckets[i];
+            bring_up_to_date(shard, lease);
+            lease_shard_remove(shard, lease);
+        }
+    }
+}
+
 uint64_t lease_age(const struct lease *lease, uint64_t now)
 {
     return now > lease->since ? now - lease->since : 0;

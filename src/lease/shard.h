@@ -71,6 +71,8 @@ struct lease *lease_shard_find(struct lease_shard *shard, struct str hostname,
 /* A new one, with a full TTL to be set by lease_shard_renew. */
 struct lease *lease_shard_add(struct lease_shard *shard, struct str hostname,
                               uint32_t hash);
+/* All of them. */
+void lease_shard_clear(struct lease_shard *shard);
 void lease_shard_remove(struct lease_shard *shard, struct lease *lease);
 
 /* A full TTL from now, as a new or refreshed lease. */

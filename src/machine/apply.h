@@ -47,6 +47,9 @@ struct machine {
     uint64_t path_ns; /* whose path is in `path`, 0: none */
     struct buf path;
 
+    struct store_meta coming; /* of a state stamped and not visible yet */
+    bool coming_trash;
+
     _Atomic uint64_t applied, revision, lease_epoch;
     _Atomic bool has_trash, initialized;
 };
@@ -85,6 +88,12 @@ static inline bool machine_is_begun(const struct store_meta *meta)
     static const uint8_t none[16];
     return memcmp(meta->cluster, none, sizeof none) != 0;
 }
+
+/* ---- machine.c ---- */
+int machine_note_trash(struct machine *m, bool *ret_has) MUST_USE;
+/* This is what the last commit made. */
+void machine_show(struct machine *m, const struct store_meta *meta,
+                  bool has_trash);
 
 /* ---- decide.c ---- */
 /* One command of a pack; its answer goes into `res`. Faults as machine_apply.
@@ -125,6 +134,12 @@ int event_row(struct apply *a, uint64_t revision, const char *op, uint64_t ns,
 int event_ns(struct apply *a, uint64_t revision, const char *op,
              const struct store_node *node, struct str path,
              struct str old_path) MUST_USE;
+
+int event_restore(struct apply *a, uint64_t revision) MUST_USE;
+
+/* ---- restore.c ---- */
+/* In place: the state stays. Answers: RETRY (the revision is beyond it). */
+int apply_restore(struct apply *a, const struct command_restore *c) MUST_USE;
 
 /* ---- rows.c ---- */
 int row_hold(struct apply *a, const struct place *p, struct ulid id,

@@ -37,7 +37,7 @@ static int dispatch(struct apply *a, const struct command *c)
     case COMMAND_EXPIRE:
         return apply_expire(a, &c->expire);
     case COMMAND_RESTORE:
-        break;
+        return apply_restore(a, &c->restore);
     }
     return err_raise(ERR_CORRUPT);
 }

@@ -40,6 +40,20 @@ int event_row(struct apply *a, uint64_t revision, const char *op, uint64_t ns,
     return keep(a, revision, &event);
 }
 
+/* All that was is void: of what is now there is no event each. */
+int event_restore(struct apply *a, uint64_t revision)
+{
+    struct str path;
+    struct buf event = {0};
+
+    int r = apply_path(a, STORE_ROOT, &path);
+    if (r != 0) {
+        return r;
+    }
+    add_head(a, &event, revision, "restore", STORE_ROOT, path);
+    return keep(a, revision, &event);
+}
+
 int event_ns(struct apply *a, uint64_t revision, const char *op,
              const struct store_node *node, struct str path,
              struct str old_path)

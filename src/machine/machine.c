@@ -153,7 +153,7 @@ static void tell(struct machine *m)
     }
 }
 
-static int note_trash(struct machine *m, bool *ret_has)
+int machine_note_trash(struct machine *m, bool *ret_has)
 {
     uint64_t id;
     int r = store_trash_first(m->txn, &id);
@@ -164,8 +164,8 @@ static int note_trash(struct machine *m, bool *ret_has)
     return 0;
 }
 
-static void show(struct machine *m, const struct store_meta *meta,
-                 bool has_trash)
+void machine_show(struct machine *m, const struct store_meta *meta,
+                  bool has_trash)
 {
     atomic_store(&m->applied, meta->applied);
     atomic_store(&m->revision, meta->revision);
@@ -183,10 +183,10 @@ int machine_load(struct machine *m)
         m->txn = NULL;
         return r;
     }
-    r = note_trash(m, &has_trash);
+    r = machine_note_trash(m, &has_trash);
     if (r == 0) {
         cache_changing(m->cache, store_meta(m->txn)->revision);
-        show(m, store_meta(m->txn), has_trash);
+        machine_show(m, store_meta(m->txn), has_trash);
     }
     machine_abort(m);
     return r;
@@ -201,7 +201,7 @@ int machine_commit(struct machine *m)
     }
     int r = apply_types_write(m);
     if (r == 0) {
-        r = note_trash(m, &has_trash);
+        r = machine_note_trash(m, &has_trash);
     }
     if (r != 0) {
         machine_abort(m);
@@ -211,7 +211,7 @@ int machine_commit(struct machine *m)
     drop_cached(m, meta.revision);
     r = store_write_commit(m->txn);
     if (r == 0) {
-        show(m, &meta, has_trash);
+        machine_show(m, &meta, has_trash);
         tell(m);
     }
     forget(m);

@@ -88,6 +88,22 @@ bool machine_is_open(const struct machine *machine);
  * again after another. */
 bool machine_is_spread(const struct machine *machine);
 
+/* ---- RESTORE: another state in the place of this one ---- */
+
+/* Whether it does that, as the state is now: then it is applied by the two
+ * functions below, with nothing open, else by machine_apply like any other. */
+bool machine_replaces(const struct machine *machine,
+                      const struct command_restore *restore);
+/* Stamp the state that a file brought and commit it there; nobody sees it yet.
+ * An idempotency key is not looked at. Faults as machine_apply: nothing has
+ * happened to either state. */
+int machine_restore(struct machine *machine, uint64_t index, struct str pack,
+                    struct store_next *next,
+                    struct machine_result *result) MUST_USE;
+/* Make it visible. Gives the state before, to be closed. */
+struct store_next *machine_restored(struct machine *machine,
+                                    struct store_next *next) MUST_USE;
+
 /* As of the last commit. Any thread. */
 struct machine_view {
     uint64_t applied;

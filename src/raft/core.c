@@ -128,18 +128,25 @@ static void start_loop(struct core *core)
 
 /* ---- open ---- */
 
-static int open_store(struct core *core)
+struct store_config core_store_config(const struct core *core,
+                                      const char *directory)
 {
     uint64_t limit = core->config.store_limit_bytes;
     uint64_t headroom = limit / 4 < (64U << 20) ? 64U << 20 : limit / 4;
-    struct store_config config = {
-        .directory = core->store_dir,
+
+    return (struct store_config){
+        .directory = directory,
         /* Room beyond the limit at which writes are refused: what is committed
          * must always find a place. */
         .limit_bytes = limit + headroom,
         .max_handles = 256,
         .max_readers = 126,
     };
+}
+
+static int open_store(struct core *core)
+{
+    struct store_config config = core_store_config(core, core->store_dir);
 
     int r = store_open(&config, &core->store);
     if (r != 0) {
@@ -230,7 +237,7 @@ int core_open(const struct core_config *config, struct core **ret_core)
     order_init(core);
     duties_init(core);
     jobs_init(core);
-    restore_init(core);
+    staged_init(core);
     if (uv_loop_init(&core->loop) != 0) {
         mem_free(core);
         return err_raise(ERR_SYSTEM);
@@ -290,7 +297,7 @@ struct core *core_close(struct core *core)
     core->machine = machine_free(core->machine);
     core->store = store_close(core->store);
     duties_done(core);
-    restore_done(core);
+    staged_done(core);
     order_done(core);
     dir_close(core);
     return mem_free(core);

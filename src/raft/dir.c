@@ -21,6 +21,7 @@
  *   store.new/   a state that is about to take the store's place
  *   store.old/   the store it took the place of, for a moment
  *   spool/       files of other rooms on their way; nothing stays
+ *   recover      the next start counts as a restore
  *   ballast      space to give up on a full disk */
 
 char *dir_join(const char *directory, const char *name)
@@ -117,6 +118,7 @@ static int make_top(const char *path)
     return r;
 }
 
+/* Answers: BUSY. */
 static int lock(struct core *core)
 {
     char *path = dir_join(core->config.data_dir, "lock");
@@ -126,12 +128,7 @@ static int lock(struct core *core)
     if (core->lock_fd < 0) {
         return err_raise(ERR_IO);
     }
-    if (flock(core->lock_fd, LOCK_EX | LOCK_NB) != 0) {
-        log_error(LOG_CORE, "another process serves this data directory",
-                  LOG_TXT("directory", core->config.data_dir));
-        return ERR_INVALID;
-    }
-    return 0;
+    return flock(core->lock_fd, LOCK_EX | LOCK_NB) == 0 ? 0 : ERR_BUSY;
 }
 
 static int write_node(struct core *core, const char *path)
@@ -264,7 +261,7 @@ static int make_folders(struct core *core)
     return r;
 }
 
-int dir_open(struct core *core)
+static void name_all(struct core *core)
 {
     const char *top = core->config.data_dir;
 
@@ -275,10 +272,23 @@ int dir_open(struct core *core)
     core->old_dir = dir_join(top, "store.old");
     core->spool_dir = dir_join(top, "spool");
     core->marker = dir_join(top, "store.state");
+    core->recover_mark = dir_join(top, "recover");
     core->ballast = dir_join(top, "ballast");
+}
+
+int dir_open(struct core *core)
+{
+    const char *top = core->config.data_dir;
+
+    name_all(core);
     int r = make_top(top);
     if (r == 0) {
         r = lock(core);
+    }
+    if (r == ERR_BUSY) {
+        log_error(LOG_CORE, "another process serves this data directory",
+                  LOG_TXT("directory", top));
+        return ERR_INVALID;
     }
     if (r == 0) {
         r = make_folders(core);
@@ -287,7 +297,37 @@ int dir_open(struct core *core)
         log_error(LOG_CORE, "cannot use the data directory",
                   LOG_TXT("directory", top), LOG_TXT("why", strerror(errno)));
     }
+    core->recovering = access(core->recover_mark, F_OK) == 0;
     return r != 0 ? r : read_node(core);
+}
+
+static int read_existing(struct core *core, const struct buf *content)
+{
+    struct str id = value_of(content, "id");
+
+    if (!str_is(value_of(content, "format"), "1") || id.n == 0 ||
+        id.n >= sizeof core->node_id ||
+        str_number(value_of(content, "raft"), UINT64_MAX, &core->raft_id) !=
+            0) {
+        return ERR_INVALID;
+    }
+    memcpy(core->node_id, id.p, id.n);
+    return access(core->raft_dir, F_OK) == 0 ? 0 : ERR_INVALID;
+}
+
+int dir_open_existing(struct core *core)
+{
+    name_all(core);
+    char *path = dir_join(core->config.data_dir, "node");
+    struct buf content = read_small(path);
+
+    int r = read_existing(core, &content);
+    if (r == 0) {
+        r = lock(core);
+    }
+    mem_free(path);
+    buf_done(&content);
+    return r;
 }
 
 void dir_close(struct core *core)
@@ -302,5 +342,6 @@ void dir_close(struct core *core)
     core->old_dir = mem_free(core->old_dir);
     core->spool_dir = mem_free(core->spool_dir);
     core->marker = mem_free(core->marker);
+    core->recover_mark = mem_free(core->recover_mark);
     core->ballast = mem_free(core->ballast);
 }

@@ -1,3 +1,5 @@
+#include <unistd.h>
+
 #include "base/clock.h"
 #include "base/err.h"
 #include "base/log.h"
@@ -77,6 +79,31 @@ static void propose_reclaim(struct core *core)
     propose(&core->reclaim, &command);
 }
 
+/* Once; the marker goes when it is applied. */
+static void recover_applied(struct core_request *request)
+{
+    struct duty *duty = CONTAINER(request, struct duty, request);
+    struct core *core = duty->core;
+
+    if (request->outcome == 0 && request->result.answer == 0 &&
+        unlink(core->recover_mark) == 0) {
+        core->recovering = false;
+        log_info(LOG_CORE, "recovered: this node decides alone",
+                 LOG_U64("revision", request->result.revision));
+    }
+    sent(request);
+}
+
+static void propose_recover(struct core *core, uint64_t revision)
+{
+    struct command command = {.kind = COMMAND_RESTORE};
+
+    command.restore.file = STR("");
+    command.restore.revision =
+        (revision / COMMAND_RESTORE_STEP + 1) * COMMAND_RESTORE_STEP;
+    propose(&core->recover, &command);
+}
+
 void duties_lose(struct core *core)
 {
     if (core->leading) {
@@ -105,6 +132,13 @@ void duties_turn(struct core *core)
         }
         return;
     }
+    if (core->recovering) {
+        /* Before anybody is served: others may have gone on without us. */
+        if (may_propose(&core->recover)) {
+            propose_recover(core, view.revision);
+        }
+        return;
+    }
     if (!core->leading && may_propose(&core->epoch)) {
         propose_epoch(core);
     }
@@ -119,13 +153,15 @@ void duties_turn(struct core *core)
 
 void duties_init(struct core *core)
 {
-    struct duty *duties[] = {&core->init, &core->epoch, &core->reclaim};
+    struct duty *duties[] = {&core->init, &core->epoch, &core->reclaim,
+                             &core->recover};
 
     for (size_t i = 0; i < sizeof duties / sizeof duties[0]; i++) {
         duties[i]->core = core;
         duties[i]->request.done = sent;
     }
     core->epoch.request.done = epoch_applied;
+    core->recover.request.done = recover_applied;
 }
 
 void duties_done(struct core *core)
@@ -133,4 +169,5 @@ void duties_done(struct core *core)
     buf_done(&core->init.bytes);
     buf_done(&core->epoch.bytes);
     buf_done(&core->reclaim.bytes);
+    buf_done(&core->recover.bytes);
 }

@@ -37,6 +37,7 @@ struct pack {
     size_t n_commands;
     uint64_t index; /* of its entry */
     uint64_t nonce;
+    bool alone; /* takes no other command */
     bool in_flight;
     bool answered; /* libraft has called back */
     int status;    /* what it said */
@@ -96,7 +97,7 @@ struct staged {
 struct core {
     struct core_config config;
     char *raft_dir, *store_dir, *state_dir, *fresh_dir, *old_dir, *spool_dir;
-    char *marker, *ballast;
+    char *marker, *recover_mark, *ballast;
     int lock_fd;
     char node_id[64];
     char domain[256];
@@ -144,11 +145,13 @@ struct core {
     struct pack pack;
     struct redo *redo, **redo_end;
     size_t redo_bytes;
+    bool refused; /* an entry cannot be applied: the start fails */
     bool stalled; /* the loop's own; status.stalled is for others */
     uint64_t stall_tried_ms;
 
-    struct duty init, epoch, reclaim;
-    bool leading; /* the epoch of this leadership is applied */
+    struct duty init, epoch, reclaim, recover;
+    bool recovering; /* a marker asks for a RESTORE in place */
+    bool leading;    /* the epoch of this leadership is applied */
     uint64_t disk_checked_ms;
     uint64_t left_bytes;  /* on the disk, when it was last measured */
     uint64_t used_bytes;  /* of the store, when it was last measured */
@@ -173,8 +176,16 @@ struct core {
 #define COUNT(core, name, by)                                                  \
     atomic_fetch_add_explicit(&(core)->stats.name, (by), memory_order_relaxed)
 
+/* ---- core.c ---- */
+/* How the store in `directory` is opened. */
+struct store_config core_store_config(const struct core *core,
+                                      const char *directory);
+
 /* ---- dir.c: the data directory ---- */
 int dir_open(struct core *core) MUST_USE;
+/* Names and lock of a directory that holds a node, and who that is. Answers:
+ * BUSY (a process serves it), INVALID (none is in it). */
+int dir_open_existing(struct core *core) MUST_USE;
 /* Whether what LMDB holds may be believed: see [CORE-3]. */
 bool dir_trusts_store(const struct core *core);
 int dir_mark(struct core *core, bool clean) MUST_USE;
@@ -214,6 +225,9 @@ void order_refuse_late(struct core *core);
 /* ---- log.c: libraft ---- */
 int log_open(struct core *core) MUST_USE;
 void log_close(struct core *core);
+/* What raft_io's load gave. */
+void log_free_loaded(struct raft_snapshot *snapshot, struct raft_entry *entries,
+                     size_t n);
 bool log_leads(struct core *core);
 /* Gives the bytes to libraft. Answers: NOT_READY, FULL. */
 int log_submit(struct core *core, const struct buf *bytes) MUST_USE;
@@ -262,13 +276,36 @@ void jobs_complete(struct core *core, struct core_state_job *job, int outcome);
 void jobs_refuse_late(struct core *core);
 void jobs_done(struct core *core);
 
-/* ---- restore.c: another state in the place of this one ---- */
-void restore_init(struct core *core);
+/* ---- staged.c: files that a RESTORE may name ---- */
+void staged_init(struct core *core);
 /* Checks the file at `path` and keeps it under a name, info->file, ready to be
  * served. Not the core thread. Answers: INVALID (why), FULL. */
-int restore_stage(struct core *core, const char *path, struct state_info *info,
-                  char why[STATE_WHY]) MUST_USE;
-void restore_done(struct core *core);
+int staged_check_in(struct core *core, const char *path,
+                    struct state_info *info, char why[STATE_WHY]) MUST_USE;
+/* The log, as it was loaded, holds an entry that names this file. */
+void staged_note(struct core *core, uint64_t index, struct str file);
+/* Files that the log does not name are gone. */
+void staged_sweep(struct core *core);
+/* A RESTORE is on its way, or has come to something. */
+void staged_sent(struct core *core, struct str command, bool sent);
+/* A snapshot at `index` is stored: files named up to there are not needed. */
+void staged_release(struct core *core, uint64_t index);
+/* Under the lock. */
+struct staged *staged_find(struct core *core, struct str file);
+struct staged *staged_add(struct core *core, struct str file);
+/* Where its image lies, a directory as a store's. */
+char *staged_fresh(const struct core *core, const char *file) MUST_USE;
+/* What takes as long as the state is large, or the history long, done before
+ * the loop has to do with it. */
+int staged_prepare(const struct core *core, const char *fresh) MUST_USE;
+void staged_done(struct core *core);
+
+/* ---- restore.c: another state in the place of this one ---- */
+/* Applies a RESTORE, with nothing open. Answers: INVALID: the file it names is
+ * not there or damaged; the reason has been logged. */
+int restore_apply(struct core *core, uint64_t index, struct str bytes,
+                  const struct command_restore *restore,
+                  struct machine_result *results) MUST_USE;
 
 /* ---- transport.c ---- */
 void transport_init(struct raft_uv_transport *transport);

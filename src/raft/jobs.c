@@ -192,7 +192,7 @@ static void run_job(struct work *self)
         digest(work->core, work);
         break;
     case CORE_STATE_STAGE:
-        work->r = restore_stage(work->core, job->path, &job->info, job->why);
+        work->r = staged_check_in(work->core, job->path, &job->info, job->why);
         break;
     case CORE_STATE_SNAPSHOT:
         assert(!"made by libraft");

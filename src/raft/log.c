@@ -227,8 +227,8 @@ static void set_up(struct core *core)
 
 /* ---- what libraft asks of its disk, stepped in front of ---- */
 
-static void free_loaded(struct raft_snapshot *snapshot,
-                        struct raft_entry *entries, size_t n)
+void log_free_loaded(struct raft_snapshot *snapshot, struct raft_entry *entries,
+                     size_t n)
 {
     void *batch = NULL;
 
@@ -245,6 +245,25 @@ static void free_loaded(struct raft_snapshot *snapshot,
         raft_free(snapshot->bufs);
         raft_free(snapshot);
     }
+}
+
+/* The files that entries name are needed as long as those may be applied,
+ * committed or not. */
+static void note_restores(struct core *core, uint64_t snapshot_index,
+                          uint64_t start_index,
+                          const struct raft_entry *entries, size_t n)
+{
+    struct command_restore restore;
+
+    for (size_t i = 0; i < n; i++) {
+        struct str bytes = {entries[i].buf.base, entries[i].buf.len};
+        if (entries[i].type == RAFT_COMMAND &&
+            start_index + i > snapshot_index &&
+            command_pack_restores(bytes, &restore)) {
+            staged_note(core, start_index + i, restore.file);
+        }
+    }
+    staged_sweep(core);
 }
 
 /* A sole voter acknowledges nothing before its own log has it, so a log that
@@ -270,9 +289,11 @@ static int load(struct raft_io *io, raft_term *term, raft_id *voted_for,
                   "the log ends before what the store has applied: the log "
                   "lost entries to damage",
                   LOG_U64("log_ends", last), LOG_U64("applied", applied));
-        free_loaded(*snapshot, *entries, *n_entries);
+        log_free_loaded(*snapshot, *entries, *n_entries);
         return RAFT_CORRUPT;
     }
+    note_restores(core, *snapshot == NULL ? 0 : (*snapshot)->index,
+                  *start_index, *entries, *n_entries);
     return 0;
 }
 
@@ -337,6 +358,9 @@ int log_open(struct core *core)
     r = raft_start(&core->raft);
     if (r != 0) {
         return say(core, "cannot start from the log", r);
+    }
+    if (core->refused) {
+        return ERR_INVALID;
     }
     r = order_commit(core);
     return r == ERR_DISK_FULL ? 0 : r; /* Then it waits for room, stalled. */

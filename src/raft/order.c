@@ -107,6 +107,9 @@ static bool admit(struct core *core, struct core_request *request)
 static bool fits(const struct pack *pack, const struct buf *bytes,
                  const struct core_request *request)
 {
+    if (command_is(request->command, COMMAND_RESTORE) || pack->alone) {
+        return pack->n_commands == 0;
+    }
     return pack->n_commands == 0 ||
            (pack->n_commands < COMMAND_PACK_MOST &&
             bytes->n + request->command.n + 4 <= COMMAND_PACK_BYTES);
@@ -119,6 +122,7 @@ static void fill(struct core *core, struct buf *bytes)
 
     pack->first = NULL;
     pack->n_commands = 0;
+    pack->alone = false;
     pack->nonce++;
     command_pack_begin(bytes, clock_wall_ms(), pack->nonce);
     while (core->pending != NULL &&
@@ -132,9 +136,23 @@ static void fill(struct core *core, struct buf *bytes)
         if (request->command.n > 0) {
             command_pack_add(bytes, request->command);
             pack->n_commands++;
+            pack->alone = command_is(request->command, COMMAND_RESTORE);
+        }
+        if (pack->alone) {
+            staged_sent(core, request->command, true);
         }
     }
     command_pack_end(bytes);
+}
+
+/* What may still come true keeps its file. */
+static void settle(struct core *core, const struct core_request *request,
+                   int outcome)
+{
+    if (command_is(request->command, COMMAND_RESTORE) &&
+        outcome != ERR_UNKNOWN) {
+        staged_sent(core, request->command, false);
+    }
 }
 
 static void finish_pack(struct core *core, int outcome)
@@ -151,6 +169,7 @@ static void finish_pack(struct core *core, int outcome)
         if (request->command.n > 0 && pack->results != NULL) {
             request->result = pack->results[at++];
         }
+        settle(core, request, outcome);
         complete(core, request, outcome);
         link = next;
     }
@@ -249,35 +268,6 @@ static void stall(struct core *core)
     atomic_store(&core->status.stalled, true);
 }
 
-static int apply_one(struct core *core, uint64_t index, struct str bytes)
-{
-    int r = machine_apply(core->machine, index, bytes,
-                          results_for(core, index, bytes));
-    if (r < 0) {
-        stop_on_damage(r);
-        stall(core);
-    }
-    return r;
-}
-
-int order_apply(struct core *core, uint64_t index, struct str bytes)
-{
-    remember(core, index, bytes);
-    if (core->stalled) {
-        return 0;
-    }
-    int r = apply_one(core, index, bytes);
-    if (r == 0 && !core->running &&
-        (core->redo_bytes > REPLAY_COMMIT ||
-         machine_is_spread(core->machine))) {
-        r = order_commit(core);
-    }
-    /* A full disk is waited for. At start too: libraft does not pass on what
-     * fails there, and would offer this entry again. */
-    (void)r;
-    return 0;
-}
-
 static void publish(struct core *core)
 {
     struct machine_view view = machine_view(core->machine);
@@ -307,13 +297,85 @@ static int commit(struct core *core)
     return 0;
 }
 
-int order_commit(struct core *core)
+/* Nothing shares its transaction with a restore: what was applied before it is
+ * committed before, and it is visible when this returns. */
+static int apply_restore(struct core *core, uint64_t index, struct str bytes,
+                         const struct command_restore *restore)
 {
-    if (!machine_is_open(core->machine)) {
+    int r = machine_is_open(core->machine) ? commit(core) : 0;
+    uint64_t before = machine_view(core->machine).revision;
+
+    if (r == 0) {
+        r = restore_apply(core, index, bytes, restore,
+                          results_for(core, index, bytes));
+    }
+    if (r == 0 && machine_is_open(core->machine)) {
+        r = commit(core);
+    } else if (r == 0) {
+        publish(core);
+    }
+    uint64_t after = machine_view(core->machine).revision;
+    if (r == 0 && after != before && core->running &&
+        core->config.on_restored != NULL) {
+        core->config.on_restored(core->config.user);
+    }
+    return r;
+}
+
+/* Without the state that a committed entry names there is no going on: what
+ * comes behind it was decided on that state. */
+static void refuse(struct core *core)
+{
+    if (core->running) {
+        log_error(LOG_CORE, "cannot apply the log: stopping");
+        abort();
+    }
+    core->refused = true;
+}
+
+static int apply_one(struct core *core, uint64_t index, struct str bytes)
+{
+    struct command_restore restore;
+
+    int r = command_pack_restores(bytes, &restore)
+                ? apply_restore(core, index, bytes, &restore)
+                : machine_apply(core->machine, index, bytes,
+                                results_for(core, index, bytes));
+    if (r < 0) {
+        stop_on_damage(r);
+        stall(core);
+    } else if (r > 0) {
+        refuse(core);
+    }
+    return r;
+}
+
+int order_apply(struct core *core, uint64_t index, struct str bytes)
+{
+    if (core->refused) {
         return 0;
     }
-    int r = commit(core);
-    if (r == 0) {
+    remember(core, index, bytes);
+    if (core->stalled) {
+        return 0;
+    }
+    int r = apply_one(core, index, bytes);
+    if (r == 0 && !core->running &&
+        (core->redo_bytes > REPLAY_COMMIT ||
+         machine_is_spread(core->machine))) {
+        r = order_commit(core);
+    }
+    /* A full disk is waited for. At start too: libraft does not pass on what
+     * fails there, and would offer this entry again. */
+    (void)r;
+    return 0;
+}
+
+int order_commit(struct core *core)
+{
+    int r = machine_is_open(core->machine) ? commit(core) : 0;
+
+    if (r == 0 && !core->stalled) {
         drop_redo(core);
     }
     return r;
@@ -334,10 +396,11 @@ static void retry_stalled(struct core *core, uint64_t now_ms)
             r = commit(core);
         }
     }
-    if (r == 0) {
-        r = order_commit(core);
+    if (r == 0 && machine_is_open(core->machine)) {
+        r = commit(core);
     }
     if (r == 0) {
+        drop_redo(core);
         log_info(LOG_CORE, "there is room again: what was committed is "
                            "applied");
         core->stalled = false;

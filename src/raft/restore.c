@@ -1,160 +1,202 @@
-#include <assert.h>
+/* A state file takes the place of the state, through the log:
+ *
+ *   staged_check_in (thread of the jobs): checked ─► state/staged-…  synced
+ *                                               └► store.new/…     unpacked
+ *   RESTORE in the log ─► restore_apply (core): stamped, renamed, visible
+ *   snapshot behind it stored ─► the staged file goes
+ *
+ * What the loop does costs the same whatever the size of the state.
+ *
+ * Why no death in between matters. The staged file is synced before the command
+ * is proposed, and stays until a snapshot at or after the entry is stored. What
+ * lies in store.new/ is worth nothing after a start: an entry that is applied
+ * again unpacks its file again. The marker is gone while directories are
+ * renamed (dir.c), so a start in the middle of that trusts no store and makes
+ * it from a state file and the log, this entry among it. A committed entry
+ * whose file is not there stops the start: its state is the only one there is.
+ */
 #include <errno.h>
 #include <stdio.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
-#include "base/clock.h"
 #include "base/err.h"
 #include "base/log.h"
 #include "raft/inside.h"
 
-/* ---- files that a RESTORE may name ---- */
-
-void restore_init(struct core *core)
+static bool is_named(const struct state_info *info,
+                     const struct command_restore *c)
 {
-    (void)pthread_mutex_init(&core->staged_lock, NULL);
+    return info->size == c->size &&
+           memcmp(info->state, c->digest, sizeof c->digest) == 0;
 }
 
-void restore_done(struct core *core)
+/* Unpacks the file that an entry names, when this process has not staged it: at
+ * a start. A node that has no such file gets it from the leader before it comes
+ * to this. */
+static int unpack(struct core *core, const struct command_restore *c,
+                  const char *file, const char *fresh)
 {
-    while (core->staged != NULL) {
-        struct staged *staged = core->staged;
-        core->staged = staged->next;
-        mem_free(staged);
-    }
-    (void)pthread_mutex_destroy(&core->staged_lock);
-}
-
-static struct staged *find(struct core *core, struct str file)
-{
-    struct staged *staged = core->staged;
-
-    while (staged != NULL && !str_is(file, staged->file)) {
-        staged = staged->next;
-    }
-    return staged;
-}
-
-static struct staged *add(struct core *core, struct str file)
-{
-    struct staged *staged = mem_zero(sizeof *staged);
-
-    assert(file.n < sizeof staged->file);
-    memcpy(staged->file, file.p, file.n);
-    staged->next = core->staged;
-    core->staged = staged;
-    return staged;
-}
-
-/* ---- staging ---- */
-
-static int fits_here(const struct core *core, const struct state_info *info,
-                     char why[STATE_WHY])
-{
-    if (strcmp(info->domain, core->domain) != 0) {
-        (void)snprintf(why, STATE_WHY,
-                       "it is of a registry with the domain %.80s, and this "
-                       "one has %.80s",
-                       info->domain, core->domain);
-        return ERR_INVALID;
-    }
-    if (info->feature_level > MACHINE_FEATURE_LEVEL) {
-        (void)snprintf(why, STATE_WHY,
-                       "it is of a newer version of the program");
-        return ERR_INVALID;
-    }
-    return info->size > core->config.store_limit_bytes ? ERR_FULL : 0;
-}
-
-static char *fresh_of(const struct core *core, const char *file)
-{
-    return dir_join(core->fresh_dir, file);
-}
-
-/* Checked, and ready to be served but for what the log has to say. */
-static int make_fresh(const struct core *core, const char *path,
-                      const char *fresh, struct state_info *info,
-                      char why[STATE_WHY])
-{
+    char *path = dir_join(core->state_dir, file);
     char *image = dir_join(fresh, "data.mdb");
-    int r = mkdir(fresh, 0700) == 0 ? 0 : err_raise(ERR_IO);
+    struct state_info info;
+    char why[STATE_WHY] = "it is not the one that was restored";
 
+    files_remove(fresh);
+    int r = mkdir(fresh, 0700) == 0 ? 0 : err_raise(ERR_IO);
     if (r == 0) {
-        r = state_file_unpack(path, image, NULL, info, why);
+        r = state_file_unpack(path, image, NULL, &info, why);
+    }
+    if (r == 0 && !is_named(&info, c)) {
+        r = ERR_INVALID;
     }
     if (r == 0) {
-        r = state_image_check(image, info, why);
+        r = staged_prepare(core, fresh);
     }
-    if (r == 0) {
-        r = fits_here(core, info, why);
+    if (r > 0) {
+        log_error(LOG_CORE,
+                  "the state that was restored cannot be restored again: put "
+                  "its file back, or begin with a backup in a new directory",
+                  LOG_TXT("file", path), LOG_TXT("why", why));
     }
+    mem_free(path);
     mem_free(image);
     return r;
 }
 
-static int keep(struct core *core, const char *path, const char *file)
+static int move_back(struct core *core, const char *fresh)
 {
-    char *to = dir_join(core->state_dir, file);
-    int r =
-        rename(path, to) == 0 ? dir_sync(core->state_dir) : err_raise(ERR_IO);
+    int why = errno;
 
-    mem_free(to);
-    return r;
+    (void)rename(core->store_dir, fresh);
+    if (rename(core->old_dir, core->store_dir) == 0) {
+        (void)!dir_mark(core, false);
+    }
+    return err_raise(why == ENOSPC || why == EDQUOT ? ERR_DISK_FULL : ERR_IO);
 }
 
-int restore_stage(struct core *core, const char *path, struct state_info *info,
-                  char why[STATE_WHY])
+/* The environments are open: they follow their files. */
+static int install(struct core *core, const char *fresh)
 {
-    char file[64];
-
-    int r = state_file_head(path, info, why);
+    int r = dir_unmark(core);
     if (r != 0) {
         return r;
     }
-    if (!disk_has(core, info->size)) {
-        return ERR_FULL;
+    if (rename(core->store_dir, core->old_dir) != 0 ||
+        rename(fresh, core->store_dir) != 0 ||
+        dir_sync(core->config.data_dir) != 0) {
+        return move_back(core, fresh);
     }
-    (void)snprintf(file, sizeof file, "staged-%016llx",
-                   (unsigned long long)chance_u64());
-    char *fresh = fresh_of(core, file);
-    r = make_fresh(core, path, fresh, info, why);
+    files_remove(core->old_dir);
+    if (dir_mark(core, false) != 0) {
+        log_warn(LOG_CORE, "the store could not be marked: the next start "
+                           "makes it again from snapshot and log");
+    }
+    return 0;
+}
+
+struct retired {
+    struct work work;
+    struct store_next *old;
+};
+
+static void retire_run(struct work *work)
+{
+    struct retired *retired = CONTAINER(work, struct retired, work);
+    retired->old = store_next_close(retired->old);
+}
+
+static void retire_after(struct work *work)
+{
+    struct retired *retired = CONTAINER(work, struct retired, work);
+
+    store_next_close(retired->old); /* Stopped before its turn. */
+    mem_free(retired);
+}
+
+/* Unmapping a large file takes its time. */
+static void retire(struct core *core, struct store_next *old)
+{
+    if (!core->running) {
+        store_next_close(old);
+        return;
+    }
+    struct retired *retired = mem_zero(sizeof *retired);
+    retired->old = old;
+    retired->work.run = retire_run;
+    retired->work.after = retire_after;
+    jobs_push(core, &retired->work);
+}
+
+static int replace(struct core *core, uint64_t index, struct str bytes,
+                   const char *fresh, struct staged *staged,
+                   struct machine_result *result)
+{
+    struct store_next *next = NULL;
+
+    int r = store_next_open(core->store, fresh, &next);
+    if (r != 0) {
+        return r;
+    }
+    r = machine_restore(core->machine, index, bytes, next, result);
     if (r == 0) {
-        r = keep(core, path, file);
+        staged->unpacked = false; /* It is stamped: good for this or nothing. */
+        r = install(core, fresh);
+    }
+    if (r != 0) {
+        store_next_close(next);
+        return r;
+    }
+    retire(core, machine_restored(core->machine, next));
+    return 0;
+}
+
+static struct staged *staged_of(struct core *core, struct str file)
+{
+    (void)pthread_mutex_lock(&core->staged_lock);
+    struct staged *staged = staged_find(core, file);
+    if (staged == NULL) {
+        staged = staged_add(core, file);
+    }
+    (void)pthread_mutex_unlock(&core->staged_lock);
+    return staged;
+}
+
+/* A name, not a path. */
+static bool is_name(struct str file)
+{
+    return file.n <= COMMAND_FILE_MOST && memchr(file.p, '/', file.n) == NULL &&
+           memchr(file.p, '\0', file.n) == NULL;
+}
+
+int restore_apply(struct core *core, uint64_t index, struct str bytes,
+                  const struct command_restore *restore,
+                  struct machine_result *results)
+{
+    if (index <= machine_view(core->machine).applied) {
+        return 0;
+    }
+    if (!machine_replaces(core->machine, restore)) {
+        return machine_apply(core->machine, index, bytes, results);
+    }
+    if (!is_name(restore->file)) {
+        return err_raise(ERR_CORRUPT);
+    }
+    struct staged *staged = staged_of(core, restore->file);
+    char *fresh = staged_fresh(core, staged->file);
+    int r = staged->unpacked ? 0 : unpack(core, restore, staged->file, fresh);
+    if (r == 0) {
+        staged->unpacked = true;
+        r = replace(core, index, bytes, fresh, staged, results);
     }
     if (r == 0) {
-        memcpy(info->file, file, sizeof file);
         (void)pthread_mutex_lock(&core->staged_lock);
-        add(core, str_of(file))->unpacked = true;
+        staged->index = index;
         (void)pthread_mutex_unlock(&core->staged_lock);
-    } else {
-        files_remove(fresh);
+        core->snapshot_wanted = true;
+        log_info(LOG_CORE, "restored", LOG_STR("file", restore->file),
+                 LOG_U64("index", index),
+                 LOG_U64("revision", restore->revision));
     }
     mem_free(fresh);
     return r;
-}
-
-static void forget(struct core *core, struct staged *staged)
-{
-    struct staged **at = &core->staged;
-    char *fresh = fresh_of(core, staged->file);
-
-    while (*at != staged) {
-        at = &(*at)->next;
-    }
-    *at = staged->next;
-    files_forget(core, staged->file);
-    files_remove(fresh);
-    mem_free(fresh);
-    mem_free(staged);
-}
-
-void core_state_unstage(struct core *core, const char *file)
-{
-    (void)pthread_mutex_lock(&core->staged_lock);
-    struct staged *staged = find(core, str_of(file));
-    if (staged != NULL && staged->index == 0 && !staged->sent) {
-        forget(core, staged);
-    }
-    (void)pthread_mutex_unlock(&core->staged_lock);
 }

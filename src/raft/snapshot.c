@@ -83,6 +83,7 @@ static void end(struct snapshot *s, int status)
         COUNT(core, snapshot_us, took);
         core->snapshot_index = info.index;
         files_clean(core);
+        staged_release(core, info.index);
         log_info(LOG_RAFT, "snapshot", LOG_TXT("file", info.file),
                  LOG_U64("index", info.index), LOG_U64("bytes", info.size),
                  LOG_U64("ms", took / 1000));

@@ -74,6 +74,7 @@ void registry_on_lead(struct registry *registry, bool leads)
         wait_wake(registry, UINT64_MAX, 0); /* No tick will. */
         return;
     }
+    lease_table_clear(registry->leases);
     int r = load_leases(registry);
     if (r != 0) {
         log_error(LOG_LEASE,
@@ -83,4 +84,14 @@ void registry_on_lead(struct registry *registry, bool leads)
         return;
     }
     lease_table_serve(registry->leases, clock_mono_ms());
+}
+
+/* The leases are others now; who leads serves them from here on, each with a
+ * full TTL. An expiry that is on its way is of an older epoch. */
+void registry_on_restored(struct registry *registry)
+{
+    if (core_status(registry->core).leads) {
+        lease_table_halt(registry->leases);
+        registry_on_lead(registry, true);
+    }
 }

@@ -158,6 +158,8 @@ void registry_on_revision(struct registry *registry, uint64_t revision);
 void registry_on_tick(struct registry *registry);
 /* Core thread: leadership, see core.h. Loads the lease table from the store. */
 void registry_on_lead(struct registry *registry, bool leads);
+/* Core thread: the state is another one, see core.h. */
+void registry_on_restored(struct registry *registry);
 /* The machine's hooks, which keep the lease table as the log says. */
 struct machine_hooks registry_machine_hooks(struct lease_table *leases);
 

@@ -63,6 +63,12 @@ static void on_revision(void *user, uint64_t revision)
     registry_on_revision(server->registry, revision);
 }
 
+static void on_restored(void *user)
+{
+    struct server *server = user;
+    registry_on_restored(server->registry);
+}
+
 /* Not all settings: what they name may take time to look up. */
 static void on_reload(void *user)
 {
@@ -134,6 +140,7 @@ static int open_core(struct server *server)
         .on_lead = on_lead,
         .on_tick = on_tick,
         .on_revision = on_revision,
+        .on_restored = on_restored,
         .on_stop = on_stop,
         .on_reload = on_reload,
     };

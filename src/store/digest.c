@@ -150,9 +150,8 @@ static int add_all(struct digest *digest, struct store_txn *txn)
 
 /* ---- the file ---- */
 
-/* A store of one transaction: what kv.c's functions need of one, no more. */
-static int open_alone(struct store *store, const char *file,
-                      struct store_txn *txn)
+static int open_env(struct store *store, const char *file,
+                    struct store_txn *txn)
 {
     struct kv_gen *gen = txn->gen;
 
@@ -176,7 +175,24 @@ static int open_alone(struct store *store, const char *file,
     return rc == 0 ? 0 : kv_fault(store, NULL, rc);
 }
 
-static int digest_all(struct store_txn *txn, uint8_t ret[SHA256_BYTES])
+int kv_alone_open(struct kv_alone *alone, const char *file)
+{
+    *alone = (struct kv_alone){.store = {.directory = mem_text(file)}};
+    alone->txn.store = &alone->store;
+    alone->txn.gen = &alone->gen;
+    alone->txn.active = true;
+    int r = open_env(&alone->store, file, &alone->txn);
+    return r == 0 ? kv_meta_load(&alone->txn) : r;
+}
+
+void kv_alone_close(struct kv_alone *alone)
+{
+    mdb_txn_abort(alone->txn.mdb);
+    mdb_env_close(alone->gen.env);
+    (void)mem_free(alone->store.directory);
+}
+
+int kv_digest(struct store_txn *txn, uint8_t ret[SHA256_BYTES])
 {
     struct digest digest = {.hash = sha256_new()};
     uint8_t sum[SHA256_BYTES];
@@ -194,22 +210,15 @@ static int digest_all(struct store_txn *txn, uint8_t ret[SHA256_BYTES])
 int store_digest_file(const char *file, uint8_t ret_digest[SHA256_BYTES],
                       struct store_meta *ret_meta)
 {
-    struct store store = {.directory = mem_text(file)};
-    struct kv_gen gen = {.env = NULL};
-    struct store_txn txn = {.store = &store, .gen = &gen, .active = true};
+    struct kv_alone alone;
 
-    int r = open_alone(&store, file, &txn);
+    int r = kv_alone_open(&alone, file);
     if (r == 0) {
-        r = kv_meta_load(&txn);
+        r = kv_digest(&alone.txn, ret_digest);
     }
     if (r == 0) {
-        r = digest_all(&txn, ret_digest);
+        *ret_meta = alone.txn.meta;
     }
-    if (r == 0) {
-        *ret_meta = txn.meta;
-    }
-    mdb_txn_abort(txn.mdb);
-    mdb_env_close(gen.env);
-    (void)mem_free(store.directory);
+    kv_alone_close(&alone);
     return r;
 }

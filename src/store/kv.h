@@ -179,6 +179,20 @@ struct kv_gen *kv_gen_hold(struct store *store);
 /* The last one to let go closes it. */
 void kv_gen_let_go(struct store *store, struct kv_gen *gen);
 
+/* ---- digest.c, for check.c ---- */
+
+/* A file that nobody else has open, as a store of one read transaction: what
+ * kv.c's functions need of one, no more. */
+struct kv_alone {
+    struct store store;
+    struct kv_gen gen;
+    struct store_txn txn;
+};
+/* Ends with kv_alone_close whatever comes back. */
+int kv_alone_open(struct kv_alone *alone, const char *file) MUST_USE;
+void kv_alone_close(struct kv_alone *alone);
+int kv_digest(struct store_txn *txn, uint8_t ret_digest[32]) MUST_USE;
+
 /* ---- reader.c, for gen.c ---- */
 
 /* The current generation is another one now: readers that do nothing give the

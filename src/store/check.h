@@ -1,0 +1,36 @@
+/* A file that somebody else wrote, record by record. Private to this room. */
+#ifndef STORE_CHECK_H
+#define STORE_CHECK_H
+
+#include "store/kv.h"
+
+struct check {
+    struct store_txn *txn;
+    struct arena *arena; /* of one entry */
+    struct buf scratch;
+    const char *why; /* static; the first thing that is wrong */
+    /* Counted, to be held against what the file says. */
+    uint64_t n_nodes, n_rows, n_leases, n_keys, n_ends, n_events;
+    uint64_t first_event;
+    uint64_t n_bound, n_back; /* bindings and the ways back */
+    uint64_t n_ids;           /* ids of leases */
+    /* Of the parent whose children come. */
+    uint64_t parent, n_children;
+    uint64_t all_children; /* that linked nodes say they have */
+    uint64_t linked_children;
+    /* Of the namespace whose entries come. */
+    MDB_dbi dbi;
+    uint64_t ns, ns_rows, ns_said, ns_keyed;
+};
+
+/* CORRUPT, and why. */
+int check_wrong(struct check *c, const char *why) MUST_USE;
+
+typedef int check_func(struct check *c, struct str key, struct str value);
+int check_each(struct check *c, MDB_dbi dbi, check_func *func) MUST_USE;
+
+/* ---- check_rows.c ---- */
+/* All of a namespace: rows, secrets, keys, lists. */
+int check_namespace(struct check *c, const struct store_node *node) MUST_USE;
+
+#endif

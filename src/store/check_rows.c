@@ -1,0 +1,179 @@
+/* The rows of a file that somebody else wrote. What renders, merges and
+ * searches rows trusts their form: here it is made sure of. */
+#include <string.h>
+
+#include "model/json.h"
+#include "model/name.h"
+#include "model/row.h"
+#include "store/check.h"
+
+/* The type in a key: kind, type, 0, then what is given back. */
+static bool split(struct str key, struct str *ret_type, struct str *ret_rest)
+{
+    const char *end = key.n < 2 ? NULL : memchr(key.p + 1, 0, key.n - 1);
+
+    if (end == NULL) {
+        return false;
+    }
+    *ret_type = (struct str){key.p + 1, (size_t)(end - key.p) - 1};
+    *ret_rest = (struct str){end + 1, key.n - ret_type->n - 2};
+    return name_is_type(*ret_type);
+}
+
+static struct kv_key key_like(char kind, struct str type, struct str rest)
+{
+    struct kv_key key;
+
+    kv_key_start(&key, kind);
+    kv_key_str(&key, type);
+    kv_key_add(&key, "", 1);
+    kv_key_str(&key, rest);
+    return key;
+}
+
+static bool is_there(struct check *c, const struct kv_key *key)
+{
+    struct str value;
+    return kv_get(c->txn, c->dbi, key, &value) == 0;
+}
+
+/* Read as a request's body would be, and written as it is stored: the same
+ * bytes. */
+static bool read_object(struct check *c, struct str text,
+                        struct row_input *ret_input, uint64_t *ret_rev)
+{
+    struct json *object = NULL;
+    struct json_error error;
+    struct row_error wrong;
+
+    if (json_parse(c->arena, text, &object, &error) != 0 ||
+        row_read(c->arena, object, false, ret_input, &wrong) != 0) {
+        return false;
+    }
+    const struct json *revision = json_get(object, "_rev");
+    *ret_rev = 0;
+    return revision == NULL || json_u64(revision, ret_rev) == 0;
+}
+
+static int check_row(struct check *c, struct str rest, struct str value)
+{
+    struct row_input input;
+    uint64_t revision = 0;
+
+    if (!read_object(c, value, &input, &revision) || rest.n != 16 ||
+        memcmp(input.id.b, rest.p, 16) != 0 || revision == 0 ||
+        revision > c->txn->meta.revision) {
+        return check_wrong(c, "a resource is damaged");
+    }
+    buf_clear(&c->scratch);
+    row_write(&c->scratch, input.id, revision, input.fields);
+    if (!str_equal(buf_str(&c->scratch), value)) {
+        return check_wrong(c, "a resource has not the one form there is");
+    }
+    c->ns_rows++;
+    return 0;
+}
+
+static int check_secret(struct check *c, struct str type, struct str rest,
+                        struct str value)
+{
+    struct row_input input;
+    uint64_t revision = 0;
+    struct kv_key row = key_like('r', type, rest);
+
+    buf_clear(&c->scratch);
+    buf_add_char(&c->scratch, '{');
+    buf_add_str(&c->scratch, value);
+    buf_add_char(&c->scratch, '}');
+    if (rest.n != 16 || !is_there(c, &row) ||
+        !read_object(c, buf_str(&c->scratch), &input, &revision) ||
+        !str_equal(input.fields, value)) {
+        return check_wrong(c, "secret fields are damaged");
+    }
+    return 0;
+}
+
+static int check_key(struct check *c, struct str type, struct str rest,
+                     struct str value)
+{
+    struct kv_key row = key_like('r', type, value);
+
+    if (rest.n == 0 || rest.n > NAME_KEY_MAX || value.n != 16 ||
+        !is_there(c, &row)) {
+        return check_wrong(c, "a primary key is nobody's");
+    }
+    c->ns_keyed++;
+    return 0;
+}
+
+/* How many rows there are of a type, by their keys. */
+static int count_rows(struct check *c, struct str type, uint64_t *ret_n)
+{
+    struct kv_key prefix = key_like('r', type, STR(""));
+    return kv_count(c->txn, c->dbi, &prefix, UINT64_MAX, ret_n);
+}
+
+static int check_list(struct check *c, struct str key)
+{
+    struct str type = {key.p + 1, key.n - 1};
+    struct kv_key entry;
+    struct str record;
+    uint64_t n = 0;
+
+    kv_key_start(&entry, 'l');
+    kv_key_str(&entry, type);
+    if (!name_is_type(type) || kv_get(c->txn, c->dbi, &entry, &record) != 0 ||
+        record.n != 24 || record.p[0] != KV_FORMAT ||
+        count_rows(c, type, &n) != 0 || kv_le64(record.p + 8) != n ||
+        kv_le64(record.p + 16) > c->txn->meta.revision) {
+        return check_wrong(c, "a list has not the rows it says");
+    }
+    c->ns_said += n;
+    return 0;
+}
+
+static int check_entry(struct check *c, struct str key, struct str value)
+{
+    struct str type, rest;
+    char kind = key.n == 0 ? '\0' : key.p[0];
+
+    if (kind == 'l') {
+        return check_list(c, key);
+    }
+    if (!split(key, &type, &rest)) {
+        return check_wrong(c, "there is an unknown entry among the rows");
+    }
+    switch (kind) {
+    case 'r':
+        return check_row(c, rest, value);
+    case 's':
+        return check_secret(c, type, rest, value);
+    case 'k':
+        return check_key(c, type, rest, value);
+    default:
+        return check_wrong(c, "there is an unknown entry among the rows");
+    }
+}
+
+int check_namespace(struct check *c, const struct store_node *node)
+{
+    char name[KV_NS_NAME];
+    uint64_t n_said = node->n_rows;
+    int r = 0;
+
+    c->ns_rows = c->ns_said = c->ns_keyed = 0;
+    kv_ns_name(node->id, name);
+    int rc = mdb_dbi_open(c->txn->mdb, name, 0, &c->dbi);
+    if (rc == 0) {
+        r = check_each(c, c->dbi, check_entry);
+        mdb_dbi_close(c->txn->gen->env, c->dbi);
+    } else if (rc != MDB_NOTFOUND) {
+        return kv_fault(c->txn->store, c->txn, rc);
+    }
+    if (r == 0 && (c->ns_rows != n_said || c->ns_said != n_said ||
+                   c->ns_keyed > n_said)) {
+        return check_wrong(c, "a namespace has not the rows it says");
+    }
+    c->n_rows += c->ns_rows;
+    return r;
+}

@@ -1,0 +1,1076 @@
+/* A state file in the place of the state, through the log, on real directories:
+ * what it makes of the state, and that no death in between leaves anything but
+ * the old state or the new one. */
+
+/* clang-format off */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include <cmocka.h>
+/* clang-format on */
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <semaphore.h>
+#include <stdatomic.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/err.h"
+#include "base/log.h"
+#include "kit.h"
+#include "raft/recover.h"
+
+#define STEP COMMAND_RESTORE_STEP
+
+struct node {
+    char dir[64];
+    struct core *core;
+    struct cache *cache;
+    pthread_t thread;
+    sem_t led;
+    uint64_t reserve_bytes;
+    const char *domain;
+    _Atomic unsigned restored;
+};
+
+static void on_lead(void *user, bool leads)
+{
+    struct node *node = user;
+    if (leads) {
+        (void)sem_post(&node->led);
+    }
+}
+
+static void on_restored(void *user)
+{
+    struct node *node = user;
+    (void)atomic_fetch_add(&node->restored, 1);
+}
+
+static void *run(void *user)
+{
+    struct node *node = user;
+    core_run(node->core);
+    return NULL;
+}
+
+static int node_open(struct node *node)
+{
+    struct core_config config = kit_config(node->dir, node->cache);
+
+    config.user = node;
+    config.on_lead = on_lead;
+    config.on_restored = on_restored;
+    config.disk_reserve_bytes = node->reserve_bytes;
+    if (node->domain != NULL) {
+        config.domain = node->domain;
+    }
+    return core_open(&config, &node->core);
+}
+
+static void node_start(struct node *node)
+{
+    assert_int_equal(node_open(node), 0);
+    assert_int_equal(sem_init(&node->led, 0, 0), 0);
+    assert_int_equal(pthread_create(&node->thread, NULL, run, node), 0);
+    assert_int_equal(sem_wait(&node->led), 0);
+}
+
+struct stop {
+    struct core_call call;
+    struct core *core;
+};
+
+static void stop_call(struct core_call *call)
+{
+    core_stop(CONTAINER(call, struct stop, call)->core);
+}
+
+static void node_stop(struct node *node)
+{
+    struct stop stop = {{{NULL}, stop_call}, node->core};
+    core_call(node->core, &stop.call);
+    (void)pthread_join(node->thread, NULL);
+    node->core = core_close(node->core);
+}
+
+static struct node *node_new(void)
+{
+    struct node *node = mem_zero(sizeof *node);
+    log_start(LOG_ERROR, LOG_TEXT);
+    (void)snprintf(node->dir, sizeof node->dir, "/tmp/roster-restore-XXXXXX");
+    assert_non_null(mkdtemp(node->dir));
+    node->cache = cache_new(1 << 20);
+    return node;
+}
+
+static void in_dir(struct node *node, const char *shell)
+{
+    char command[512];
+    (void)snprintf(command, sizeof command, "cd '%s' && %s", node->dir, shell);
+    assert_int_equal(system(command), 0);
+}
+
+static void node_free(struct node *node)
+{
+    cache_free(node->cache);
+    in_dir(node, "rm -rf \"$PWD\"");
+    mem_free(node);
+}
+
+static int add(struct node *node, uint64_t n)
+{
+    struct kit_call call;
+    struct buf bytes = {0};
+
+    kit_row(&bytes, n, 20);
+    kit_send(node->core, &call, buf_str(&bytes));
+    int r = kit_hear(&call);
+    buf_done(&bytes);
+    return r;
+}
+
+static void add_rows(struct node *node, uint64_t from, uint64_t to)
+{
+    for (uint64_t i = from; i < to; i++) {
+        assert_int_equal(add(node, i), 0);
+    }
+}
+
+/* ---- reading ---- */
+
+struct look {
+    struct store_meta meta;
+    uint64_t n;
+    uint64_t list_revision; /* as it is shown */
+    struct buf list;
+    struct buf event; /* the first of the history */
+};
+
+static void look(struct node *node, struct look *ret)
+{
+    struct store_reader *reader;
+    struct store_txn *txn;
+    struct store_list list;
+    struct ulid last;
+    struct str event = STR("");
+    bool more;
+
+    *ret = (struct look){.n = 0};
+    assert_int_equal(store_reader_new(core_store(node->core), &reader), 0);
+    assert_int_equal(store_read_begin(reader, &txn), 0);
+    while (store_use(txn, STORE_POOL) == ERR_RESTART) {
+    }
+    ret->meta = *store_meta(txn);
+    assert_int_equal(store_list_get(txn, STORE_POOL, STR("service"), &list), 0);
+    assert_int_equal(store_path_rev(txn, STORE_POOL, &ret->list_revision), 0);
+    if (ret->list_revision < list.revision) {
+        ret->list_revision = list.revision;
+    }
+    assert_int_equal(store_rows_join(txn, STORE_POOL, STR("service"), NULL, 0,
+                                     &ret->list, &ret->n, &last, &more),
+                     0);
+    assert_true(ret->n == list.count);
+    uint64_t revision = 0;
+    if (ret->meta.history_n > 0) {
+        assert_int_equal(store_event_next(txn, 0, &revision, &event), 0);
+        assert_true(revision == ret->meta.history_first);
+    }
+    buf_add_str(&ret->event, event);
+    store_read_end(txn);
+    store_reader_free(reader);
+}
+
+static void look_done(struct look *look)
+{
+    buf_done(&look->list);
+    buf_done(&look->event);
+}
+
+static uint64_t count(struct node *node)
+{
+    struct look at;
+    look(node, &at);
+    look_done(&at);
+    return at.n;
+}
+
+static uint64_t revision_of(struct node *node)
+{
+    return core_status(node->core).revision;
+}
+
+/* ---- jobs ---- */
+
+struct job {
+    struct core_state_job job;
+    sem_t done;
+};
+
+static void job_done(struct core_state_job *job)
+{
+    (void)sem_post(&CONTAINER(job, struct job, job)->done);
+}
+
+static void job_send(struct node *node, struct job *job,
+                     enum core_state_kind kind, const char *path)
+{
+    *job = (struct job){.job = {.kind = kind, .path = path, .done = job_done}};
+    (void)sem_init(&job->done, 0, 0);
+    core_state_job(node->core, &job->job);
+}
+
+static int job_hear(struct job *job)
+{
+    while (sem_wait(&job->done) != 0) {
+    }
+    (void)sem_destroy(&job->done);
+    return job->job.outcome;
+}
+
+static int do_job(struct node *node, struct job *job, enum core_state_kind kind,
+                  const char *path)
+{
+    job_send(node, job, kind, path);
+    return job_hear(job);
+}
+
+static void path_in(struct node *node, const char *name, char ret[128])
+{
+    (void)snprintf(ret, 128, "%s/%s", node->dir, name);
+}
+
+static void export_to(struct node *node, const char *name, struct job *job)
+{
+    char path[128];
+
+    path_in(node, name, path);
+    assert_int_equal(do_job(node, job, CORE_STATE_EXPORT, path), 0);
+    assert_true(job->job.info.index > 0);
+}
+
+static int stage(struct node *node, const char *name, struct job *job)
+{
+    char command[256], path[128];
+
+    (void)snprintf(command, sizeof command, "cp '%s' spool/up", name);
+    in_dir(node, command);
+    path_in(node, "spool/up", path);
+    return do_job(node, job, CORE_STATE_STAGE, path);
+}
+
+static uint64_t next_revision(uint64_t above)
+{
+    return (above / STEP + 1) * STEP;
+}
+
+static void encode_restore(struct buf *bytes, const struct core_state_job *job,
+                           uint64_t revision)
+{
+    struct command c = {.kind = COMMAND_RESTORE};
+
+    c.restore.file = str_of(job->info.file);
+    memcpy(c.restore.digest, job->info.state, sizeof c.restore.digest);
+    c.restore.size = job->info.size;
+    c.restore.revision = revision;
+    command_encode(bytes, &c);
+}
+
+static int restore_as(struct node *node, const struct core_state_job *job,
+                      uint64_t revision)
+{
+    struct kit_call call;
+    struct buf bytes = {0};
+
+    encode_restore(&bytes, job, revision);
+    kit_send(node->core, &call, buf_str(&bytes));
+    int r = kit_hear(&call);
+    buf_done(&bytes);
+    return r;
+}
+
+static int restore(struct node *node, const char *name)
+{
+    struct job job;
+
+    assert_int_equal(stage(node, name, &job), 0);
+    uint64_t now = revision_of(node);
+    uint64_t its = job.job.info.revision;
+    return restore_as(node, &job.job, next_revision(now > its ? now : its));
+}
+
+static unsigned files(struct node *node, const char *folder, const char *prefix)
+{
+    char path[128];
+    unsigned n = 0;
+    const struct dirent *entry;
+
+    path_in(node, folder, path);
+    DIR *dir = opendir(path);
+    assert_non_null(dir);
+    while ((entry = readdir(dir)) != NULL) {
+        n += entry->d_name[0] != '.' &&
+             strncmp(entry->d_name, prefix, strlen(prefix)) == 0;
+    }
+    (void)closedir(dir);
+    return n;
+}
+
+static void power_cut(struct node *node)
+{
+    in_dir(node, "sed -i 's/^boot .*/boot other/' store.state && "
+                 "dd if=/dev/urandom of=store/data.mdb bs=4096 count=16 "
+                 "conv=notrunc 2>/dev/null");
+}
+
+/* Runs `func` in a process that then dies without a word. */
+static void and_die(struct node *node, void (*func)(struct node *node))
+{
+    int status = 0;
+    pid_t child = fork();
+
+    assert_true(child >= 0);
+    if (child == 0) {
+        node_start(node);
+        func(node);
+        _exit(0);
+    }
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+}
+
+static void wait_for_snapshot(struct node *node)
+{
+    struct job job;
+    assert_int_equal(do_job(node, &job, CORE_STATE_SNAPSHOT, NULL), 0);
+}
+
+/* ---- what a restore makes of the state ---- */
+
+static void rows_are_those_of_the_file_and_revisions_move_on(void **state)
+{
+    struct node *node = node_new();
+    struct look before, after;
+    struct job job;
+
+    (void)state;
+    node_start(node);
+    add_rows(node, 0, 10);
+    look(node, &before);
+    export_to(node, "backup", &job);
+    assert_int_equal(job.job.n_rows, 10);
+    assert_true(job.job.info.revision == before.meta.revision);
+    add_rows(node, 10, 30);
+    uint64_t epoch = core_status(node->core).lease_epoch;
+    assert_int_equal(restore(node, "backup"), 0);
+    look(node, &after);
+    assert_int_equal(after.n, 10);
+    assert_true(str_equal(buf_str(&before.list), buf_str(&after.list)));
+    assert_true(after.meta.revision == STEP);
+    assert_true(after.meta.tree_rev == STEP && after.meta.types_rev == STEP);
+    assert_true(after.list_revision == STEP);
+    assert_true(after.meta.lease_epoch > epoch);
+    assert_true(after.meta.log_time_ms >= before.meta.log_time_ms);
+    assert_memory_equal(after.meta.cluster, before.meta.cluster, 16);
+    assert_true(after.meta.history_n == 1 && after.meta.history_first == STEP);
+    assert_true(str_equal(
+        buf_str(&after.event),
+        STR("{\"revision\":4294967296,\"op\":\"restore\",\"ns\":\"roster\","
+            "\"ns_id\":1,\"cause\":\"restore\"}")));
+    assert_int_equal(revision_of(node), STEP);
+    assert_int_equal(core_status(node->core).lease_epoch,
+                     after.meta.lease_epoch);
+    assert_int_equal(atomic_load(&node->restored), 1);
+    look_done(&before);
+    look_done(&after);
+    node_stop(node);
+    node_free(node);
+}
+
+static void after_a_restore_the_node_goes_on(void **state)
+{
+    struct node *node = node_new();
+    struct job job;
+
+    (void)state;
+    node_start(node);
+    add_rows(node, 0, 5);
+    export_to(node, "backup", &job);
+    add_rows(node, 5, 9);
+    assert_int_equal(restore(node, "backup"), 0);
+    assert_int_equal(add(node, 4), ERR_CONFLICT);
+    add_rows(node, 5, 20);
+    assert_int_equal(revision_of(node), STEP + 15);
+    node_stop(node);
+    node_start(node);
+    assert_int_equal(count(node), 20);
+    assert_int_equal(add(node, 19), ERR_CONFLICT);
+    node_stop(node);
+    node_free(node);
+}
+
+static void a_file_of_a_greater_revision_decides_how_far_it_moves(void **state)
+{
+    struct node *ahead = node_new(), *node = node_new();
+    char command[256];
+    struct job job;
+
+    (void)state;
+    node_start(ahead);
+    add_rows(ahead, 0, 3);
+    export_to(ahead, "backup", &job);
+    assert_int_equal(restore(ahead, "backup"), 0);
+    assert_int_equal(restore(ahead, "backup"), 0);
+    add_rows(ahead, 3, 5);
+    export_to(ahead, "newer", &job);
+    assert_true(job.job.info.revision == 2 * STEP + 2);
+    (void)snprintf(command, sizeof command, "cp newer '%s/newer'", node->dir);
+    in_dir(ahead, command);
+    node_stop(ahead);
+    node_free(ahead);
+    node_start(node);
+    assert_int_equal(restore(node, "newer"), 0);
+    assert_true(revision_of(node) == 3 * STEP);
+    assert_int_equal(count(node), 5);
+    node_stop(node);
+    node_free(node);
+}
+
+/* Twenty times, and nothing is left of the states before. */
+static unsigned open_files(void)
+{
+    unsigned n = 0;
+    DIR *dir = opendir("/proc/self/fd");
+
+    assert_non_null(dir);
+    while (readdir(dir) != NULL) {
+        n++;
+    }
+    (void)closedir(dir);
+    return n;
+}
+
+static unsigned maps_of(const char *what)
+{
+    char line[512];
+    unsigned n = 0;
+    FILE *file = fopen("/proc/self/maps", "r");
+
+    assert_non_null(file);
+    while (fgets(line, sizeof line, file) != NULL) {
+        n += strstr(line, what) != NULL;
+    }
+    (void)fclose(file);
+    return n;
+}
+
+static void many_restores_leave_nothing_behind(void **state)
+{
+    struct node *node = node_new();
+    struct store_reader *idle;
+    struct store_txn *txn;
+    struct job job;
+    unsigned fds = 0;
+
+    (void)state;
+    node_start(node);
+    add_rows(node, 0, 10);
+    export_to(node, "backup", &job);
+    assert_int_equal(store_reader_new(core_store(node->core), &idle), 0);
+    assert_int_equal(store_read_begin(idle, &txn), 0);
+    store_read_end(txn);
+    for (unsigned i = 0; i < 21; i++) {
+        assert_int_equal(restore(node, "backup"), 0);
+        wait_for_snapshot(node);
+        assert_int_equal(count(node), 10);
+        if (i == 0) {
+            fds = open_files();
+        }
+    }
+    assert_int_equal(open_files(), fds);
+    assert_int_equal(maps_of("data.mdb"), 1);
+    assert_int_equal(maps_of("(deleted)"), 0);
+    assert_int_equal(files(node, "state", "staged-"), 0);
+    assert_int_equal(files(node, "state", "state-"), 2);
+    assert_int_equal(files(node, "store.new", ""), 0);
+    assert_int_equal(files(node, "spool", ""), 0);
+    assert_int_equal(files(node, "", "store.old"), 0);
+    store_reader_free(idle);
+    node_stop(node);
+    node_free(node);
+}
+
+/* ---- what is refused ---- */
+
+static void a_restore_that_does_not_move_on_is_sent_back(void **state)
+{
+    struct node *node = node_new();
+    struct job job;
+
+    (void)state;
+    node_start(node);
+    add_rows(node, 0, 5);
+    export_to(node, "backup", &job);
+    assert_int_equal(restore(node, "backup"), 0);
+    assert_int_equal(stage(node, "backup", &job), 0);
+    assert_int_equal(restore_as(node, &job.job, STEP), ERR_RETRY);
+    assert_int_equal(restore_as(node, &job.job, 2 * STEP + 1), ERR_RETRY);
+    /* The file is still there for another try. */
+    assert_int_equal(restore_as(node, &job.job, 2 * STEP), 0);
+    node_stop(node);
+    node_start(node);
+    assert_true(revision_of(node) == 2 * STEP);
+    node_stop(node);
+    node_free(node);
+}
+
+static void a_staged_file_that_is_given_up_is_gone(void **state)
+{
+    struct node *node = node_new();
+    struct job job;
+
+    (void)state;
+    node_start(node);
+    add_rows(node, 0, 2);
+    export_to(node, "backup", &job);
+    assert_int_equal(stage(node, "backup", &job), 0);
+    assert_int_equal(files(node, "state", "staged-"), 1);
+    core_state_unstage(node->core, job.job.info.file);
+    assert_int_equal(files(node, "state", "staged-"), 0);
+    assert_int_equal(files(node, "store.new", ""), 0);
+    core_state_unstage(node->core, job.job.info.file);
+    /* One whose restore was never sent goes at the next start. */
+    assert_int_equal(stage(node, "backup", &job), 0);
+    node_stop(node);
+    node_start(node);
+    assert_int_equal(files(node, "state", "staged-"), 0);
+    assert_int_equal(count(node), 2);
+    node_stop(node);
+    node_free(node);
+}
+
+static void a_damaged_or_foreign_file_is_not_staged(void **state)
+{
+    struct node *node = node_new(), *other = node_new();
+    char command[256];
+    struct job job;
+
+    (void)state;
+    node_start(node);
+    add_rows(node, 0, 2);
+    export_to(node, "backup", &job);
+    in_dir(node, "cp backup flipped && printf x | dd of=flipped bs=1 seek=9000 "
+                 "conv=notrunc 2>/dev/null");
+    assert_int_equal(stage(node, "flipped", &job), ERR_INVALID);
+    assert_non_null(strstr(job.job.why, "sum"));
+    in_dir(node, "cp backup longer && printf x >> longer");
+    assert_int_equal(stage(node, "longer", &job), ERR_INVALID);
+    assert_non_null(strstr(job.job.why, "behind its end"));
+    other->domain = "example";
+    node_start(other);
+    export_to(other, "foreign", &job);
+    (void)snprintf(command, sizeof command, "cp foreign '%s/'", node->dir);
+    in_dir(other, command);
+    assert_int_equal(stage(node, "foreign", &job), ERR_INVALID);
+    assert_non_null(strstr(job.job.why, "domain"));
+    assert_int_equal(files(node, "state", "staged-"), 0);
+    assert_int_equal(files(node, "store.new", ""), 0);
+    node_stop(other);
+    node_free(other);
+    node_stop(node);
+    node_free(node);
+}
+
+static void without_room_nothing_is_begun(void **state)
+{
+    struct node *node = node_new();
+    struct job job;
+    char path[128];
+
+    (void)state;
+    node_start(node);
+    add_rows(node, 0, 2);
+    export_to(node, "backup", &job);
+    node_stop(node);
+    node->reserve_bytes = UINT64_MAX / 2;
+    node_start(node);
+    path_in(node, "other", path);
+    assert_int_equal(do_job(node, &job, CORE_STATE_EXPORT, path), ERR_FULL);
+    assert_int_equal(do_job(node, &job, CORE_STATE_DIGEST, NULL), ERR_FULL);
+    assert_int_equal(stage(node, "backup", &job), ERR_FULL);
+    assert_int_equal(core_disk_left(node->core), 0);
+    node_stop(node);
+    node_free(node);
+}
+
+/* ---- jobs ---- */
+
+/* The second comes from the newest state file: nothing is copied for it. */
+static void equal_states_have_equal_digests(void **state)
+{
+    struct node *node = node_new();
+    struct core_snapshot list[4];
+    struct job copied, made, read;
+
+    (void)state;
+    node_start(node);
+    add_rows(node, 0, 4);
+    assert_int_equal(do_job(node, &made, CORE_STATE_SNAPSHOT, NULL), 0);
+    assert_int_equal(core_snapshots(node->core, list, 4), 1);
+    assert_string_equal(list[0].file, made.job.info.file);
+    assert_true(list[0].index == made.job.info.index && list[0].bytes > 4096);
+    assert_true(list[0].made_ms > 0 && list[0].revision == revision_of(node));
+    assert_int_equal(do_job(node, &read, CORE_STATE_DIGEST, NULL), 0);
+    assert_true(read.job.info.index == made.job.info.index);
+    export_to(node, "backup", &copied);
+    assert_memory_equal(copied.job.info.state, read.job.info.state, 32);
+    in_dir(node, "rm state/state-*");
+    assert_int_equal(do_job(node, &copied, CORE_STATE_DIGEST, NULL), 0);
+    assert_memory_equal(copied.job.info.state, read.job.info.state, 32);
+    assert_int_equal(core_snapshots(node->core, list, 4), 0);
+    node_stop(node);
+    node_free(node);
+}
+
+static void more_than_sixteen_jobs_are_not_kept_waiting(void **state)
+{
+    enum { ASKED = 60 };
+    struct node *node = node_new();
+    struct job jobs[ASKED];
+    unsigned good = 0, refused = 0;
+
+    (void)state;
+    node_start(node);
+    add_rows(node, 0, 4);
+    for (unsigned i = 0; i < ASKED; i++) {
+        job_send(node, &jobs[i], CORE_STATE_DIGEST, NULL);
+    }
+    for (unsigned i = 0; i < ASKED; i++) {
+        int r = job_hear(&jobs[i]);
+        good += r == 0;
+        refused += r == ERR_NOT_READY;
+    }
+    assert_int_equal(good + refused, ASKED);
+    assert_true(good >= 1);
+    node_stop(node);
+    node_free(node);
+}
+
+static void a_stop_ends_jobs_that_wait(void **state)
+{
+    enum { ASKED = 12 };
+    struct node *node = node_new();
+    struct job jobs[ASKED], late;
+
+    (void)state;
+    node_start(node);
+    add_rows(node, 0, 4);
+    for (unsigned i = 0; i < ASKED; i++) {
+        job_send(node, &jobs[i],
+                 i % 2 == 0 ? CORE_STATE_DIGEST : CORE_STATE_SNAPSHOT, NULL);
+    }
+    struct stop stop = {{{NULL}, stop_call}, node->core};
+    core_call(node->core, &stop.call);
+    (void)pthread_join(node->thread, NULL);
+    for (unsigned i = 0; i < ASKED; i++) {
+        int r = job_hear(&jobs[i]);
+        assert_true(r == 0 || r == ERR_NOT_READY);
+    }
+    assert_int_equal(do_job(node, &late, CORE_STATE_DIGEST, NULL),
+                     ERR_NOT_READY);
+    node->core = core_close(node->core);
+    node_free(node);
+}
+
+/* ---- deaths ---- */
+
+static void back_up(struct node *node)
+{
+    struct job job;
+    add_rows(node, 0, 10);
+    export_to(node, "backup", &job);
+    add_rows(node, 10, 20);
+}
+
+/* Without the snapshot that follows: there is no room for it. */
+static void restore_it(struct node *node)
+{
+    if (restore(node, "backup") != 0 || count(node) != 10) {
+        _exit(1);
+    }
+    add_rows(node, 100, 103);
+}
+
+static void stage_it(struct node *node)
+{
+    struct job job;
+    if (stage(node, "backup", &job) != 0) {
+        _exit(1);
+    }
+}
+
+static void what_was_restored_is_there_after_a_kill(void **state)
+{
+    struct node *node = node_new();
+
+    (void)state;
+    and_die(node, back_up);
+    and_die(node, restore_it);
+    node_start(node);
+    assert_int_equal(count(node), 13);
+    assert_true(revision_of(node) == STEP + 3);
+    node_stop(node);
+    node_free(node);
+}
+
+static void what_was_restored_is_there_after_a_power_cut(void **state)
+{
+    struct node *node = node_new();
+    struct job killed, cut;
+
+    (void)state;
+    and_die(node, back_up);
+    and_die(node, restore_it);
+    node_start(node);
+    assert_int_equal(do_job(node, &killed, CORE_STATE_DIGEST, NULL), 0);
+    node_stop(node);
+    for (int i = 0; i < 2; i++) {
+        in_dir(node, "sed -i 's/^clean .*/clean 0/' store.state");
+        power_cut(node);
+        node_start(node);
+        assert_int_equal(count(node), 13);
+        assert_true(revision_of(node) == STEP + 3);
+        node_stop(node);
+    }
+    node_start(node);
+    assert_int_equal(do_job(node, &cut, CORE_STATE_DIGEST, NULL), 0);
+    assert_true(killed.job.info.revision == cut.job.info.revision);
+    node_stop(node);
+    node_free(node);
+}
+
+static void a_death_before_the_entry_leaves_the_state(void **state)
+{
+    struct node *node = node_new();
+
+    (void)state;
+    and_die(node, back_up);
+    and_die(node, stage_it);
+    power_cut(node);
+    node_start(node);
+    assert_int_equal(count(node), 20);
+    assert_true(revision_of(node) < STEP);
+    assert_int_equal(files(node, "state", "staged-"), 0);
+    node_stop(node);
+    node_free(node);
+}
+
+/* The process is gone between the renames: no store, no marker. */
+static void a_death_between_the_renames_is_made_good(void **state)
+{
+    struct node *node = node_new();
+
+    (void)state;
+    and_die(node, back_up);
+    and_die(node, restore_it);
+    in_dir(node, "rm -f store.state && mv store store.old");
+    node_start(node);
+    assert_int_equal(count(node), 13);
+    assert_int_equal(files(node, "", "store.old"), 0);
+    node_stop(node);
+    node_free(node);
+}
+
+/* Dies right behind the restore, before the snapshot can be stored: the log
+ * names the file. */
+static void restore_and_no_more(struct node *node)
+{
+    if (restore(node, "backup") != 0) {
+        _exit(1);
+    }
+}
+
+static bool log_still_names_it(struct node *node)
+{
+    return files(node, "state", "staged-") == 1;
+}
+
+static void prepare_needed(struct node *node)
+{
+    for (int i = 0; i < 20; i++) {
+        and_die(node, restore_and_no_more);
+        if (log_still_names_it(node)) {
+            return;
+        }
+    }
+    fail_msg("the snapshot was quicker twenty times");
+}
+
+static void a_start_without_the_file_is_refused(void **state)
+{
+    struct node *node = node_new();
+
+    (void)state;
+    and_die(node, back_up);
+    prepare_needed(node);
+    in_dir(node, "mv state/staged-* kept && ls kept > /dev/null");
+    power_cut(node);
+    for (int i = 0; i < 3; i++) {
+        assert_int_equal(node_open(node), ERR_INVALID);
+    }
+    node_free(node);
+}
+
+static void a_start_with_the_file_damaged_is_refused(void **state)
+{
+    struct node *node = node_new();
+
+    (void)state;
+    and_die(node, back_up);
+    prepare_needed(node);
+    in_dir(node, "for f in state/staged-*; do cp $f whole; dd if=/dev/urandom "
+                 "of=$f bs=1 seek=9000 count=64 conv=notrunc 2>/dev/null; "
+                 "done");
+    power_cut(node);
+    assert_int_equal(node_open(node), ERR_INVALID);
+    /* Put back as it was, all is well. */
+    in_dir(node, "for f in state/staged-*; do mv whole $f; done");
+    node_start(node);
+    assert_int_equal(count(node), 10);
+    node_stop(node);
+    node_free(node);
+}
+
+/* A store that has it already needs no file, and gets a snapshot at once. */
+static void a_trusted_store_does_without_the_file(void **state)
+{
+    struct node *node = node_new();
+
+    (void)state;
+    and_die(node, back_up);
+    prepare_needed(node);
+    in_dir(node, "rm state/staged-*");
+    node_start(node);
+    assert_int_equal(count(node), 10);
+    wait_for_snapshot(node);
+    node_stop(node);
+    in_dir(node, "sed -i 's/^clean .*/clean 0/' store.state");
+    power_cut(node);
+    node_start(node);
+    assert_int_equal(count(node), 10);
+    node_stop(node);
+    node_free(node);
+}
+
+/* ---- beside writers ---- */
+
+struct writing {
+    struct node *node;
+    uint64_t from;
+    _Atomic bool *over;
+    uint64_t acknowledged[4096]; /* revision, 0: not */
+    uint64_t n;
+};
+
+static void *write_on(void *user)
+{
+    struct writing *w = user;
+
+    while (!atomic_load(w->over) && w->n < 4096) {
+        struct kit_call call;
+        struct buf bytes = {0};
+        kit_row(&bytes, w->from + w->n, 20);
+        kit_send(w->node->core, &call, buf_str(&bytes));
+        while (sem_wait(&call.done) != 0) {
+        }
+        bool good =
+            call.request.outcome == 0 && call.request.result.answer == 0;
+        w->acknowledged[w->n++] = good ? call.request.result.revision : 0;
+        machine_result_done(&call.request.result);
+        (void)sem_destroy(&call.done);
+        buf_done(&bytes);
+    }
+    return NULL;
+}
+
+static bool is_there(const struct look *look, uint64_t row)
+{
+    char name[64];
+
+    (void)snprintf(name, sizeof name, "\"row-%llu\"", (unsigned long long)row);
+    return memmem(look->list.p, look->list.n, name, strlen(name)) != NULL;
+}
+
+/* An acknowledged write is before the restore, and gone with all that was, or
+ * behind it, and there. Its revision says which. */
+static void writers_are_before_it_or_behind_it(void **state)
+{
+    enum { WRITERS = 4 };
+    struct node *node = node_new();
+    static struct writing writings[WRITERS];
+    pthread_t threads[WRITERS];
+    _Atomic bool over = false;
+    struct look after;
+    struct job job;
+    unsigned gone = 0, there = 0;
+
+    (void)state;
+    node_start(node);
+    add_rows(node, 0, 10);
+    export_to(node, "backup", &job);
+    assert_int_equal(stage(node, "backup", &job), 0);
+    for (uint64_t i = 0; i < WRITERS; i++) {
+        writings[i] = (struct writing){
+            .node = node, .from = (i + 1) * 100000, .over = &over};
+        assert_int_equal(
+            pthread_create(&threads[i], NULL, write_on, &writings[i]), 0);
+    }
+    (void)usleep(50000);
+    assert_int_equal(restore_as(node, &job.job, STEP), 0);
+    (void)usleep(50000);
+    atomic_store(&over, true);
+    for (int i = 0; i < WRITERS; i++) {
+        (void)pthread_join(threads[i], NULL);
+    }
+    look(node, &after);
+    for (int i = 0; i < WRITERS; i++) {
+        for (uint64_t n = 0; n < writings[i].n; n++) {
+            uint64_t revision = writings[i].acknowledged[n];
+            if (revision != 0) {
+                assert_int_equal(is_there(&after, writings[i].from + n),
+                                 revision > STEP);
+                gone += revision < STEP;
+                there += revision > STEP;
+            }
+        }
+    }
+    assert_true(gone > 0 && there > 0);
+    assert_int_equal(after.n, 10 + there);
+    look_done(&after);
+    node_stop(node);
+    node_free(node);
+}
+
+static void what_was_resolved_before_is_sent_back(void **state)
+{
+    struct node *node = node_new();
+    struct job job;
+    struct look before;
+    struct kit_call call;
+    struct buf bytes = {0};
+    struct command c = {.kind = COMMAND_ROW_PUT};
+
+    (void)state;
+    node_start(node);
+    add_rows(node, 0, 3);
+    look(node, &before);
+    export_to(node, "backup", &job);
+    assert_int_equal(restore(node, "backup"), 0);
+    c.tree_rev = before.meta.tree_rev;
+    c.types_rev = before.meta.types_rev;
+    c.row_put.mode = ROW_ADD;
+    c.row_put.ns = STORE_POOL;
+    c.row_put.type = STR("service");
+    c.row_put.key_field = STR("name");
+    c.row_put.new_id = ulid_next();
+    c.row_put.fields = STR("\"name\":\"late\"");
+    c.row_put.secret = STR("");
+    command_encode(&bytes, &c);
+    kit_send(node->core, &call, buf_str(&bytes));
+    assert_int_equal(kit_hear(&call), ERR_RETRY);
+    buf_done(&bytes);
+    look_done(&before);
+    node_stop(node);
+    node_free(node);
+}
+
+/* ---- recover ---- */
+
+static void a_survivor_goes_on_alone_with_all_it_has(void **state)
+{
+    struct node *node = node_new();
+    struct core_recovered recovered;
+    struct look before, after;
+    char why[CORE_RECOVER_WHY];
+
+    (void)state;
+    node_start(node);
+    add_rows(node, 0, 10);
+    look(node, &before);
+    assert_int_equal(core_recover(node->dir, &recovered, why), ERR_INVALID);
+    assert_non_null(strstr(why, "server runs"));
+    node_stop(node);
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal(core_recover(node->dir, &recovered, why), 0);
+        assert_string_equal(recovered.node, "n1");
+        assert_int_equal(recovered.n_before, 1);
+    }
+    node_start(node);
+    look(node, &after);
+    assert_int_equal(after.n, 10);
+    assert_true(str_equal(buf_str(&before.list), buf_str(&after.list)));
+    assert_true(after.meta.revision == STEP && after.list_revision == STEP);
+    assert_true(after.meta.history_n == 1);
+    assert_memory_equal(after.meta.cluster, before.meta.cluster, 16);
+    assert_int_equal(files(node, "", "recover"), 0);
+    add_rows(node, 10, 15);
+    look_done(&before);
+    look_done(&after);
+    node_stop(node);
+    /* Once is once. */
+    node_start(node);
+    assert_true(revision_of(node) == STEP + 5);
+    assert_int_equal(count(node), 15);
+    node_stop(node);
+    node_free(node);
+}
+
+static void what_is_no_node_is_not_recovered(void **state)
+{
+    struct node *node = node_new();
+    struct core_recovered recovered;
+    char why[CORE_RECOVER_WHY];
+
+    (void)state;
+    assert_int_equal(core_recover(node->dir, &recovered, why), ERR_INVALID);
+    assert_non_null(strstr(why, "no node"));
+    assert_int_equal(core_recover("/nonexistent", &recovered, why),
+                     ERR_INVALID);
+    assert_int_equal(files(node, "", ""), 0);
+    node_free(node);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(rows_are_those_of_the_file_and_revisions_move_on),
+        cmocka_unit_test(after_a_restore_the_node_goes_on),
+        cmocka_unit_test(a_file_of_a_greater_revision_decides_how_far_it_moves),
+        cmocka_unit_test(many_restores_leave_nothing_behind),
+        cmocka_unit_test(a_restore_that_does_not_move_on_is_sent_back),
+        cmocka_unit_test(a_staged_file_that_is_given_up_is_gone),
+        cmocka_unit_test(a_damaged_or_foreign_file_is_not_staged),
+        cmocka_unit_test(without_room_nothing_is_begun),
+        cmocka_unit_test(equal_states_have_equal_digests),
+        cmocka_unit_test(more_than_sixteen_jobs_are_not_kept_waiting),
+        cmocka_unit_test(a_stop_ends_jobs_that_wait),
+        cmocka_unit_test(what_was_restored_is_there_after_a_kill),
+        cmocka_unit_test(what_was_restored_is_there_after_a_power_cut),
+        cmocka_unit_test(a_death_before_the_entry_leaves_the_state),
+        cmocka_unit_test(a_death_between_the_renames_is_made_good),
+        cmocka_unit_test(a_start_without_the_file_is_refused),
+        cmocka_unit_test(a_start_with_the_file_damaged_is_refused),
+        cmocka_unit_test(a_trusted_store_does_without_the_file),
+        cmocka_unit_test(writers_are_before_it_or_behind_it),
+        cmocka_unit_test(what_was_resolved_before_is_sent_back),
+        cmocka_unit_test(a_survivor_goes_on_alone_with_all_it_has),
+        cmocka_unit_test(what_is_no_node_is_not_recovered),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
