@@ -282,11 +282,10 @@ static int check_leases(struct check *c, struct str key, struct str value)
         return check_lease(c, (struct str){key.p + 1, key.n - 1});
     case 'i':
         c->n_ids++;
-        if (key.n == 17 &&
-            store_lease_get(c->txn, value, c->arena, &lease) == 0) {
-            return 0;
-        }
-        break;
+        return key.n == 17 &&
+                       store_lease_get(c->txn, value, c->arena, &lease) == 0
+                   ? 0
+                   : check_wrong(c, "a lease is damaged");
     case 'b':
         return check_binding(c, key);
     case 'r':
@@ -363,6 +362,9 @@ static int check_all_namespaces(struct check *c)
                          &record)) == 0) {
         memcpy(from.b, key.p, key.n);
         r = store_node_get(c->txn, kv_be64(key.p + 1), &node);
+        if (r == 0) {
+            r = is_linked(c, node.id, &c->ns_linked);
+        }
         if (r == 0) {
             r = check_namespace(c, &node);
         }
@@ -461,7 +463,7 @@ static int check_open(struct check *c, struct store_found *found)
 int store_check_file(const char *file, struct store_found *ret_found)
 {
     struct kv_alone alone;
-    const char *why = "its first pages hold no registry";
+    const char *why = "it holds none";
     struct check c = {.arena = arena_new()};
 
     memset(ret_found, 0, sizeof *ret_found);

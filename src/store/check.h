@@ -20,7 +20,8 @@ struct check {
     uint64_t linked_children;
     /* Of the namespace whose entries come. */
     MDB_dbi dbi;
-    uint64_t ns, ns_rows, ns_said, ns_keyed;
+    bool ns_linked;
+    uint64_t ns_rows, ns_said, ns_keyed;
 };
 
 /* CORRUPT, and why. */

@@ -99,7 +99,8 @@ static int check_key(struct check *c, struct str type, struct str rest,
     struct kv_key row = key_like('r', type, value);
 
     if (rest.n == 0 || rest.n > NAME_KEY_MAX || value.n != 16 ||
-        !is_there(c, &row)) {
+        (c->ns_linked && !is_there(c, &row))) {
+        /* While a namespace is freed its keys stay for the end. */
         return check_wrong(c, "a primary key is nobody's");
     }
     c->ns_keyed++;
@@ -171,7 +172,7 @@ int check_namespace(struct check *c, const struct store_node *node)
         return kv_fault(c->txn->store, c->txn, rc);
     }
     if (r == 0 && (c->ns_rows != n_said || c->ns_said != n_said ||
-                   c->ns_keyed > n_said)) {
+                   (c->ns_linked && c->ns_keyed > n_said))) {
         return check_wrong(c, "a namespace has not the rows it says");
     }
     c->n_rows += c->ns_rows;
