@@ -155,10 +155,172 @@ static void one_log_makes_one_state(void **state)
     }
 }
 
+/* ---- a log with a restore in it ---- */
+
+static struct buf make_restore(uint64_t revision, uint64_t time_ms)
+{
+    struct command c = {.kind = COMMAND_RESTORE};
+    struct buf bytes = {0}, entry = {0};
+
+    c.restore.file = STR("staged-1");
+    c.restore.revision = revision;
+    command_encode(&bytes, &c);
+    command_pack_begin(&entry, time_ms, 1);
+    command_pack_add(&entry, buf_str(&bytes));
+    command_pack_end(&entry);
+    buf_done(&bytes);
+    return entry;
+}
+
+static void remove_next(const char *directory)
+{
+    char command[256];
+    (void)snprintf(command, sizeof command, "rm -rf '%s'", directory);
+    assert_int_equal(system(command), 0);
+}
+
+static void make_next(const char *directory, const char *file)
+{
+    char command[512];
+
+    remove_next(directory);
+    (void)snprintf(command, sizeof command,
+                   "mkdir '%.160s' && cp '%.160s' '%.160s/data.mdb'", directory,
+                   file, directory);
+    assert_int_equal(system(command), 0);
+}
+
+/* What is cleared of the history before, while there is time, is no part of it.
+ */
+static void clear_history(const char *directory)
+{
+    struct store_config config = {directory, 64U << 20, 8, 8};
+    struct store *store = NULL;
+    struct store_txn *txn = NULL;
+
+    assert_int_equal(store_open(&config, &store), 0);
+    assert_int_equal(store_write_begin(store, &txn), 0);
+    assert_int_equal(store_history_clear(txn), 0);
+    assert_int_equal(store_write_commit(txn), 0);
+    store_close(store);
+}
+
+static void restore(struct kit *k, uint64_t index, const struct buf *entry,
+                    const char *file, bool prepared)
+{
+    char directory[160];
+    struct store_next *next = NULL;
+    struct machine_result result = {0};
+    struct command_restore c;
+
+    (void)snprintf(directory, sizeof directory, "%.60s/next", k->dir);
+    make_next(directory, file);
+    if (prepared) {
+        clear_history(directory);
+    }
+    assert_true(command_pack_restores(buf_str(entry), &c));
+    assert_true(machine_replaces(k->m, &c));
+    assert_int_equal(store_next_open(k->store, directory, &next), 0);
+    assert_int_equal(
+        machine_restore(k->m, index, buf_str(entry), next, &result), 0);
+    assert_int_equal(result.answer, 0);
+    assert_true(result.changed && result.revision == c.revision);
+    machine_result_done(&result);
+    (void)store_next_close(machine_restored(k->m, next));
+    remove_next(directory);
+    assert_true(machine_view(k->m).applied == index);
+    assert_true(machine_view(k->m).revision == c.revision);
+    assert_false(machine_replaces(k->m, &c));
+}
+
+enum { BEFORE = 150, AFTER = 150, BACKUP_AT = 60 };
+
+static void apply_with_restore(struct kit *k, const struct buf *entries,
+                               const struct buf *entry, const char *file,
+                               size_t per_commit, bool prepared)
+{
+    apply_all(k, entries, BEFORE, per_commit, per_commit == 7);
+    restore(k, 2 + BEFORE, entry, file, prepared);
+    for (size_t i = BEFORE; i < BEFORE + AFTER; i++) {
+        assert_int_equal(machine_apply(k->m, 3 + i, buf_str(&entries[i]), NULL),
+                         0);
+        if (i % per_commit == 0) {
+            assert_int_equal(machine_commit(k->m), 0);
+        }
+    }
+    assert_int_equal(machine_commit(k->m), 0);
+}
+
+static void one_log_with_a_restore_makes_one_state(void **state)
+{
+    uint8_t first[32], other[32];
+    char file[160];
+
+    (void)state;
+    seed = 11;
+    struct kit *a = kit_new(), *b = kit_new(), *c = kit_new(), *d = kit_new();
+    struct buf *entries = make_history(a, BEFORE + AFTER);
+    struct buf entry = make_restore(COMMAND_RESTORE_STEP, a->now_ms + 9999999);
+    apply_all(d, entries, BACKUP_AT, 10, false);
+    (void)snprintf(file, sizeof file, "%.60s/backup", d->dir);
+    assert_int_equal(store_copy(d->store, file), 0);
+    apply_with_restore(a, entries, &entry, file, 1, true);
+    apply_with_restore(b, entries, &entry, file, 13, false);
+    apply_with_restore(c, entries, &entry, file, 7, true);
+    digest(a, first);
+    digest(b, other);
+    assert_memory_equal(first, other, sizeof first);
+    digest(c, other);
+    assert_memory_equal(first, other, sizeof first);
+    assert_true(kit_meta(a).revision > COMMAND_RESTORE_STEP);
+    assert_true(kit_meta(a).log_time_ms == a->now_ms + 9999999);
+    (void)unlink(file);
+    for (size_t i = 0; i < BEFORE + AFTER; i++) {
+        buf_done(&entries[i]);
+    }
+    mem_free(entries);
+    buf_done(&entry);
+    kit_free(a);
+    kit_free(b);
+    kit_free(c);
+    kit_free(d);
+}
+
+/* In place, the state stays and counts as restored. */
+static void a_restore_without_a_file_keeps_the_rows(void **state)
+{
+    struct kit *k = kit_new();
+    struct command add =
+        kit_add(k, STORE_POOL, "service", "name", "\"name\":\"a\"");
+    struct command c = {.kind = COMMAND_RESTORE};
+
+    (void)state;
+    assert_int_equal(kit_do(k, &add), 0);
+    const char *before = kit_list(k, STORE_POOL, "service");
+    uint64_t epoch = kit_meta(k).lease_epoch;
+    c.restore.file = STR("");
+    c.restore.revision = kit_meta(k).revision;
+    assert_int_equal(kit_do(k, &c), ERR_RETRY);
+    c.restore.revision = COMMAND_RESTORE_STEP + 1;
+    assert_int_equal(kit_do(k, &c), ERR_RETRY);
+    c.restore.revision = COMMAND_RESTORE_STEP;
+    assert_int_equal(kit_do(k, &c), 0);
+    assert_string_equal(kit_list(k, STORE_POOL, "service"), before);
+    struct store_meta meta = kit_meta(k);
+    assert_true(meta.revision == COMMAND_RESTORE_STEP);
+    assert_true(meta.tree_rev == meta.revision &&
+                meta.types_rev == meta.revision);
+    assert_true(meta.lease_epoch > epoch && meta.history_n == 1);
+    assert_int_equal(kit_do(k, &c), ERR_RETRY);
+    kit_free(k);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(one_log_makes_one_state),
+        cmocka_unit_test(one_log_with_a_restore_makes_one_state),
+        cmocka_unit_test(a_restore_without_a_file_keeps_the_rows),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
