@@ -17,6 +17,7 @@
 #include <fcntl.h>
 #include <pthread.h>
 #include <semaphore.h>
+#include <signal.h>
 #include <stdatomic.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -495,7 +496,7 @@ static void many_restores_leave_nothing_behind(void **state)
     }
     assert_int_equal(open_files(), fds);
     assert_int_equal(maps_of("data.mdb"), 1);
-    assert_int_equal(maps_of("(deleted)"), 0);
+    assert_int_equal(maps_of("lock.mdb"), 1);
     assert_int_equal(files(node, "state", "staged-"), 0);
     assert_int_equal(files(node, "state", "state-"), 2);
     assert_int_equal(files(node, "store.new", ""), 0);
@@ -868,6 +869,95 @@ static void a_trusted_store_does_without_the_file(void **state)
     node_free(node);
 }
 
+/* ---- death at any moment ---- */
+
+/* Says 's' when the file is staged, or before, 'a' when its restore was
+ * acknowledged. */
+static void restore_and_wait(struct node *node, int pipe, bool early)
+{
+    struct job job;
+
+    node_start(node);
+    if ((early && write(pipe, "s", 1) != 1) ||
+        stage(node, "backup", &job) != 0 ||
+        (!early && write(pipe, "s", 1) != 1)) {
+        _exit(1);
+    }
+    uint64_t revision = next_revision(revision_of(node));
+    if (restore_as(node, &job.job, revision) != 0 || write(pipe, "a", 1) != 1) {
+        _exit(1);
+    }
+    (void)pause();
+}
+
+/* Whether it was acknowledged before it was killed. */
+static bool restore_and_kill(struct node *node, bool early, unsigned us)
+{
+    int ends[2], status = 0;
+    char word = 0;
+
+    assert_int_equal(pipe(ends), 0);
+    pid_t child = fork();
+    assert_true(child >= 0);
+    if (child == 0) {
+        restore_and_wait(node, ends[1], early);
+    }
+    (void)close(ends[1]);
+    assert_int_equal(read(ends[0], &word, 1), 1);
+    (void)usleep(us);
+    assert_int_equal(kill(child, SIGKILL), 0);
+    bool acknowledged = read(ends[0], &word, 1) == 1;
+    (void)close(ends[0]);
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
+    return acknowledged;
+}
+
+/* There may be no store and no marker, when it died between the renames. */
+static void cut_what_is_there(struct node *node)
+{
+    in_dir(node, "if test -e store.state; then "
+                 "sed -i 's/^boot .*/boot other/' store.state; fi; "
+                 "if test -e store/data.mdb; then dd if=/dev/urandom "
+                 "of=store/data.mdb bs=4096 count=16 conv=notrunc "
+                 "2>/dev/null; fi");
+}
+
+/* Old or new, and new when it was said so. Every moment between the proposal
+ * and the snapshot is tried, a little later each round. */
+static void a_death_at_any_moment_leaves_the_old_or_the_new(void **state)
+{
+    enum { ROUNDS = 30, STEP_US = 20 };
+    struct node *node = node_new();
+    unsigned old = 0, new = 0, told = 0;
+    uint64_t next = 1000;
+
+    (void)state;
+    and_die(node, back_up);
+    for (unsigned i = 0; i < ROUNDS; i++) {
+        bool acknowledged = restore_and_kill(node, i % 3 == 0, i * i * STEP_US);
+        if (i % 2 == 1) {
+            cut_what_is_there(node);
+        }
+        node_start(node);
+        uint64_t n = count(node);
+        bool is_new = n == 10;
+        assert_true(is_new || (n == 20 && !acknowledged));
+        told += acknowledged;
+        old += !is_new;
+        new += is_new;
+        if (is_new) {
+            add_rows(node, next, next + 10);
+            next += 10;
+        }
+        assert_int_equal(count(node), 20);
+        node_stop(node);
+    }
+    print_message("# %u old, %u new, %u acknowledged\n", old, new, told);
+    assert_true(old > 0);
+    node_free(node);
+}
+
 /* ---- beside writers ---- */
 
 struct writing {
@@ -1064,6 +1154,7 @@ int main(void)
         cmocka_unit_test(what_was_restored_is_there_after_a_power_cut),
         cmocka_unit_test(a_death_before_the_entry_leaves_the_state),
         cmocka_unit_test(a_death_between_the_renames_is_made_good),
+        cmocka_unit_test(a_death_at_any_moment_leaves_the_old_or_the_new),
         cmocka_unit_test(a_start_without_the_file_is_refused),
         cmocka_unit_test(a_start_with_the_file_damaged_is_refused),
         cmocka_unit_test(a_trusted_store_does_without_the_file),
