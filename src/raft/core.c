@@ -235,6 +235,7 @@ int core_open(const struct core_config *config, struct core **ret_core)
     core->lock_fd = -1;
     (void)snprintf(core->domain, sizeof core->domain, "%s", config->domain);
     order_init(core);
+    applied_init(core);
     duties_init(core);
     jobs_init(core);
     staged_init(core);

@@ -213,14 +213,21 @@ void order_init(struct core *core);
 void order_drain(struct core *core);
 /* Commit what was applied, complete who waited, send the next pack. */
 void order_turn(struct core *core, uint64_t now_ms);
-int order_apply(struct core *core, uint64_t index, struct str bytes) MUST_USE;
-int order_commit(struct core *core) MUST_USE;
 /* Nothing is under way; while stalled: nobody waits for what is. */
 bool order_idle(const struct core *core);
 void order_done(struct core *core);
 void order_refuse_all(struct core *core);
 /* After the loop's end, any thread: what came behind it is told no. */
 void order_refuse_late(struct core *core);
+
+/* ---- applied.c: entries, and the transactions they are applied in ---- */
+void applied_init(struct core *core);
+int applied_add(struct core *core, uint64_t index, struct str bytes) MUST_USE;
+/* Commits what is open. */
+int applied_commit(struct core *core) MUST_USE;
+/* While stalled: all since the last commit, again, after a while. */
+void applied_retry(struct core *core, uint64_t now_ms);
+void applied_done(struct core *core);
 
 /* ---- log.c: libraft ---- */
 int log_open(struct core *core) MUST_USE;

@@ -36,7 +36,7 @@ static int apply(struct raft_fsm *fsm, const struct raft_buffer *buf,
     *result = NULL;
     log_entry_applied(core, buf->len);
     /* libraft does not say which entry this is; it is the next one. */
-    int r = order_apply(core, raft_last_applied(&core->raft) + 1, bytes);
+    int r = applied_add(core, raft_last_applied(&core->raft) + 1, bytes);
     return r == 0 ? 0 : RAFT_IOERR;
 }
 
@@ -51,7 +51,7 @@ static int take_snapshot(struct raft_fsm *fsm, struct raft_buffer *bufs[],
     snapshot_starts(core);
     /* The file will hold what is committed by then, which must not be less than
      * the index that the descriptor claims. */
-    if (core->stalled || order_commit(core) != 0) {
+    if (core->stalled || applied_commit(core) != 0) {
         snapshot_fail(core, ERR_FULL);
         return RAFT_IOERR;
     }
@@ -362,7 +362,7 @@ int log_open(struct core *core)
     if (core->refused) {
         return ERR_INVALID;
     }
-    r = order_commit(core);
+    r = applied_commit(core);
     return r == ERR_DISK_FULL ? 0 : r; /* Then it waits for room, stalled. */
 }
 

@@ -1,6 +1,3 @@
-#include <assert.h>
-#include <stdlib.h>
-
 #include "base/clock.h"
 #include "base/err.h"
 #include "base/log.h"
@@ -10,7 +7,7 @@
  *
  *   core_submit ─► queue ─► pending ─► pack ─► entry (libraft: disk, quorum)
  *                                                │
- *        done ◄─ commit (LMDB) ◄─ order_apply ◄──┘
+ *        done ◄─ commit (LMDB) ◄─ applied_add ◄──┘
  *
  * One pack is in flight; what arrives meanwhile waits in `pending` and makes
  * the next one. */
@@ -23,7 +20,6 @@ static struct core_request *request_of(struct queue_link *link)
 void order_init(struct core *core)
 {
     core->pending_end = &core->pending;
-    core->redo_end = &core->redo;
 }
 
 static void complete(struct core *core, struct core_request *request,
@@ -202,212 +198,6 @@ static void send_pack(struct core *core)
     }
 }
 
-/* ---- applying ---- */
-
-static void drop_redo(struct core *core)
-{
-    while (core->redo != NULL) {
-        struct redo *redo = core->redo;
-        core->redo = redo->next;
-        buf_done(&redo->bytes);
-        mem_free(redo);
-    }
-    core->redo_end = &core->redo;
-    core->redo_bytes = 0;
-}
-
-static void remember(struct core *core, uint64_t index, struct str bytes)
-{
-    struct redo *redo = mem_zero(sizeof *redo);
-
-    redo->index = index;
-    buf_add_str(&redo->bytes, bytes);
-    *core->redo_end = redo;
-    core->redo_end = &redo->next;
-    core->redo_bytes += bytes.n;
-}
-
-/* A replica that cannot say what an entry means, or whose disk lies, must stop
- * before it answers anything else. */
-static void stop_on_damage(int r)
-{
-    if (r != ERR_DISK_FULL) {
-        log_error(LOG_CORE, "cannot apply the log: stopping",
-                  LOG_TXT("why", err_text(r)), LOG_TXT("at", err_origin()));
-        abort();
-    }
-}
-
-static struct machine_result *results_for(struct core *core, uint64_t index,
-                                          struct str bytes)
-{
-    struct pack *pack = &core->pack;
-    struct command_pack header;
-
-    if (!pack->in_flight || pack->index != index ||
-        command_pack_open(bytes, &header) != 0 || header.nonce != pack->nonce) {
-        return NULL;
-    }
-    for (size_t i = 0; i < pack->n_commands; i++) {
-        machine_result_done(&pack->results[i]);
-        pack->results[i] = (struct machine_result){0};
-    }
-    return pack->results;
-}
-
-static void stall(struct core *core)
-{
-    machine_abort(core->machine);
-    disk_ran_out(core);
-    if (!core->stalled) {
-        log_error(LOG_CORE, "no room to apply what is committed: writes wait, "
-                            "reads go on");
-    }
-    core->stalled = true;
-    core->stall_tried_ms = clock_mono_ms();
-    atomic_store(&core->status.stalled, true);
-}
-
-static void publish(struct core *core)
-{
-    struct machine_view view = machine_view(core->machine);
-    uint64_t before = atomic_load(&core->status.revision);
-
-    atomic_store(&core->status.applied, view.applied);
-    atomic_store(&core->status.lease_epoch, view.lease_epoch);
-    atomic_store(&core->status.revision, view.revision);
-    if (view.revision != before && core->running) {
-        core->config.on_revision(core->config.user, view.revision);
-    }
-}
-
-static int commit(struct core *core)
-{
-    uint64_t began = clock_mono_us();
-
-    int r = machine_commit(core->machine);
-    if (r < 0) {
-        stop_on_damage(r);
-        stall(core);
-        return r;
-    }
-    COUNT(core, commits, 1);
-    COUNT(core, commit_us, clock_mono_us() - began);
-    publish(core);
-    return 0;
-}
-
-/* Nothing shares its transaction with a restore: what was applied before it is
- * committed before, and it is visible when this returns. */
-static int apply_restore(struct core *core, uint64_t index, struct str bytes,
-                         const struct command_restore *restore)
-{
-    int r = machine_is_open(core->machine) ? commit(core) : 0;
-    uint64_t before = machine_view(core->machine).revision;
-
-    if (r == 0) {
-        r = restore_apply(core, index, bytes, restore,
-                          results_for(core, index, bytes));
-    }
-    if (r == 0 && machine_is_open(core->machine)) {
-        r = commit(core);
-    } else if (r == 0) {
-        publish(core);
-    }
-    uint64_t after = machine_view(core->machine).revision;
-    if (r == 0 && after != before && core->running &&
-        core->config.on_restored != NULL) {
-        core->config.on_restored(core->config.user);
-    }
-    return r;
-}
-
-/* Without the state that a committed entry names there is no going on: what
- * comes behind it was decided on that state. */
-static void refuse(struct core *core)
-{
-    if (core->running) {
-        log_error(LOG_CORE, "cannot apply the log: stopping");
-        abort();
-    }
-    core->refused = true;
-}
-
-static int apply_one(struct core *core, uint64_t index, struct str bytes)
-{
-    struct command_restore restore;
-
-    int r = command_pack_restores(bytes, &restore)
-                ? apply_restore(core, index, bytes, &restore)
-                : machine_apply(core->machine, index, bytes,
-                                results_for(core, index, bytes));
-    if (r < 0) {
-        stop_on_damage(r);
-        stall(core);
-    } else if (r > 0) {
-        refuse(core);
-    }
-    return r;
-}
-
-int order_apply(struct core *core, uint64_t index, struct str bytes)
-{
-    if (core->refused) {
-        return 0;
-    }
-    remember(core, index, bytes);
-    if (core->stalled) {
-        return 0;
-    }
-    int r = apply_one(core, index, bytes);
-    if (r == 0 && !core->running &&
-        (core->redo_bytes > REPLAY_COMMIT ||
-         machine_is_spread(core->machine))) {
-        r = order_commit(core);
-    }
-    /* A full disk is waited for. At start too: libraft does not pass on what
-     * fails there, and would offer this entry again. */
-    (void)r;
-    return 0;
-}
-
-int order_commit(struct core *core)
-{
-    int r = machine_is_open(core->machine) ? commit(core) : 0;
-
-    if (r == 0 && !core->stalled) {
-        drop_redo(core);
-    }
-    return r;
-}
-
-/* All that was applied since the last commit, again. */
-static void retry_stalled(struct core *core, uint64_t now_ms)
-{
-    if (now_ms - core->stall_tried_ms < STALL_RETRY_MS) {
-        return;
-    }
-    int r = 0;
-    for (struct redo *redo = core->redo; r == 0 && redo != NULL;
-         redo = redo->next) {
-        r = apply_one(core, redo->index, buf_str(&redo->bytes));
-        if (r == 0 && redo->next != NULL && machine_is_spread(core->machine)) {
-            /* What is in stays in: it is skipped when this is done again. */
-            r = commit(core);
-        }
-    }
-    if (r == 0 && machine_is_open(core->machine)) {
-        r = commit(core);
-    }
-    if (r == 0) {
-        drop_redo(core);
-        log_info(LOG_CORE, "there is room again: what was committed is "
-                           "applied");
-        core->stalled = false;
-        atomic_store(&core->status.stalled, false);
-    }
-}
-
 /* ---- one turn of the loop ---- */
 
 static int outcome_of(const struct pack *pack)
@@ -420,7 +210,7 @@ static int outcome_of(const struct pack *pack)
 void order_turn(struct core *core, uint64_t now_ms)
 {
     if (core->stalled) {
-        retry_stalled(core, now_ms);
+        applied_retry(core, now_ms);
     }
     if (core->stalled && core->stopping) {
         /* It is in the log: the next start applies it. */
@@ -428,7 +218,7 @@ void order_turn(struct core *core, uint64_t now_ms)
         if (core->pack.in_flight && core->pack.answered) {
             finish_pack(core, ERR_UNKNOWN);
         }
-    } else if (!core->stalled && order_commit(core) != 0) {
+    } else if (!core->stalled && applied_commit(core) != 0) {
         return; /* Stalled: nothing may be completed or sent. */
     }
     if (!core->stalled && core->pack.in_flight && core->pack.answered) {
@@ -453,5 +243,5 @@ bool order_idle(const struct core *core)
 
 void order_done(struct core *core)
 {
-    drop_redo(core);
+    applied_done(core);
 }

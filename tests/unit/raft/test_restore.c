@@ -563,6 +563,13 @@ static void a_damaged_or_foreign_file_is_not_staged(void **state)
     struct job job;
 
     (void)state;
+    other->domain = "example";
+    node_start(other);
+    export_to(other, "foreign", &job);
+    (void)snprintf(command, sizeof command, "cp foreign '%s/'", node->dir);
+    in_dir(other, command);
+    node_stop(other);
+    node_free(other);
     node_start(node);
     add_rows(node, 0, 2);
     export_to(node, "backup", &job);
@@ -573,17 +580,10 @@ static void a_damaged_or_foreign_file_is_not_staged(void **state)
     in_dir(node, "cp backup longer && printf x >> longer");
     assert_int_equal(stage(node, "longer", &job), ERR_INVALID);
     assert_non_null(strstr(job.job.why, "behind its end"));
-    other->domain = "example";
-    node_start(other);
-    export_to(other, "foreign", &job);
-    (void)snprintf(command, sizeof command, "cp foreign '%s/'", node->dir);
-    in_dir(other, command);
     assert_int_equal(stage(node, "foreign", &job), ERR_INVALID);
     assert_non_null(strstr(job.job.why, "domain"));
     assert_int_equal(files(node, "state", "staged-"), 0);
     assert_int_equal(files(node, "store.new", ""), 0);
-    node_stop(other);
-    node_free(other);
     node_stop(node);
     node_free(node);
 }
