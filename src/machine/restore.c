@@ -110,16 +110,16 @@ static int stamp_next(struct machine *m, const struct store_meta *own,
     return r;
 }
 
-int machine_restore(struct machine *m, uint64_t index, struct str bytes,
+int machine_restore(struct machine *m, uint64_t index, struct str pack,
                     struct store_next *next, struct machine_result *result)
 {
     struct machine_result unseen = {0};
     struct command_restore restore;
-    struct command_pack pack;
+    struct command_pack opened;
     struct store_meta own;
 
-    if (command_pack_open(bytes, &pack) != 0 ||
-        !command_pack_restores(bytes, &restore)) {
+    if (command_pack_open(pack, &opened) != 0 ||
+        !command_pack_restores(pack, &restore)) {
         return err_raise(ERR_CORRUPT);
     }
     int r = read_meta(m->store, &own);
@@ -131,7 +131,7 @@ int machine_restore(struct machine *m, uint64_t index, struct str bytes,
         return r;
     }
     arena_reset(m->arena);
-    r = stamp_next(m, &own, &restore, index, pack.time_ms,
+    r = stamp_next(m, &own, &restore, index, opened.time_ms,
                    result == NULL ? &unseen : result);
     if (r == 0) {
         r = machine_note_trash(m, &m->coming_trash);

@@ -236,7 +236,7 @@ static int unpack(int from, int to, const struct state_watch *watch,
                   struct state_info *ret_info, char why[STATE_WHY])
 {
     uint8_t hash[SHA256_BYTES];
-    struct state_info info;
+    struct state_info info = {.size = 0};
 
     int r = read_head(from, &info, why);
     if (r == 0) {

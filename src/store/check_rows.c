@@ -136,7 +136,7 @@ static int check_list(struct check *c, struct str key)
 static int check_entry(struct check *c, struct str key, struct str value)
 {
     struct str type, rest;
-    char kind = key.n == 0 ? '\0' : key.p[0];
+    int kind = key.n == 0 ? 0 : key.p[0];
 
     if (kind == 'l') {
         return check_list(c, key);

@@ -52,10 +52,10 @@ static void one_image(const uint8_t *data, size_t size)
     (void)close(fd);
 }
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n)
 {
-    one_header(data, size);
-    one_descriptor(data, size);
-    one_image(data, size);
+    one_header(bytes, n);
+    one_descriptor(bytes, n);
+    one_image(bytes, n);
     return 0;
 }

@@ -135,7 +135,7 @@ static void fill(struct kit *k)
 static struct buf slurp(const char *path)
 {
     struct buf bytes = {0};
-    struct stat file;
+    struct stat file = {.st_size = 0};
     int fd = open(path, O_RDONLY);
 
     assert_true(fd >= 0 && fstat(fd, &file) == 0);

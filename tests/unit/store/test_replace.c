@@ -231,7 +231,7 @@ static void *read_on(void *user)
         last = number;
         (void)atomic_fetch_add(&world->n_reads, 1);
         if (number % 7 == 0) {
-            reader = store_reader_free(reader);
+            (void)store_reader_free(reader);
             reader = reader_of(&world->bed);
         }
     }
