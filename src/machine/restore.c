@@ -147,6 +147,7 @@ int machine_restore(struct machine *m, uint64_t index, struct str pack,
 /* [MACHINE-4] Dropped before it is visible. */
 struct store_next *machine_restored(struct machine *m, struct store_next *next)
 {
+    cache_changing(m->cache, m->coming.revision);
     cache_drop_all(m->cache, m->coming.revision);
     cache_path_drop_all(m->cache, m->coming.revision);
     struct store_next *old = store_replace(next);
