@@ -132,7 +132,8 @@ enum core_state_kind {
     CORE_STATE_DIGEST,
     /* Check the state file at `path` against damage and this registry's domain,
      * then keep it, as info.file, so that a RESTORE can name it. Takes the file
-     * over: it must lie in core_spool_dir. One at a time is kept. */
+     * over, which must lie in core_spool_dir; with any other outcome than 0 it
+     * is still the caller's. */
     CORE_STATE_STAGE,
     /* A Raft snapshot now: done when its descriptor is stored. */
     CORE_STATE_SNAPSHOT,
@@ -144,9 +145,9 @@ struct core_state_job {
     struct queue_link link;
     enum core_state_kind kind;
     const char *path; /* lent until done */
-    int outcome;      /* 0; FULL (no room), INVALID (why tells), BUSY (another
-                         file is staged), NOT_READY (stopping, or so many wait);
-                         or a fault */
+    int outcome; /* 0; FULL (no room), INVALID (why tells), NOT_READY (stopping,
+                    or so many wait; SNAPSHOT: this node does not lead); or a
+                    fault */
     char why[STATE_WHY];    /* INVALID: a sentence for a person */
     struct state_info info; /* of what was made or checked; for SNAPSHOT: of
                                the snapshot */

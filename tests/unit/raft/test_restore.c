@@ -16,6 +16,8 @@
 #include <dirent.h>
 #include <fcntl.h>
 #include <pthread.h>
+#include <raft.h>
+#include <raft/uv.h>
 #include <semaphore.h>
 #include <signal.h>
 #include <stdatomic.h>
@@ -1082,6 +1084,34 @@ static void what_was_resolved_before_is_sent_back(void **state)
 
 /* ---- recover ---- */
 
+static int no_init(struct raft_uv_transport *transport, raft_id id,
+                   const char *address)
+{
+    (void)transport, (void)id, (void)address;
+    return 0;
+}
+
+static int no_listen(struct raft_uv_transport *transport,
+                     raft_uv_accept_cb accept)
+{
+    (void)transport, (void)accept;
+    return 0;
+}
+
+static int no_connect(struct raft_uv_transport *transport,
+                      struct raft_uv_connect *request, raft_id id,
+                      const char *address, raft_uv_connect_cb done)
+{
+    (void)transport, (void)request, (void)id, (void)address, (void)done;
+    return RAFT_NOCONNECTION;
+}
+
+static void no_close(struct raft_uv_transport *transport,
+                     raft_uv_transport_close_cb done)
+{
+    done(transport);
+}
+
 static void a_survivor_goes_on_alone_with_all_it_has(void **state)
 {
     struct node *node = node_new();
@@ -1117,6 +1147,80 @@ static void a_survivor_goes_on_alone_with_all_it_has(void **state)
     node_start(node);
     assert_true(revision_of(node) == STEP + 5);
     assert_int_equal(count(node), 15);
+    node_stop(node);
+    node_free(node);
+}
+
+/* Makes it one of three, as libraft does on disk: the others are gone. */
+static void lose_the_others(struct node *node)
+{
+    struct raft_uv_transport transport = {
+        .version = 1,
+        .init = no_init,
+        .listen = no_listen,
+        .connect = no_connect,
+        .close = no_close,
+    };
+    struct raft_configuration three;
+    struct raft_io io = {0};
+    struct raft_fsm fsm = {.version = 1};
+    struct raft raft;
+    uv_loop_t loop;
+    char path[128];
+    unsigned long long id = 0;
+
+    path_in(node, "node", path);
+    FILE *file = fopen(path, "r");
+    assert_non_null(file);
+    assert_int_equal(fscanf(file, "format 1 id n1 raft %llu", &id), 1);
+    (void)fclose(file);
+    path_in(node, "raft", path);
+    assert_int_equal(uv_loop_init(&loop), 0);
+    assert_int_equal(raft_uv_init(&io, &loop, path, &transport), 0);
+    raft_uv_set_segment_size(&io, 12 << 20);
+    assert_int_equal(raft_init(&raft, &io, &fsm, id, ""), 0);
+    raft_configuration_init(&three);
+    assert_int_equal(
+        raft_configuration_add(&three, id, "127.0.0.1:7071", RAFT_VOTER), 0);
+    assert_int_equal(
+        raft_configuration_add(&three, 5, "127.0.0.1:7072", RAFT_VOTER), 0);
+    assert_int_equal(
+        raft_configuration_add(&three, 6, "127.0.0.1:7073", RAFT_VOTER), 0);
+    assert_int_equal(raft_recover(&raft, &three), 0);
+    raft_configuration_close(&three);
+    raft_close(&raft, NULL);
+    (void)uv_run(&loop, UV_RUN_DEFAULT);
+    raft_uv_close(&io);
+    (void)uv_run(&loop, UV_RUN_DEFAULT);
+    assert_int_equal(uv_loop_close(&loop), 0);
+}
+
+static void one_of_three_that_is_left_is_made_the_only_one(void **state)
+{
+    struct node *node = node_new();
+    struct core_recovered recovered;
+    char why[CORE_RECOVER_WHY];
+
+    (void)state;
+    and_die(node, back_up);
+    lose_the_others(node);
+    /* It knows that it is one of three. */
+    assert_int_equal(node_open(node), 0);
+    assert_false(core_status(node->core).leads);
+    node->core = core_close(node->core);
+    assert_int_equal(core_recover(node->dir, &recovered, why), 0);
+    assert_int_equal(recovered.n_before, 3);
+    node_start(node);
+    assert_int_equal(count(node), 20);
+    assert_true(revision_of(node) == STEP);
+    add_rows(node, 20, 25);
+    node_stop(node);
+    /* From the log alone, too. */
+    in_dir(node, "sed -i 's/^clean .*/clean 0/' store.state");
+    power_cut(node);
+    node_start(node);
+    assert_int_equal(count(node), 25);
+    assert_true(revision_of(node) == STEP + 5);
     node_stop(node);
     node_free(node);
 }
@@ -1161,6 +1265,7 @@ int main(void)
         cmocka_unit_test(writers_are_before_it_or_behind_it),
         cmocka_unit_test(what_was_resolved_before_is_sent_back),
         cmocka_unit_test(a_survivor_goes_on_alone_with_all_it_has),
+        cmocka_unit_test(one_of_three_that_is_left_is_made_the_only_one),
         cmocka_unit_test(what_is_no_node_is_not_recovered),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
