@@ -496,6 +496,30 @@ static void one_silent_lease_of_many_goes_in_time(void **state)
     assert_int_equal(stats.suspect, 1);
 }
 
+/* After a restore: the leases are others, and what was proposed is void. */
+static void a_cleared_table_knows_nobody_and_begins_anew(void **state)
+{
+    TABLE table = table_with_web(5000);
+
+    (void)state;
+    lease_table_put(table, STR("web-2"), id_of(2), 5000, true, START);
+    assert_int_equal(ticks(table, START, START + 5000),
+                     2); /* both are ending */
+    lease_table_halt(table);
+    lease_table_clear(table);
+    struct lease_stats stats = lease_stats(table, START + 5000);
+    assert_int_equal(stats.held + stats.suspect + stats.ending, 0);
+    lease_table_put(table, WEB, id_of(1), 5000, false, START + 5000);
+    lease_table_serve(table, START + 5000);
+    assert_int_equal(lease_heartbeat(table, STR("web-2"), START + 5000),
+                     ERR_NOT_FOUND);
+    lease_spare(table, STR("web-2"), id_of(2));
+    assert_int_equal(ticks(table, START + 5000, START + 9900), 0);
+    assert_int_equal(lease_heartbeat(table, WEB, START + 9900), 0);
+    assert_int_equal(ticks(table, START + 9900, START + 14800), 0);
+    assert_int_equal(ticks(table, START + 14800, START + 15000), 1);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -521,6 +545,7 @@ int main(void)
         cmocka_unit_test(a_lease_not_heard_has_its_ttl_but_no_heartbeat),
         cmocka_unit_test(the_limit_delays_but_starves_nobody),
         cmocka_unit_test(one_silent_lease_of_many_goes_in_time),
+        cmocka_unit_test(a_cleared_table_knows_nobody_and_begins_anew),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
