@@ -8,30 +8,21 @@
 #include <sys/signalfd.h>
 #include <unistd.h>
 
+#include "agent/collect.h"
 #include "agent/facts.h"
+#include "agent/inventory.h"
 #include "agent/pace.h"
 #include "agent/session.h"
+#include "agent/settings.h"
 #include "base/clock.h"
 #include "base/log.h"
-#include "base/options.h"
 
 enum {
-    EXIT_USAGE = 2,
     FACTS_EVERY_MS = 60000,
     FIRST_CONTACT_MS = 6000, /* a server waits up to 5 s for a leader */
 };
 
 #define NEVER UINT64_MAX
-
-struct settings {
-    char *server;
-    char *hostname;
-    uint64_t ttl_ms;
-    bool keep;
-    struct option_map field;
-    char *log_level;
-    char *log_format;
-};
 
 /* One thing the agent has to do again and again. */
 struct duty {
@@ -43,7 +34,8 @@ struct duty {
 struct agent {
     struct session session;
     json_t *fields; /* from the configuration */
-    json_t *facts;  /* as last collected */
+    struct inventories *inventories;
+    json_t *facts; /* as last collected */
     uint64_t facts_at_ms;
     struct duty registration;
     struct duty heartbeat; /* only while the registry knows us */
@@ -52,77 +44,6 @@ struct agent {
     bool stop;
     int signals;
 };
-
-/* ---- settings ---- */
-
-static int complain(const char *sentence, const char *about)
-{
-    (void)fprintf(stderr, "roster-agent: %s: %s\n", about, sentence);
-    return EXIT_USAGE;
-}
-
-static int start_log(const struct settings *set)
-{
-    static const char *const formats[] = {
-        [LOG_AUTO] = "auto", [LOG_TEXT] = "text", [LOG_JSON] = "json"};
-    enum log_level level = LOG_INFO;
-
-    if (log_level_parse(str_of(set->log_level), &level) != 0) {
-        return complain("choose debug, info, warn or error", "--log-level");
-    }
-    for (size_t i = 0; i < sizeof formats / sizeof formats[0]; i++) {
-        if (strcmp(set->log_format, formats[i]) == 0) {
-            log_start(level, (enum log_format)i);
-            return 0;
-        }
-    }
-    return complain("choose auto, text or json", "--log-format");
-}
-
-static int choose_hostname(struct settings *set)
-{
-    char own[256];
-
-    if (set->hostname == NULL || set->hostname[0] == '\0') {
-        if (gethostname(own, sizeof own) != 0) {
-            return complain(strerror(errno), "--hostname");
-        }
-        own[sizeof own - 1] = '\0';
-        (void)mem_free(set->hostname);
-        set->hostname = mem_text(own);
-    }
-    json_t *text = json_string(set->hostname);
-    bool good = text != NULL;
-    json_decref(text);
-    return good ? 0 : complain("is not valid UTF-8", "--hostname");
-}
-
-static int read_fields(const struct settings *set, json_t **ret_fields)
-{
-    json_t *fields = json_object();
-
-    for (size_t i = 0; i < set->field.n; i++) {
-        const char *name = set->field.items[i].name;
-        const char *wrong = NULL;
-        if (strcmp(name, "hostname") == 0) {
-            wrong = "the hostname is set with --hostname";
-        } else if (name[0] == '_') {
-            wrong = "names that start with _ are the server's: choose another";
-        } else if (json_object_set_new(
-                       fields, name, json_string(set->field.items[i].value)) !=
-                   0) {
-            wrong = "name or value is not valid UTF-8";
-        }
-        if (wrong != NULL) {
-            json_decref(fields);
-            (void)fprintf(stderr, "roster-agent: --field %s: %s\n", name,
-                          wrong);
-            return EXIT_USAGE;
-        }
-    }
-    *ret_fields = fields;
-    return 0;
-}
 
 /* ---- the loop ---- */
 
@@ -182,14 +103,41 @@ static void succeeded(struct duty *duty, const char *what)
     duty->failures = 0;
 }
 
+/* Registered anew: nothing that was bound to the old lease is there any more.
+ * Placed elsewhere: there is nothing there yet. */
+static void see_changes(struct agent *agent, const char *old_lease,
+                        json_t *old_placements)
+{
+    bool anew = old_lease == NULL || agent->session.lease == NULL ||
+                strcmp(old_lease, agent->session.lease) != 0;
+
+    if (anew || !json_equal(old_placements, agent->session.placements)) {
+        inventories_hurry(agent->inventories, clock_mono_ms(), anew);
+    }
+}
+
+static enum session_outcome register_and_see(struct agent *agent)
+{
+    struct session *session = &agent->session;
+    char *lease = session->lease == NULL ? NULL : mem_text(session->lease);
+    json_t *placements = json_incref(session->placements);
+
+    enum session_outcome outcome = session_register(session, agent->facts);
+    if (outcome == SESSION_DONE) {
+        see_changes(agent, lease, placements);
+    }
+    (void)mem_free(lease);
+    json_decref(placements);
+    return outcome;
+}
+
 static void introduce(struct agent *agent)
 {
     uint64_t start = clock_mono_ms();
 
     set_timeouts(agent);
     agent->introduced = true;
-    enum session_outcome outcome =
-        session_register(&agent->session, agent->facts);
+    enum session_outcome outcome = register_and_see(agent);
     if (outcome != SESSION_DONE) {
         failed(agent, &agent->registration, outcome, "registration");
         return;
@@ -250,30 +198,44 @@ static void look_again(struct agent *agent, uint64_t now)
 static void on_signal(struct agent *agent, uint32_t number)
 {
     if (number == SIGHUP) {
-        log_info(LOG_AGENT, "collecting the machine's facts");
+        log_info(LOG_AGENT, "collecting what the machine is");
         agent->facts_at_ms = 0;
+        inventories_hurry(agent->inventories, clock_mono_ms(), false);
     } else {
         log_info(LOG_AGENT, "stopping", LOG_U64("signal", number));
         agent->stop = true;
     }
 }
 
-static uint64_t soonest(const struct agent *agent)
+/* Inventories are for quiet times: nothing may come before a heartbeat. */
+static bool is_quiet(const struct agent *agent)
+{
+    return agent->known && agent->heartbeat.failures == 0;
+}
+
+static uint64_t soonest(const struct agent *agent, uint64_t now)
 {
     uint64_t at = agent->facts_at_ms;
     at = agent->registration.at_ms < at ? agent->registration.at_ms : at;
-    return agent->heartbeat.at_ms < at ? agent->heartbeat.at_ms : at;
+    at = agent->heartbeat.at_ms < at ? agent->heartbeat.at_ms : at;
+    uint64_t inventory =
+        is_quiet(agent) ? inventories_at(agent->inventories, now) : NEVER;
+    return inventory < at ? inventory : at;
 }
 
 static void wait(struct agent *agent)
 {
     uint64_t now = clock_mono_ms();
-    uint64_t at = soonest(agent);
+    uint64_t at = soonest(agent, now);
     uint64_t left = at > now ? at - now : 0;
-    struct pollfd signals = {.fd = agent->signals, .events = POLLIN};
+    struct pollfd fds[1 + INVENTORY_MAX] = {
+        {.fd = agent->signals, .events = POLLIN}};
+    size_t n =
+        is_quiet(agent) ? inventories_poll(agent->inventories, fds + 1) : 0;
     struct signalfd_siginfo info;
 
-    if (poll(&signals, 1, (int)(left < 60000 ? left : 60000)) > 0 &&
+    if (poll(fds, 1 + n, (int)(left < 60000 ? left : 60000)) > 0 &&
+        fds[0].revents != 0 &&
         read(agent->signals, &info, sizeof info) == (ssize_t)sizeof info) {
         on_signal(agent, info.ssi_signo);
     }
@@ -286,11 +248,13 @@ static void live(struct agent *agent)
         if (now >= agent->facts_at_ms) {
             look_again(agent, now);
         }
-        /* The heartbeat first: the other can wait. */
+        /* The heartbeat first: the others can wait. */
         if (now >= agent->heartbeat.at_ms) {
             beat(agent);
         } else if (now >= agent->registration.at_ms) {
             introduce(agent);
+        } else if (is_quiet(agent)) {
+            inventories_step(agent->inventories, &agent->session);
         }
         wait(agent);
     }
@@ -326,15 +290,15 @@ static int open_signals(void)
     return signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
 }
 
-static int run(const struct settings *set, struct roster *roster,
-               json_t *fields)
+static int run(const struct settings *set, struct roster *roster)
 {
     struct agent agent = {
         .session = {.roster = roster,
                     .hostname = set->hostname,
                     .ttl_ms = set->ttl_ms,
                     .heartbeat_ms = set->ttl_ms / 3},
-        .fields = fields,
+        .fields = set->fields,
+        .inventories = set->inventories,
         .heartbeat = {.at_ms = NEVER},
         .signals = open_signals(),
     };
@@ -354,97 +318,35 @@ static int run(const struct settings *set, struct roster *roster,
         leave(&agent);
     }
     json_decref(agent.facts);
+    session_done(&agent.session);
     (void)close(agent.signals);
     return EXIT_SUCCESS;
 }
 
-static int check_and_run(struct settings *set)
+static int connect_and_run(const struct settings *set)
 {
-    json_t *fields = NULL;
-
-    int status = start_log(set);
-    if (status == 0) {
-        status = choose_hostname(set);
-    }
-    if (status == 0) {
-        status = read_fields(set, &fields);
-    }
-    if (status != 0) {
-        return status;
-    }
+    int status = EXIT_USAGE;
     struct roster *roster = roster_new();
+
     if (roster_set_servers(roster, set->server) == ROSTER_OK) {
-        status = run(set, roster, fields);
+        status = run(set, roster);
     } else {
-        status = complain(roster_error(roster)->detail, "--server");
+        (void)fprintf(stderr, "roster-agent: --server: %s\n",
+                      roster_error(roster)->detail);
     }
     (void)roster_free(roster);
-    json_decref(fields);
     return status;
 }
 
 int agent_main(int argc, char **argv)
 {
-    struct settings set = {
-        .server = mem_text("http://127.0.0.1:7070"),
-        .ttl_ms = 30000,
-        .log_level = mem_text("info"),
-        .log_format = mem_text("auto"),
-    };
-    const struct option table[] = {
-        {.name = "server",
-         .kind = OPTION_TEXT,
-         .target = &set.server,
-         .value_name = "URL[,URL...]",
-         .help = "servers of the registry; any one that answers will do"},
-        {.name = "hostname",
-         .kind = OPTION_TEXT,
-         .target = &set.hostname,
-         .value_name = "NAME",
-         .help = "register under NAME instead of the machine's host name"},
-        {.name = "ttl",
-         .kind = OPTION_DURATION,
-         .target = &set.ttl_ms,
-         .least = 2000,
-         .most = 86400000,
-         .value_name = "TIME",
-         .help = "how long the registry keeps a machine that is silent"},
-        {.name = "keep",
-         .kind = OPTION_FLAG,
-         .target = &set.keep,
-         .help = "stay registered when stopped, until the TTL ends"},
-        {.name = "field",
-         .kind = OPTION_MAP,
-         .target = &set.field,
-         .help = "a further field of the machine, or another value for a found "
-                 "one; may be given several times"},
-        {.name = "log-level",
-         .kind = OPTION_TEXT,
-         .target = &set.log_level,
-         .value_name = "LEVEL",
-         .help = "debug, info, warn or error"},
-        {.name = "log-format",
-         .kind = OPTION_TEXT,
-         .target = &set.log_format,
-         .value_name = "FORMAT",
-         .help = "text, json, or auto: text on a terminal"},
-        {.name = NULL},
-    };
-    const struct options options = {
-        .program = "roster-agent",
-        .usage = "roster-agent [OPTION...]",
-        .about =
-            "Registers this machine with a roster registry, keeps it there "
-            "with heartbeats, tells the registry when the machine's facts "
-            "change, and takes it out when stopped (SIGTERM). SIGHUP "
-            "collects the facts at once.",
-        .table = table,
-    };
+    struct settings set;
     int status = EXIT_USAGE;
 
-    switch (options_read(&options, argc, argv, NULL, NULL)) {
+    switch (settings_read(&set, argc, argv)) {
     case OPTIONS_RUN:
-        status = check_and_run(&set);
+        status = set.show_inventory != NULL ? collect_main(set.show_inventory)
+                                            : connect_and_run(&set);
         break;
     case OPTIONS_EXIT_OK:
         status = EXIT_SUCCESS;
@@ -452,6 +354,6 @@ int agent_main(int argc, char **argv)
     case OPTIONS_EXIT_USAGE:
         break;
     }
-    options_done(&options);
+    settings_done(&set);
     return status;
 }

@@ -3,25 +3,18 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "base/log.h"
 
 /* Leaving is bounded, and a server that hangs must leave time for the next. */
 enum { LEAVE_MS = 4900, LEAVE_CONNECT_MS = 500, LEAVE_TRY_MS = 1500 };
 
-/* Everything the agent says may be said twice: no keys to remember for it. */
-static enum session_outcome say(struct session *session, const char *method,
-                                const char *path, const char *body,
-                                struct roster_response *ret_response)
+static enum session_outcome send(struct session *session,
+                                 const struct roster_request *request,
+                                 struct roster_response *ret_response)
 {
-    struct roster_request request = {
-        .method = method,
-        .path = path,
-        .body = body,
-        .body_size = body == NULL ? 0 : strlen(body),
-        .repeat = ROSTER_REPEAT_SAFE,
-    };
     enum roster_result result =
-        roster_send(session->roster, &request, ret_response);
+        roster_send(session->roster, request, ret_response);
 
     if (result == ROSTER_OK) {
         return SESSION_DONE;
@@ -37,6 +30,52 @@ static enum session_outcome say(struct session *session, const char *method,
     }
     return status >= 500 || status == 429 ? SESSION_UNREACHABLE
                                           : SESSION_REFUSED;
+}
+
+/* Everything the agent says may be said twice: no keys to remember for it. */
+static enum session_outcome say(struct session *session, const char *method,
+                                const char *path, const char *body,
+                                struct roster_response *ret_response)
+{
+    const struct roster_request request = {
+        .method = method,
+        .path = path,
+        .body = body,
+        .body_size = body == NULL ? 0 : strlen(body),
+        .repeat = ROSTER_REPEAT_SAFE,
+    };
+
+    return send(session, &request, ret_response);
+}
+
+enum session_outcome session_ask(struct session *session,
+                                 const struct roster_request *request,
+                                 struct roster_response *ret_response)
+{
+    struct roster_request safe = *request;
+
+    safe.repeat = ROSTER_REPEAT_SAFE;
+    roster_set_patience(session->roster, session->heartbeat_ms / 2);
+    enum session_outcome outcome = send(session, &safe, ret_response);
+    roster_set_patience(session->roster, 0);
+    return outcome;
+}
+
+/* What an answer about an agent says. */
+static bool learn(struct session *session, json_t *answer)
+{
+    const char *lease = json_string_value(json_object_get(answer, "lease"));
+    json_t *placements = json_object_get(answer, "placements");
+
+    if (lease == NULL || !json_is_object(placements)) {
+        return false;
+    }
+    (void)mem_free(session->lease);
+    session->lease = mem_text(lease);
+    json_decref(session->placements);
+    session->placements = json_incref(placements);
+    session->placed_at_ms = clock_mono_ms();
+    return true;
 }
 
 static void log_registered(const struct session *session, json_t *answer)
@@ -83,6 +122,7 @@ enum session_outcome session_register(struct session *session, json_t *facts)
         if (beat > 0) {
             session->heartbeat_ms = (uint64_t)beat;
         }
+        (void)learn(session, answer);
         log_registered(session, answer);
         json_decref(answer);
         roster_response_done(&response);
@@ -109,6 +149,25 @@ enum session_outcome session_beat(struct session *session)
     return outcome;
 }
 
+enum session_outcome session_look(struct session *session)
+{
+    struct roster_response response = {0};
+    char *path = own_path(session, NULL);
+    const struct roster_request request = {.method = "GET", .path = path};
+    enum session_outcome outcome = session_ask(session, &request, &response);
+
+    free(path);
+    if (outcome == SESSION_DONE) {
+        json_t *answer =
+            json_loadb(response.body, response.body_size, JSON_ALLOW_NUL, NULL);
+        /* Whatever answered is no registry. */
+        outcome = learn(session, answer) ? SESSION_DONE : SESSION_REFUSED;
+        json_decref(answer);
+        roster_response_done(&response);
+    }
+    return outcome;
+}
+
 enum session_outcome session_leave(struct session *session)
 {
     struct roster_response response = {0};
@@ -123,4 +182,11 @@ enum session_outcome session_leave(struct session *session)
         roster_response_done(&response);
     }
     return outcome;
+}
+
+void session_done(struct session *session)
+{
+    session->lease = mem_free(session->lease);
+    json_decref(session->placements);
+    session->placements = NULL;
 }
