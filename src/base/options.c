@@ -26,40 +26,16 @@ static const struct option built_in[] = {
 /* Names that some roster program knows. One environment is often shared by
  * several of them (a container, an operator's shell), so a variable meant for
  * another program is no mistake, while one that means nothing to any is. */
-static const char *const any_program[] = {"advertise",
-                                          "branch",
-                                          "breaker-hold",
-                                          "breaker-min",
-                                          "breaker-percent",
-                                          "cluster",
-                                          "config",
-                                          "data-dir",
-                                          "disk-reserve",
-                                          "dns",
-                                          "domain",
-                                          "drain",
-                                          "field",
-                                          "gossip",
-                                          "hostname",
-                                          "http",
-                                          "id",
-                                          "insecure",
-                                          "inventory",
-                                          "inventory-every",
-                                          "join",
-                                          "json",
-                                          "keep",
-                                          "leaf",
-                                          "log-format",
-                                          "log-level",
-                                          "match",
-                                          "max-body",
-                                          "raft",
-                                          "resp",
-                                          "server",
-                                          "token",
-                                          "ttl",
-                                          NULL};
+/* clang-format off */
+static const char *const any_program[] = {
+    "advertise", "branch", "breaker-hold", "breaker-min",  "breaker-percent",
+    "cluster",   "config", "data-dir",     "disk-reserve", "dns",
+    "domain",    "drain",  "field",        "gossip",       "hostname",
+    "http",      "id",     "insecure",     "join",         "json",
+    "keep",      "leaf",   "log-format",   "log-level",    "match",
+    "max-body",  "raft",   "resp",         "server",       "token",
+    "ttl",       "inventory", "inventory-every", "show-inventory", NULL};
+/* clang-format on */
 
 extern char **environ;
 
