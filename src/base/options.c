@@ -10,8 +10,7 @@
 
 #define ENV_PREFIX "ROSTER_"
 
-/* Three more names that every program has, beside its table. */
-static const struct option built_in[] = {
+const struct option options_built_in[] = {
     {.name = "config",
      .kind = OPTION_TEXT,
      .value_name = "FILE",
@@ -20,6 +19,7 @@ static const struct option built_in[] = {
     {.name = "version",
      .kind = OPTION_FLAG,
      .help = "print the version and exit"},
+    {.name = "manual", .kind = OPTION_FLAG},
     {.name = NULL},
 };
 
@@ -110,7 +110,7 @@ static const char *nearest(const struct options *options, struct str wrong)
     for (const struct option *o = options->table; o->name != NULL; o++) {
         consider(&best, wrong, o->name);
     }
-    for (const struct option *o = built_in; o->name != NULL; o++) {
+    for (const struct option *o = options_built_in; o->name != NULL; o++) {
         consider(&best, wrong, o->name);
     }
     return best.name;
@@ -215,8 +215,7 @@ static const char *expected(enum option_kind kind)
     return "text";
 }
 
-/* As a person would type it. */
-static void add_number(struct buf *out, enum option_kind kind, uint64_t number)
+void options_add_number(struct buf *out, enum option_kind kind, uint64_t number)
 {
     static const struct {
         uint64_t unit;
@@ -253,12 +252,12 @@ static bool in_range(const struct options *options, const char *where,
     }
     if (option->most == 0) {
         buf_add_text(&text, "at least ");
-        add_number(&text, option->kind, option->least);
+        options_add_number(&text, option->kind, option->least);
     } else {
         buf_add_text(&text, "between ");
-        add_number(&text, option->kind, option->least);
+        options_add_number(&text, option->kind, option->least);
         buf_add_text(&text, " and ");
-        add_number(&text, option->kind, option->most);
+        options_add_number(&text, option->kind, option->most);
     }
     complain(options, "%s must be %s", where, buf_text(&text));
     buf_done(&text);
@@ -598,7 +597,7 @@ static int walk_next(struct walk *walk, struct word *ret_word)
     struct str name = {arg + 2, strcspn(arg + 2, "=")};
     word.option = find(walk->options->table, name);
     if (word.option == NULL) {
-        word.option = find(built_in, name);
+        word.option = find(options_built_in, name);
     }
     if (word.option == NULL) {
         unknown_flag(walk->options, name);
@@ -633,6 +632,10 @@ static enum options_outcome look_ahead(const struct options *options, int argc,
         }
         if (strcmp(word.option->name, "help") == 0) {
             options_help(options, stdout);
+            return OPTIONS_EXIT_OK;
+        }
+        if (strcmp(word.option->name, "manual") == 0) {
+            options_manual(options, stdout);
             return OPTIONS_EXIT_OK;
         }
         if (strcmp(word.option->name, "version") == 0) {
@@ -708,7 +711,7 @@ static void add_default(struct buf *line, const struct option *option)
         }
     } else if (option->kind != OPTION_FLAG && option->kind != OPTION_MAP) {
         buf_add_text(line, " (default ");
-        add_number(line, option->kind, *(uint64_t *)option->target);
+        options_add_number(line, option->kind, *(uint64_t *)option->target);
         buf_add_char(line, ')');
     }
 }
@@ -813,8 +816,8 @@ void options_help(const struct options *options, FILE *out)
     for (const struct option *o = options->table; o->name != NULL; o++) {
         print_option(out, o);
     }
-    for (const struct option *o = built_in; o->name != NULL; o++) {
-        if (find(options->table, str_of(o->name)) == NULL) {
+    for (const struct option *o = options_built_in; o->name != NULL; o++) {
+        if (o->help != NULL && find(options->table, str_of(o->name)) == NULL) {
             print_option(out, o);
         }
     }

@@ -63,6 +63,15 @@ enum options_outcome options_read(const struct options *options, int argc,
                                   char **argv, char **ret_args,
                                   size_t *ret_n_args) MUST_USE;
 void options_help(const struct options *options, FILE *out);
+/* The options as a list of mdoc(7), for the manual page; also what --manual
+ * prints, which the build asks each program for. */
+void options_manual(const struct options *options, FILE *out);
+/* Three more names that every program has, beside its table. Ends with name ==
+ * NULL; one without help is not for people. */
+extern const struct option options_built_in[];
+/* As a person would type it: "30s", "64MiB". */
+void options_add_number(struct buf *out, enum option_kind kind,
+                        uint64_t number);
 /* Frees what OPTION_TEXT and OPTION_MAP targets hold. */
 void options_done(const struct options *options);
 

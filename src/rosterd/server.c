@@ -20,6 +20,7 @@
 #include "raft/core.h"
 #include "registry/registry.h"
 #include "rest/rest.h"
+#include "rosterd/notify.h"
 
 enum { HEAD_TIMEOUT_MS = 10000, IDLE_TIMEOUT_MS = 60000 };
 
@@ -35,6 +36,7 @@ struct server {
     struct rest *rest;
     pthread_t ending;
     bool ends;             /* `ending` runs, or has run */
+    bool told_ready;       /* the service manager */
     atomic_bool rest_over; /* nothing calls into the core any more */
     struct core_call stop;
 };
@@ -47,6 +49,18 @@ static void on_lead(void *user, bool leads)
     registry_on_lead(server->registry, leads);
 }
 
+/* Once: what waits for this service may go on when /readyz says 200. */
+static void tell_ready(struct server *server)
+{
+    struct registry_check checks[8];
+
+    if (!server->told_ready &&
+        registry_ready(server->registry, false, checks)) {
+        server->told_ready = true;
+        notify_manager(NOTIFY_READY);
+    }
+}
+
 static void on_tick(void *user)
 {
     struct server *server = user;
@@ -55,6 +69,7 @@ static void on_tick(void *user)
     if (core_status(server->core).leads) {
         reaper_tick(server->reaper);
     }
+    tell_ready(server);
 }
 
 static void on_revision(void *user, uint64_t revision)
@@ -113,6 +128,7 @@ static void on_stop(void *user)
 
     log_info(LOG_CORE, "stops",
              LOG_U64("drain_ms", server->settings->drain_ms));
+    notify_manager(NOTIFY_STOPPING);
     rest_drain(server->rest);
     server->ends = pthread_create(&server->ending, NULL, end, server) == 0;
     if (!server->ends) {

@@ -41,8 +41,8 @@ static struct table table_of(struct settings *s)
         {"insecure", OPTION_FLAG, &s->insecure, 0, 0, NULL,
          "allow addresses that others can reach though there is no access "
          "control"},
-        {"io-threads", OPTION_NUMBER, &s->io_threads, 1, REST_THREADS_MAX, "N",
-         "threads that answer requests"},
+        {"io-threads", OPTION_NUMBER, &s->io_threads, 0, REST_THREADS_MAX, "N",
+         "threads that answer requests; 0: half as many as processors"},
         {"max-connections", OPTION_NUMBER, &s->max_connections, 0, 0, "N",
          "connections held at once; 0: what the limit of open files allows"},
         {"max-body", OPTION_BYTES, &s->max_body, KIB(1), GIB(1), "BYTES",
@@ -90,7 +90,6 @@ static void set_defaults(struct settings *s)
         .domain = mem_text("roster"),
         .log_level = mem_text("info"),
         .log_format = mem_text("auto"),
-        .io_threads = default_threads(),
         .max_body = MIB(8),
         .max_header = KIB(8),
         .request_timeout_ms = 30000,
@@ -171,6 +170,9 @@ static bool check_alone(const struct settings *s)
 
 static bool check(struct settings *s)
 {
+    if (s->io_threads == 0) {
+        s->io_threads = default_threads();
+    }
     if (!name_is_path(str_of(s->domain))) {
         return refuse("domain", s->domain, "is no DNS name in lower case");
     }
