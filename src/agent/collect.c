@@ -57,7 +57,7 @@ int collect_main(const char *name)
     int status = EXIT_FAILURE;
     int r = collector->run("", sheet);
     if (r < 0) {
-        (void)fprintf(stderr, "%s (%s)\n", err_text(r), err_origin());
+        (void)fprintf(stderr, "roster-agent: %s: %s\n", name, err_text(r));
     } else {
         status = print(sheet);
     }

@@ -146,10 +146,24 @@ static bool is_flat(json_t *fields)
     return json_is_object(fields);
 }
 
+/* The inventory is the last line; what stands before are warnings of programs
+ * that were asked. */
+static json_t *read_last_line(struct str text)
+{
+    while (text.n > 0 && text.p[text.n - 1] == '\n') {
+        text.n--;
+    }
+    const char *end = text.n == 0 ? NULL : memrchr(text.p, '\n', text.n);
+    size_t skip = end == NULL ? 0 : (size_t)(end + 1 - text.p);
+
+    return json_loadb(text.p == NULL ? "" : text.p + skip, text.n - skip, 0,
+                      NULL);
+}
+
 static void take(struct inventory *item, const char *hostname)
 {
     struct buf *text = &item->child.text;
-    json_t *fields = json_loadb(text->p, text->n, 0, NULL);
+    json_t *fields = read_last_line(buf_str(text));
 
     if (!is_flat(fields)) {
         json_decref(fields);

@@ -54,7 +54,6 @@ static int start(const char *const argv[], int out, pid_t *ret_pid)
     (void)posix_spawn_file_actions_init(&files);
     (void)posix_spawn_file_actions_addopen(&files, 0, "/dev/null", O_RDONLY, 0);
     (void)posix_spawn_file_actions_adddup2(&files, out, 1);
-    (void)posix_spawn_file_actions_addopen(&files, 2, "/dev/null", O_WRONLY, 0);
     for (size_t i = 0; argv[i] != NULL; i++) {
         assert(i < ARGUMENTS_MAX);
         copy[i] = mem_text(argv[i]);

@@ -15,8 +15,9 @@ typedef void line_func(void *user, struct str line);
 /* Answers: NOT_FOUND when root/path cannot be opened. */
 int lines_of_file(const char *root, const char *path, line_func *line,
                   void *user) MUST_USE;
-/* Runs a program (looked for in PATH) with nothing to read. Answers: NOT_FOUND,
- * there is none. Faults: SYSTEM, it did not end with status 0. */
+/* Runs a program (looked for in PATH) with nothing to read; what it complains
+ * about goes where our own complaints go. Answers: NOT_FOUND, there is none.
+ * Faults: SYSTEM, it did not end with status 0. */
 int lines_of_program(const char *const argv[], line_func *line,
                      void *user) MUST_USE;
 /* The part up to the next blank; p == NULL at the end. Moves *rest on. */

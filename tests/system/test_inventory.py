@@ -341,6 +341,23 @@ def alive(pid):
 
 
 @test(timeout=60)
+def what_a_program_complains_about_is_told_when_it_fails(s):
+    name = fresh_name("loud")
+    env = fake_rpm(s, "echo 'warning: a lock is old' >&2; "
+                      r"printf 'loud\t1.0\n'" + "\n")
+    with Agent(s, name, "--inventory", "packages", env=env) as a:
+        got = until(lambda: row(s, "pool.roster", "packages", name))
+        assert "loud=1.0" in got["l"].split(), got["l"]
+        assert [x for x in a.log() if x["level"] == "warn"] == []
+    if os.path.exists("/var/lib/dpkg/status"):
+        return               # an rpm that fails there is nobody's news
+    env = fake_rpm(s, "echo 'error: no database' >&2; exit 1\n")
+    with Agent(s, name + "-2", "--inventory", "packages", env=env) as a:
+        warned = until(lambda: [x for x in a.log() if x["level"] == "warn"])
+        assert warned[0]["why"] == "error: no database", warned
+
+
+@test(timeout=60)
 def an_agent_that_stops_takes_its_collector_along(s):
     name = fresh_name("gone")
     mark = os.path.join(s.home, "pid")
