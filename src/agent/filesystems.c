@@ -139,7 +139,8 @@ static bool add_device_size(const char *root, const char *device,
                  str_number(read_trim(buf_str(&text)), UINT64_MAX / SECTOR,
                             &sectors) == 0;
     if (known) {
-        buf_printf(out, " size=%llu", (unsigned long long)(sectors * SECTOR));
+        buf_add_text(out, " size=");
+        buf_add_u64(out, sectors * SECTOR);
     }
     buf_done(&path);
     buf_done(&text);

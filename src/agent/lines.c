@@ -51,10 +51,12 @@ static int start(const char *const argv[], int out, pid_t *ret_pid)
     char *copy[ARGUMENTS_MAX + 1] = {NULL};
     posix_spawn_file_actions_t files;
 
+    assert(argv[0] != NULL);
     (void)posix_spawn_file_actions_init(&files);
     (void)posix_spawn_file_actions_addopen(&files, 0, "/dev/null", O_RDONLY, 0);
     (void)posix_spawn_file_actions_adddup2(&files, out, 1);
-    for (size_t i = 0; argv[i] != NULL; i++) {
+    copy[0] = mem_text(argv[0]);
+    for (size_t i = 1; argv[i] != NULL; i++) {
         assert(i < ARGUMENTS_MAX);
         copy[i] = mem_text(argv[i]);
     }

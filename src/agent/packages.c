@@ -192,10 +192,9 @@ static void on_rpm_line(void *user, struct str line)
 
 static int collect_rpm(struct sheet *sheet)
 {
-    const char *const argv[] = {"rpm", "-qa", "--queryformat",
-                                "%{NAME}\\t%|EPOCH?{%{EPOCH}:}:{}|%{VERSION}-"
-                                "%{RELEASE}.%{ARCH}\\n",
-                                NULL};
+    static const char format[] = "%{NAME}\\t%|EPOCH?{%{EPOCH}:}:{}|%{VERSION}-"
+                                 "%{RELEASE}.%{ARCH}\\n";
+    const char *const argv[] = {"rpm", "-qa", "--queryformat", format, NULL};
 
     return lines_of_program(argv, on_rpm_line, sheet);
 }

@@ -190,7 +190,7 @@ static void see(struct place *place, const char *comm)
         return;
     }
     memmove(place->seen[at + 1], place->seen[at],
-            (place->n_seen - at) * COMM_MAX);
+            (size_t)(place->n_seen - at) * COMM_MAX);
     (void)snprintf(place->seen[at], COMM_MAX, "%s", comm);
     place->n_seen++;
 }

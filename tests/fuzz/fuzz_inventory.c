@@ -20,7 +20,7 @@ static void read_mount(struct sheet *sheet, struct str line)
         REQUIRE(mount.point.n <= line.n && mount.source.n > 0);
         sheet_add(sheet, 0, mount.point, mount.source);
     }
-    arena = arena_free(arena);
+    (void)arena_free(arena);
 }
 
 static void read_socket(struct sheet *sheet, enum transport transport,
@@ -98,14 +98,14 @@ static char *dump(struct sheet *sheet)
     return text;
 }
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n)
 {
-    if (size == 0) {
+    if (n == 0) {
         return 0;
     }
     struct sheet *sheet = sheet_new("thing");
-    read_lines(data[0] % READERS, sheet,
-               (struct str){(const char *)data + 1, size - 1});
+    read_lines(bytes[0] % READERS, sheet,
+               (struct str){(const char *)bytes + 1, n - 1});
     char *once = dump(sheet);
     char *again = dump(sheet);
     REQUIRE(strcmp(once, again) == 0);

@@ -341,7 +341,7 @@ static void a_line_that_is_no_socket_is_none(void **state)
     static const char *const lines[] = {
         "",
         " ",
-        TCP_HEAD,
+        "  sl  local_address rem_address   st",
         "0: 00000000:0016",
         "0: 0000000:0016 00000000:0000 0A 0 0 0 0 0 1",
         "0: 0000000x:0016 00000000:0000 0A 0 0 0 0 0 1",
