@@ -401,7 +401,7 @@ static void feed(struct dpkg *dpkg, const char *text)
     while (*text != '\0') {
         size_t n = strcspn(text, "\n");
         dpkg_line(dpkg, (struct str){text, n});
-        text += n + 1;
+        text += n + (text[n] == '\n' ? 1 : 0);
     }
     dpkg_line(dpkg, STR(""));
     dpkg_add(dpkg, sheet);
