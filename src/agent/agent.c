@@ -219,7 +219,7 @@ static uint64_t soonest(const struct agent *agent, uint64_t now)
     at = agent->registration.at_ms < at ? agent->registration.at_ms : at;
     at = agent->heartbeat.at_ms < at ? agent->heartbeat.at_ms : at;
     uint64_t inventory =
-        is_quiet(agent) ? inventories_at(agent->inventories, now) : NEVER;
+        inventories_at(agent->inventories, now, is_quiet(agent));
     return inventory < at ? inventory : at;
 }
 
@@ -230,8 +230,7 @@ static void wait(struct agent *agent)
     uint64_t left = at > now ? at - now : 0;
     struct pollfd fds[1 + INVENTORY_MAX] = {
         {.fd = agent->signals, .events = POLLIN}};
-    size_t n =
-        is_quiet(agent) ? inventories_poll(agent->inventories, fds + 1) : 0;
+    size_t n = inventories_poll(agent->inventories, fds + 1);
     struct signalfd_siginfo info;
 
     if (poll(fds, 1 + n, (int)(left < 60000 ? left : 60000)) > 0 &&
@@ -253,8 +252,9 @@ static void live(struct agent *agent)
             beat(agent);
         } else if (now >= agent->registration.at_ms) {
             introduce(agent);
-        } else if (is_quiet(agent)) {
-            inventories_step(agent->inventories, &agent->session);
+        } else {
+            inventories_step(agent->inventories, &agent->session,
+                             is_quiet(agent));
         }
         wait(agent);
     }

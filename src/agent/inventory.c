@@ -96,21 +96,25 @@ void inventories_hurry(struct inventories *inventories, uint64_t now_ms,
     }
 }
 
-static uint64_t item_at(const struct inventory *item, uint64_t now_ms)
+static uint64_t item_at(const struct inventory *item, uint64_t now_ms,
+                        bool quiet)
 {
-    uint64_t at =
-        item->child.pid != 0 ? child_at(&item->child, now_ms) : item->at_ms;
+    uint64_t at = item->child.pid != 0 ? child_at(&item->child, now_ms)
+                  : quiet              ? item->at_ms
+                                       : UINT64_MAX;
 
-    return item->body != NULL && item->request_at_ms < at ? item->request_at_ms
-                                                          : at;
+    return quiet && item->body != NULL && item->request_at_ms < at
+               ? item->request_at_ms
+               : at;
 }
 
-uint64_t inventories_at(const struct inventories *inventories, uint64_t now_ms)
+uint64_t inventories_at(const struct inventories *inventories, uint64_t now_ms,
+                        bool quiet)
 {
     uint64_t at = UINT64_MAX;
 
     for (size_t i = 0; i < inventories->n; i++) {
-        uint64_t its = item_at(&inventories->items[i], now_ms);
+        uint64_t its = item_at(&inventories->items[i], now_ms, quiet);
         at = its < at ? its : at;
     }
     return at;
@@ -216,19 +220,31 @@ static void start_if_due(struct inventories *all, struct inventory *item,
     }
 }
 
-void inventories_step(struct inventories *inventories, struct session *session)
+/* The first that has something to say; the others come with the next steps. */
+static void request_one(struct inventories *all, struct session *session,
+                        uint64_t now)
+{
+    for (size_t i = 0; i < all->n; i++) {
+        struct inventory *item = &all->items[i];
+        if (item->body != NULL && now >= item->request_at_ms) {
+            item_request(item, session);
+            return;
+        }
+    }
+}
+
+void inventories_step(struct inventories *inventories, struct session *session,
+                      bool quiet)
 {
     uint64_t now = clock_mono_ms();
 
     for (size_t i = 0; i < inventories->n; i++) {
         look(&inventories->items[i], session->hostname, now);
-        start_if_due(inventories, &inventories->items[i], now);
-    }
-    for (size_t i = 0; i < inventories->n; i++) {
-        struct inventory *item = &inventories->items[i];
-        if (item->body != NULL && now >= item->request_at_ms) {
-            item_request(item, session);
-            return;
+        if (quiet) {
+            start_if_due(inventories, &inventories->items[i], now);
         }
+    }
+    if (quiet) {
+        request_one(inventories, session, now);
     }
 }

@@ -38,13 +38,15 @@ struct inventories *inventories_free(struct inventories *inventories);
 void inventories_hurry(struct inventories *inventories, uint64_t now_ms,
                        bool forget);
 /* When inventories_step has something to do; UINT64_MAX: never. */
-uint64_t inventories_at(const struct inventories *inventories,
-                        uint64_t now_ms) MUST_USE;
+uint64_t inventories_at(const struct inventories *inventories, uint64_t now_ms,
+                        bool quiet) MUST_USE;
 /* What shall wake it sooner; at most INVENTORY_MAX. */
 size_t inventories_poll(const struct inventories *inventories,
                         struct pollfd *ret_fds) MUST_USE;
 /* Starts what is due, takes what is collected, and makes at most one request.
- * Only while the registry knows the machine and answers. */
-void inventories_step(struct inventories *inventories, struct session *session);
+ * Not `quiet`, while the registry does not know the machine or does not answer:
+ * what runs is looked after, nothing is begun. */
+void inventories_step(struct inventories *inventories, struct session *session,
+                      bool quiet);
 
 #endif

@@ -317,8 +317,7 @@ def a_collector_that_hangs_is_stopped_and_disturbs_nobody(s):
     with Agent(s, name, "--inventory", "packages,units", env=env) as a:
         until(lambda: row(s, "pool.roster", "units", name))
         first = row(s, "pool.roster", "machine", name)["_id"]
-        until(lambda: os.path.exists(mark) and open(mark).read().strip())
-        pid = int(open(mark).read())
+        pid = until(lambda: pid_in(mark))
 
         def told():
             now = row(s, "pool.roster", "machine", name)
@@ -330,6 +329,26 @@ def a_collector_that_hangs_is_stopped_and_disturbs_nobody(s):
         until(lambda: not alive(pid))
         assert row(s, "pool.roster", "packages", name) is None
         assert a.stop() == 0
+
+
+@bare(timeout=120)
+def a_collector_that_hangs_is_stopped_also_without_a_server():
+    with Server() as s:
+        mark = os.path.join(s.home, "pid")
+        env = fake_rpm(s, f'echo $$ > {mark}\nexec sleep 1000\n')
+        with Agent(s, "alone", "--inventory", "packages", env=env) as a:
+            pid = until(lambda: pid_in(mark))
+            s.kill()
+            assert alive(pid)
+            until(lambda: not alive(pid), 30, every=0.2)
+            assert a.process.poll() is None
+
+
+def pid_in(mark):
+    """What a fake program wrote there, or None as long as it has not."""
+    with contextlib.suppress(FileNotFoundError, ValueError):
+        with open(mark, encoding="utf-8") as f:
+            return int(f.read())
 
 
 def alive(pid):
@@ -363,8 +382,7 @@ def an_agent_that_stops_takes_its_collector_along(s):
     mark = os.path.join(s.home, "pid")
     env = fake_rpm(s, f'echo $$ > {mark}\nexec sleep 1000\n')
     with Agent(s, name, "--inventory", "packages", env=env) as a:
-        until(lambda: os.path.exists(mark) and open(mark).read().strip())
-        pid = int(open(mark).read())
+        pid = until(lambda: pid_in(mark))
         assert a.stop() == 0
         until(lambda: not alive(pid))
 

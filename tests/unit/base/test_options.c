@@ -331,6 +331,24 @@ static void help_and_version_work_whatever_else_is_wrong(void **state)
     says(f, "--config FILE");
 }
 
+/* mdoc: escapes, ranges and defaults of one option of each kind. */
+static void the_manual_has_each_option_with_range_and_default(void **state)
+{
+    struct fixture *f = *state;
+
+    f->table[1].help = "'a\\b' with --ttl";
+    assert_int_equal(RUN(f, "--manual"), OPTIONS_EXIT_OK);
+    says(f, ".Bl -tag -width Ds\n.It Fl -server Ar URL[,URL...]\nthe servers.\n"
+            "The default is\n.Li http://127.0.0.1:7070 .\n");
+    says(f, ".It Fl -data-dir Ar VALUE\n\\&'a\\eb' with \\-\\-ttl.\n.It");
+    says(f, ".It Fl -insecure\nno access control.\n.It");
+    says(f, ".It Fl -max-nodes Ar VALUE\nhow many.\nFrom 1 to 9.\n");
+    says(f, "From 2s to 24h.\nThe default is\n.Li 30s .\n");
+    says(f, ".It Fl -field Ar NAME=VALUE\na field.\n.It Fl -config Ar FILE\n");
+    says(f, ".It Fl -version\nprint the version and exit.\n.El\n");
+    assert_null(strstr(f->out, "Fl -manual"));
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -345,6 +363,7 @@ int main(void)
         TEST(a_value_that_does_not_fit_is_refused),
         TEST(arguments_keep_their_order_among_flags),
         TEST(help_and_version_work_whatever_else_is_wrong),
+        TEST(the_manual_has_each_option_with_range_and_default),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
