@@ -12,18 +12,26 @@ static void print(const char *text)
     }
 }
 
+static void print_verb(const struct cli_verb *verb)
+{
+    (void)printf(".It Cm %s", verb->name);
+    if (verb->args != NULL && verb->args[0] != '\0') {
+        (void)fputs(" Ar ", stdout);
+        print(verb->args);
+    }
+    (void)putchar('\n');
+    print(verb->help);
+    (void)puts(".");
+}
+
 int main(void)
 {
     (void)puts(".Bl -tag -width Ds");
     for (const struct cli_verb *verb = cli_verbs; verb->name != NULL; verb++) {
-        (void)printf(".It Cm %s", verb->name);
-        if (verb->args != NULL && verb->args[0] != '\0') {
-            (void)fputs(" Ar ", stdout);
-            print(verb->args);
+        /* One without help is not for people. */
+        if (verb->help != NULL) {
+            print_verb(verb);
         }
-        (void)putchar('\n');
-        print(verb->help);
-        (void)puts(".");
     }
     (void)puts(".El");
     return fflush(stdout) == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
