@@ -12,6 +12,7 @@ struct slot {
     uint64_t hash;
     uint64_t revision;
     uint64_t bytes;
+    uint64_t asked; /* hash of the key that last found nothing here */
 };
 
 struct cache_memo {
@@ -43,7 +44,7 @@ static void forget(struct cache_memo *memo, struct slot *slot)
     memo->end(slot->value);
     memo->bytes -= slot->bytes;
     (void)mem_free((void *)(uintptr_t)slot->key.p);
-    *slot = (struct slot){0};
+    *slot = (struct slot){.asked = slot->asked};
 }
 
 struct cache_memo *cache_memo_free(struct cache_memo *memo)
@@ -57,28 +58,47 @@ struct cache_memo *cache_memo_free(struct cache_memo *memo)
     return mem_free(memo);
 }
 
-static uint64_t hash_of(const struct cache_memo *memo, struct str key)
+static struct slot *slot_of(struct cache_memo *memo, struct str key,
+                            uint64_t *ret_hash)
 {
-    return XXH3_64bits_withSeed(key.p, key.n, memo->seed);
+    *ret_hash = XXH3_64bits_withSeed(key.p, key.n, memo->seed);
+    return &memo->slots[*ret_hash % SLOTS];
+}
+
+static bool is_of(const struct slot *slot, struct str key, uint64_t hash)
+{
+    return slot->value != NULL && slot->hash == hash &&
+           str_equal(slot->key, key);
 }
 
 void *cache_memo_find(struct cache_memo *memo, struct str key)
 {
-    uint64_t hash = hash_of(memo, key);
-    const struct slot *slot = &memo->slots[hash % SLOTS];
+    uint64_t hash = 0;
+    struct slot *slot = slot_of(memo, key, &hash);
 
-    return slot->value != NULL && slot->hash == hash &&
-                   str_equal(slot->key, key) &&
-                   slot->revision == cache_newest(memo->cache) /* [CACHE-4] */
-               ? slot->value
-               : NULL;
+    if (!is_of(slot, key, hash) ||
+        slot->revision != cache_newest(memo->cache)) { /* [CACHE-4] */
+        return NULL;
+    }
+    slot->asked = hash;
+    return slot->value;
+}
+
+bool cache_memo_wants(struct cache_memo *memo, struct str key)
+{
+    uint64_t hash = 0;
+    struct slot *slot = slot_of(memo, key, &hash);
+
+    bool wanted = slot->asked == hash || is_of(slot, key, hash);
+    slot->asked = hash;
+    return wanted;
 }
 
 bool cache_memo_keep(struct cache_memo *memo, struct str key, uint64_t revision,
                      uint64_t bytes, void *value)
 {
-    uint64_t hash = hash_of(memo, key);
-    struct slot *slot = &memo->slots[hash % SLOTS];
+    uint64_t hash = 0;
+    struct slot *slot = slot_of(memo, key, &hash);
 
     bytes += key.n;
     if (bytes > memo->limit_bytes || revision != cache_newest(memo->cache)) {
@@ -94,6 +114,7 @@ bool cache_memo_keep(struct cache_memo *memo, struct str key, uint64_t revision,
         .hash = hash,
         .revision = revision,
         .bytes = bytes,
+        .asked = hash,
     };
     memo->bytes += bytes;
     return true;

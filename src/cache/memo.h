@@ -9,7 +9,10 @@
  * lock, and nothing to look up of what the answer was made from.
  *
  * The values are the caller's: what else they depend on, the caller checks.
- * Bounded: direct mapped, and what is beyond the bytes goes. One thread. */
+ * Bounded: direct mapped, and what is beyond the bytes goes. Making a value to
+ * be kept costs more than it saves when nobody asks again: a key is wanted from
+ * the second time on, and what is in its place goes only when it was not found
+ * in between. One thread. */
 #ifndef CACHE_MEMO_H
 #define CACHE_MEMO_H
 
@@ -25,6 +28,8 @@ struct cache_memo *cache_memo_free(struct cache_memo *memo);
 
 /* Lends until the next call; NULL when there is none. */
 void *cache_memo_find(struct cache_memo *memo, struct str key);
+/* After a find without success: whether a value is worth keeping. */
+bool cache_memo_wants(struct cache_memo *memo, struct str key);
 /* Takes the value, which costs so many bytes, in the place of what is there.
  * `revision`: of the snapshot it was read from, or, of a cached list, the
  * newest one shown before it was got. False, and nothing is taken, when it is

@@ -97,7 +97,8 @@ bool rest_kept_may(const struct rest_request *request)
            !op->query.linearizable && !answer->passing &&
            (answer->code == OP_OK || answer->code == OP_NOT_MODIFIED) &&
            answer->body.n <= (answer->list != NULL ? LENT_MOST : COPY_MOST) &&
-           !rest_header_is_draining(request);
+           !rest_header_is_draining(request) &&
+           cache_memo_wants(request->loop->kept, request->key);
 }
 
 bool rest_kept_keep(struct rest_request *request, unsigned status,

@@ -205,7 +205,7 @@ bool rest_kept_is_plain(const struct rest_request *request,
 /* The very answer that a plain read would get now, NULL when there is none
  * known. Lends until the loop goes on. */
 const struct rest_kept *rest_kept_find(struct rest_request *request);
-/* Whether the operation's answer is of the kind that is kept. */
+/* Whether the operation's answer is worth keeping. */
 bool rest_kept_may(const struct rest_request *request);
 /* Takes the response, whose body must not be the request's. False when it is
  * not kept after all: then it is not taken. */

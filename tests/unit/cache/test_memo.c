@@ -38,7 +38,7 @@ static int set_up(void **state)
     struct kit *k = mem_zero(sizeof *k);
 
     k->cache = cache_new(1000);
-    k->memo = cache_memo_new(k->cache, 10000, end);
+    k->memo = cache_memo_new(k->cache, 100000, end);
     cache_changing(k->cache, 7);
     *state = k;
     return 0;
@@ -89,6 +89,37 @@ static void an_answer_is_found_by_what_was_asked(void **state)
     assert_int_equal(n_alive, 1);
 }
 
+static void a_key_is_wanted_from_the_second_time_on(void **state)
+{
+    struct kit *k = *state;
+
+    assert_false(cache_memo_wants(k->memo, KEY));
+    assert_true(cache_memo_wants(k->memo, KEY));
+    assert_true(keep(k, KEY, 7, 10, 1));
+    cache_changing(k->cache, 8); /* it is gone, and still wanted */
+    assert_int_equal(found(k, KEY), 0);
+    assert_true(cache_memo_wants(k->memo, KEY));
+}
+
+/* Two keys with one place: who is found stays. */
+static void what_is_found_goes_for_nobody(void **state)
+{
+    struct kit *k = *state;
+    char key[16];
+
+    assert_true(keep(k, KEY, 7, 10, 1));
+    for (unsigned i = 0; i < 20000; i++) {
+        int n = snprintf(key, sizeof key, "%u", i);
+        struct str other = {key, (size_t)n};
+        assert_false(cache_memo_wants(k->memo, other));
+        assert_int_equal(found(k, KEY), 1);
+        if (cache_memo_wants(k->memo, other)) {
+            assert_true(keep(k, other, 7, 1, 2));
+        }
+        assert_int_equal(found(k, KEY), 1);
+    }
+}
+
 /* [CACHE-4] */
 static void none_is_found_once_a_commit_has_begun(void **state)
 {
@@ -127,10 +158,10 @@ static void the_bytes_stay_within_the_bound(void **state)
     struct kit *k = *state;
     char key[16];
 
-    assert_false(keep(k, KEY, 7, 10001, 1));
+    assert_false(keep(k, KEY, 7, 100001, 1));
     for (unsigned i = 1; i <= 5000; i++) {
         int n = snprintf(key, sizeof key, "%u", i);
-        assert_true(keep(k, (struct str){key, (size_t)n}, 7, 990, i));
+        assert_true(keep(k, (struct str){key, (size_t)n}, 7, 9900, i));
         assert_int_equal(found(k, (struct str){key, (size_t)n}), i);
         assert_in_range(n_alive, 1, 10);
     }
@@ -142,6 +173,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(an_answer_is_found_by_what_was_asked),
+        TEST(a_key_is_wanted_from_the_second_time_on),
+        TEST(what_is_found_goes_for_nobody),
         TEST(none_is_found_once_a_commit_has_begun),
         TEST(what_was_read_before_a_commit_is_not_kept),
         TEST(a_commit_without_a_change_leaves_all),
