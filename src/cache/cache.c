@@ -350,7 +350,8 @@ void cache_gzip_make(struct cache *cache, uint64_t ns, struct str type,
 
 struct cache_stats cache_stats(struct cache *cache)
 {
-    struct cache_stats stats = {.bytes = atomic_load(&cache->bytes)};
+    struct cache_stats stats = {.bytes = atomic_load(&cache->bytes),
+                                .limit_bytes = cache->limit_bytes};
 
     for (size_t i = 0; i < SHARDS; i++) {
         struct cache_shard *shard = &cache->shards[i];

@@ -92,7 +92,7 @@ void cache_path_put(struct cache *cache, struct str path,
 void cache_path_drop_all(struct cache *cache, uint64_t revision);
 
 struct cache_stats {
-    uint64_t hits, misses, drops, evictions, bytes, lists;
+    uint64_t hits, misses, drops, evictions, bytes, limit_bytes, lists;
     uint64_t gzips;      /* bodies compressed, ever */
     uint64_t gzip_bytes; /* part of `bytes` */
 };

@@ -99,8 +99,7 @@ static int commit(struct core *core)
         stall(core);
         return r;
     }
-    COUNT(core, commits, 1);
-    COUNT(core, commit_us, clock_mono_us() - began);
+    histogram_add(&core->stats.commits, clock_mono_us() - began);
     publish(core);
     return 0;
 }
@@ -162,6 +161,10 @@ int applied_add(struct core *core, uint64_t index, struct str bytes)
 {
     if (core->refused) {
         return 0;
+    }
+    if (core->pack.in_flight && core->pack.index == index) {
+        histogram_add(&core->stats.writes,
+                      clock_mono_us() - core->pack.sent_us);
     }
     remember(core, index, bytes);
     if (core->stalled) {

@@ -46,10 +46,9 @@ static void close_own(struct core *core)
 
 static void note_turn(struct core *core)
 {
-    uint64_t took = clock_mono_us() - core->turn_began_us;
-    if (core->turn_began_us != 0 &&
-        took > atomic_load(&core->stats.loop_max_us)) {
-        atomic_store(&core->stats.loop_max_us, took);
+    if (core->turn_began_us != 0) {
+        histogram_add(&core->stats.turns,
+                      clock_mono_us() - core->turn_began_us);
     }
 }
 
@@ -361,14 +360,17 @@ uint64_t core_revision(const struct core *core)
 struct core_stats core_stats(const struct core *core)
 {
 #define READ(name) .name = atomic_load(&core->stats.name)
-    return (struct core_stats){
-        READ(packs),       READ(commands),          READ(pack_bytes),
-        READ(refused),     READ(unknown),           READ(commits),
-        READ(commit_us),   READ(submit_to_done_us), READ(snapshots),
-        READ(snapshot_us), READ(snapshot_failures), READ(log_bytes),
-        READ(loop_max_us),
+    struct core_stats stats = {
+        READ(packs),     READ(commands),          READ(pack_bytes),
+        READ(refused),   READ(unknown),           READ(submit_to_done_us),
+        READ(snapshots), READ(snapshot_failures), READ(snapshot_us),
+        READ(log_bytes),
     };
 #undef READ
+    histogram_read(&core->stats.turns, &stats.turns);
+    histogram_read(&core->stats.writes, &stats.writes);
+    histogram_read(&core->stats.commits, &stats.commits);
+    return stats;
 }
 
 struct store *core_store(const struct core *core)

@@ -21,6 +21,7 @@
 #include <stdint.h>
 
 #include "base/mem.h"
+#include "base/metric.h"
 #include "base/queue.h"
 #include "cache/cache.h"
 #include "machine/machine.h"
@@ -114,10 +115,13 @@ uint64_t core_revision(const struct core *core);
 
 struct core_stats {
     uint64_t packs, commands, pack_bytes, refused, unknown;
-    uint64_t commits, commit_us, submit_to_done_us;
+    uint64_t submit_to_done_us;
     uint64_t snapshots, snapshot_failures, snapshot_us;
-    uint64_t log_bytes;   /* since the last snapshot */
-    uint64_t loop_max_us; /* longest turn of the loop since start */
+    uint64_t log_bytes;           /* since the last snapshot */
+    struct histogram_sum turns;   /* of the loop */
+    struct histogram_sum writes;  /* of an entry: until it is on the disk (and
+                                     on a quorum) */
+    struct histogram_sum commits; /* of the store */
 };
 struct core_stats core_stats(const struct core *core);
 

@@ -40,7 +40,8 @@ struct pack {
     bool alone; /* takes no other command */
     bool in_flight;
     bool answered; /* libraft has called back */
-    int status;    /* what it said */
+    uint64_t sent_us;
+    int status; /* what it said */
     struct raft_apply apply;
 };
 
@@ -167,9 +168,10 @@ struct core {
         _Atomic uint64_t term, applied, revision, lease_epoch;
     } status;
     struct {
-        _Atomic uint64_t packs, commands, pack_bytes, refused, unknown, commits,
-            commit_us, submit_to_done_us, snapshots, snapshot_failures,
-            snapshot_us, log_bytes, loop_max_us;
+        _Atomic uint64_t packs, commands, pack_bytes, refused, unknown,
+            submit_to_done_us, snapshots, snapshot_failures, snapshot_us,
+            log_bytes;
+        struct histogram turns, writes, commits; /* the loop alone adds */
     } stats;
 };
 

@@ -185,6 +185,7 @@ static void send_pack(struct core *core)
             mem_zero((pack->n_commands + 1) * sizeof *pack->results);
         pack->in_flight = true;
         core->wants_entry = false;
+        pack->sent_us = clock_mono_us();
         r = log_submit(core, &bytes);
         COUNT(core, packs, 1);
         COUNT(core, commands, pack->n_commands);

@@ -60,6 +60,7 @@ struct registry *registry_new(struct core *core, struct cache *cache,
     registry->core = core;
     registry->cache = cache;
     registry->leases = leases;
+    registry->started_s = clock_wall_ms() / 1000;
     (void)pthread_mutex_init(&registry->waiting_lock, NULL);
     (void)pthread_mutex_init(&registry->shared_lock, NULL);
     (void)pthread_mutex_init(&registry->matches_building, NULL);

@@ -48,6 +48,7 @@ struct registry {
     struct core *core;
     struct cache *cache;
     struct lease_table *leases;
+    uint64_t started_s; /* since 1970 */
 
     _Atomic uint64_t shown; /* the newest revision in an answer */
 

@@ -159,6 +159,7 @@ static enum MHD_Result send_problem(struct rest_request *request,
     if (response == NULL) {
         return MHD_NO;
     }
+    request->answer_bytes = body.n;
     rest_header_add(response, MHD_HTTP_HEADER_CONTENT_TYPE, PROBLEM_JSON);
     if (status == 405) {
         rest_route_allow(request->methods, allow);
@@ -184,6 +185,7 @@ enum MHD_Result rest_answer_kept(struct rest_request *request,
                                  const struct rest_kept *kept)
 {
     request->route = kept->route;
+    request->answer_bytes = kept->body_bytes;
     rest_count(&request->loop->counts.kept, 1);
     return send_lent(request, kept->status, kept->response);
 }
@@ -248,6 +250,7 @@ enum MHD_Result rest_answer_op(struct rest_request *request)
     if (request->op.answer.code >= OP_BAD_REQUEST) {
         return send_problem(request, status);
     }
+    request->answer_bytes = request->op.answer.body.n;
     return send_op(request, status);
 }
 
@@ -259,6 +262,7 @@ enum MHD_Result rest_answer_text(struct rest_request *request, unsigned status,
     if (response == NULL) {
         return MHD_NO;
     }
+    request->answer_bytes = body.n;
     rest_header_add(response, MHD_HTTP_HEADER_CONTENT_TYPE, content_type);
     if (status == 503) {
         rest_header_add_number(response, MHD_HTTP_HEADER_RETRY_AFTER, 1);

@@ -107,7 +107,8 @@ bool rest_kept_keep(struct rest_request *request, unsigned status,
 {
     struct rest_kept *kept = mem_alloc(sizeof *kept);
 
-    *kept = (struct rest_kept){response, request->route, status, *stamp};
+    *kept = (struct rest_kept){response, request->route, status, body_bytes,
+                               *stamp};
     if (cache_memo_keep(request->loop->kept, request->key, stamp->revision,
                         ONE + body_bytes, kept)) {
         return true;

@@ -17,6 +17,11 @@
  * operations to get their outcome. */
 enum { CLIENT_WAIT_MS = 3000, STOP_WAIT_MS = 10000 };
 
+static uint64_t busy(const _Atomic uint64_t *counter)
+{
+    return atomic_load_explicit(counter, memory_order_relaxed);
+}
+
 /* ---- connections ---- */
 
 static void peer_begin(struct rest_loop *loop,
@@ -33,6 +38,9 @@ static void peer_begin(struct rest_loop *loop,
     *context = peer;
     rest_count(&loop->counts.accepted, 1);
     rest_count(&loop->counts.connections, 1);
+    if (busy(&loop->counts.connections) == loop->max_connections) {
+        rest_count(&loop->counts.exhausted, 1);
+    }
 }
 
 static void on_connection(void *user, struct MHD_Connection *connection,
@@ -178,11 +186,6 @@ static void begin_closing(struct rest_loop *loop)
     }
 }
 
-static uint64_t busy(const _Atomic uint64_t *counter)
-{
-    return atomic_load_explicit(counter, memory_order_relaxed);
-}
-
 /* Whether the loop may end: everything is answered, or it took too long. */
 static bool is_closed(const struct rest_loop *loop)
 {
@@ -304,6 +307,7 @@ int rest_loop_start(struct rest_loop *loop, unsigned max_connections)
 
     tell_time(loop);
     loop->kept = rest_kept_new(registry_cache(loop->rest->registry));
+    loop->max_connections = max_connections;
     loop->deadlines.lists[REST_IDLE].span_ms = config->idle_timeout_ms;
     loop->deadlines.lists[REST_HEAD].span_ms = config->head_timeout_ms;
     loop->deadlines.lists[REST_BODY].span_ms = config->request_timeout_ms;

@@ -207,6 +207,7 @@ static enum MHD_Result take_head(struct rest_request *request,
     request->method = rest_method_parse(method);
     request->op.method = str_of(method);
     request->options = strcmp(method, "OPTIONS") == 0;
+    request->head = strcmp(method, "HEAD") == 0;
     (void)MHD_get_connection_values_n(request->connection, MHD_HEADER_KIND,
                                       collect, &c);
     request->op.gzip = request->method == REST_GET &&

@@ -72,11 +72,15 @@ struct rest_stats {
     uint64_t connections; /* now */
     uint64_t max_connections;
     uint64_t accepted;
+    uint64_t exhausted; /* times a loop had no connection left to give */
     uint64_t in_flight; /* requests between request line and last byte */
     uint64_t suspended; /* of these: waiting for the log or a worker */
     uint64_t requests;
+    uint64_t kept;    /* answered as the one before was */
+    uint64_t aborted; /* ended without an answer */
     uint64_t timeouts;
-    uint64_t body_bytes; /* held by bodies now */
+    uint64_t received_bytes, sent_bytes; /* of bodies */
+    uint64_t body_bytes;                 /* held by bodies now */
 };
 /* Any thread. */
 struct rest_stats rest_stats(const struct rest *rest);

@@ -6,6 +6,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
+#include "base/metric.h"
 #include "base/queue.h"
 #include "cache/memo.h"
 #include "rest/deadline.h"
@@ -15,14 +16,14 @@
 
 /* ---- counters: written by one thread, read by any ---- */
 
-enum { REST_CLASSES = 4, REST_BUCKETS = 8 }; /* 2xx to 5xx */
+enum { REST_CLASSES = 4 }; /* 2xx to 5xx */
 
 struct rest_counts {
     _Atomic uint64_t answers[REST_ROUTES_MAX + 1][REST_CLASSES];
-    _Atomic uint64_t duration_bucket[REST_BUCKETS + 1];
-    _Atomic uint64_t duration_us;
-    _Atomic uint64_t accepted, connections, in_flight, suspended;
+    struct histogram duration;
+    _Atomic uint64_t accepted, exhausted, connections, in_flight, suspended;
     _Atomic uint64_t requests, kept, timeouts, aborted;
+    _Atomic uint64_t received_bytes, sent_bytes; /* of bodies */
 };
 
 /* One writer: a plain addition that readers see whole. */
@@ -62,6 +63,7 @@ struct rest_request {
     const struct rest_route *route; /* NULL: none fits */
     unsigned methods;               /* for Allow */
     bool options;
+    bool head; /* HEAD: the answer's body is not sent */
     bool verbose, stale;
     bool plain;     /* a read that kept.c may answer: its target is taken apart
                        only if that cannot */
@@ -72,6 +74,7 @@ struct rest_request {
     struct buf body;
     uint64_t received;
     unsigned status; /* answered with; 0: not */
+    uint64_t answer_bytes;
     uint64_t began_us;
 };
 
@@ -98,8 +101,9 @@ struct rest_loop {
     unsigned n_spare;
     struct cache_memo *kept; /* kept.c */
     uint64_t now_ms;
-    uint64_t second;     /* since 1970, as `date` says */
-    char date[32];       /* "Sun, 06 Nov 1994 08:49:37 GMT" */
+    uint64_t second; /* since 1970, as `date` says */
+    char date[32];   /* "Sun, 06 Nov 1994 08:49:37 GMT" */
+    unsigned max_connections;
     bool has_room;       /* a connection ended during this run */
     bool closing;        /* no new connections */
     uint64_t closing_ms; /* since when */
@@ -110,7 +114,7 @@ struct rest_workers {
     pthread_mutex_t lock;
     pthread_cond_t more;
     struct rest_request *first, *last;
-    unsigned n;
+    atomic_uint n; /* changed under the lock */
     bool stopping;
     unsigned n_threads;
     pthread_t threads[REST_WORKERS];
@@ -196,6 +200,7 @@ struct rest_kept {
     struct MHD_Response *response;
     const struct rest_route *route;
     unsigned status;
+    size_t body_bytes;
     struct rest_stamp stamp;
 };
 struct cache_memo *rest_kept_new(struct cache *cache) MUST_USE;
