@@ -1,6 +1,7 @@
 /* What is told about this node: readiness and metrics. */
 #include "base/clock.h"
 #include "base/metric.h"
+#include "registry/admin.h"
 #include "registry/process.h"
 #include "registry/room.h"
 
@@ -219,5 +220,6 @@ void registry_metrics(struct registry *registry, struct buf *out)
     add_leases(registry, out);
     add_cache(registry, out);
     add_store(registry, out);
+    admin_metrics(registry, out);
     process_metrics(registry->started_s, out);
 }

@@ -12,7 +12,8 @@
 #include "registry/types_set.h"
 #include "registry/wait.h"
 
-enum verb_class { READ, WRITE, BEAT };
+/* LOCAL: about this node, whoever leads. */
+enum verb_class { READ, WRITE, BEAT, LOCAL };
 
 static const struct verb {
     const char *name;
@@ -20,6 +21,8 @@ static const struct verb {
     run_func *run;
     finish_func *finish; /* WRITE */
     bool conditional;    /* a write that looks at If-Match, If-None-Match */
+    bool keyless;        /* a write that takes no Idempotency-Key */
+    end_func *end;       /* may be NULL */
 } verbs[] = {
     [OP_NS_TREE] = {"ns tree", READ, tree_get, NULL},
     [OP_NS_CREATE] = {"ns create", WRITE, tree_create, tree_finish_create},
@@ -50,6 +53,12 @@ static const struct verb {
                          agent_finish_delete},
     [OP_HEARTBEAT] = {"heartbeat", BEAT, heartbeat_one, NULL},
     [OP_HEARTBEATS] = {"heartbeats", BEAT, heartbeat_many, NULL},
+    [OP_BACKUP] = {"backup", READ, admin_backup, .end = admin_end},
+    [OP_RESTORE] = {"restore", WRITE, restore_run, restore_finish,
+                    .keyless = true, .end = restore_end},
+    [OP_SNAPSHOT] = {"snapshot", LOCAL, admin_snapshot, .keyless = true},
+    [OP_SNAPSHOT_LIST] = {"snapshot list", LOCAL, admin_snapshots},
+    [OP_DIGEST] = {"digest", READ, admin_digest},
 };
 
 struct registry *registry_new(struct core *core, struct cache *cache,
@@ -92,10 +101,12 @@ static int check_ready(struct op_state *s)
 {
     struct core_status status = core_status(s->registry->core);
 
-    if (verb_of(s)->class == READ && !status.caught_up) {
+    enum verb_class class = verb_of(s)->class;
+
+    if ((class == READ || class == LOCAL) && !status.caught_up) {
         return answer_busy(s, "this node has not caught up since it started");
     }
-    if (verb_of(s)->class != READ && !status.leads) {
+    if ((class == WRITE || class == BEAT) && !status.leads) {
         return answer_busy(s, "this node does not lead now, nothing was done");
     }
     return 0;
@@ -105,6 +116,11 @@ static int check_key(struct op_state *s)
 {
     struct str key = s->op->if_.idempotency_key;
 
+    if (key.p != NULL && verb_of(s)->keyless) {
+        return answer_problem(s, OP_BAD_REQUEST, STR("Idempotency-Key"),
+                              "this request takes no Idempotency-Key: leave it "
+                              "out, nothing was done");
+    }
     if (key.p == NULL || idem_is_key(key)) {
         return 0;
     }
@@ -138,7 +154,7 @@ static int start(struct op_state *s)
         r = check_conditions(s);
     }
 
-    if (r == 0 && verb_of(s)->class == WRITE) {
+    if (r == 0 && (verb_of(s)->class == WRITE || verb_of(s)->keyless)) {
         r = check_key(s);
     }
     if (r != 0) {
@@ -371,6 +387,9 @@ void registry_op_done(struct registry *registry, struct op *op)
     (void)registry;
     if (s == NULL) {
         return;
+    }
+    if (verb_of(s)->end != NULL) {
+        verb_of(s)->end(s);
     }
     types_release(s);
     cached_end(s);

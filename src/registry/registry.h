@@ -59,6 +59,12 @@ enum op_kind {
     OP_AGENT_DELETE, /* id */
     OP_HEARTBEAT,    /* id */
     OP_HEARTBEATS,   /* body */
+    OP_BACKUP,       /* head */
+    OP_RESTORE,      /* file */
+    OP_SNAPSHOT,
+    OP_SNAPSHOT_LIST,
+    OP_DIGEST,
+    OP_KINDS, /* none */
 };
 
 /* Answers a mouth has to know; each mouth has one table from these to its
@@ -102,19 +108,33 @@ struct op_conditions {
     uint64_t min_revision; /* 0: not given */
 };
 
+/* A file as an answer. */
+struct op_file {
+    int fd; /* of a file without a name; -1: only the headers are wanted */
+    uint64_t size;
+    struct str name;   /* to save it under */
+    struct str digest; /* of the state in it, hexadecimal; "" when fd is -1 */
+    struct registry *registry;
+};
+/* Any thread; what the file takes on the disk is free after it. `name` and
+ * `digest` are the op's. Always NULL. */
+struct op_file *registry_file_close(struct op_file *file);
+
 struct op_answer {
     enum op_code code;
     struct str body; /* JSON; n == 0: none. In the op's arena, or lent from
                         `list`, which the mouth ends with cache_unref after
                         the last byte was sent */
     const struct cache_list *list;
-    bool varies;         /* whether it is compressed depends on op.gzip */
-    bool gzip;           /* and it is (304: it would be) */
-    bool passing;        /* and soon will be: keep this answer for nobody */
-    uint64_t revision;   /* Roster-Revision */
-    uint64_t etag;       /* 0: none */
-    struct str location; /* "" : none */
-    struct str next;     /* query for Link rel=next, without '?' */
+    bool varies;          /* whether it is compressed depends on op.gzip */
+    bool gzip;            /* and it is (304: it would be) */
+    bool passing;         /* and soon will be: keep this answer for nobody */
+    struct op_file *file; /* instead of a body; NULL: none. The mouth's to end
+                             with registry_file_close */
+    uint64_t revision;    /* Roster-Revision */
+    uint64_t etag;        /* 0: none */
+    struct str location;  /* "" : none */
+    struct str next;      /* query for Link rel=next, without '?' */
     unsigned retry_after_s;
     /* Errors (code >= OP_BAD_REQUEST): */
     struct str detail; /* names the thing and says what to do */
@@ -136,9 +156,12 @@ struct op {
     struct str ns, type, id;
     struct op_query query;
     struct op_conditions if_;
-    struct str body; /* raw */
-    bool gzip;       /* a body of a whole list may be compressed */
-    bool no_worker;  /* OP_WORK cannot be had now: do without, if that can be */
+    struct str body;  /* raw */
+    const char *file; /* the body as a file in core_spool_dir, which the op may
+                         take away; NULL: none. Lent */
+    bool head;        /* only the answer's headers are wanted */
+    bool gzip;        /* a body of a whole list may be compressed */
+    bool no_worker; /* OP_WORK cannot be had now: do without, if that can be */
     void (*wake)(struct op *op);
     void *user;
     /* Set by the registry. */

@@ -44,6 +44,15 @@ enum stage {
 struct types;   /* types_set.h */
 struct matches; /* matches.h */
 
+/* Work on the whole state. */
+struct admin_counts {
+    atomic_bool restoring;
+    atomic_uint backups; /* files made or being made, until they are closed */
+    atomic_uint running; /* asked of the core, not answered */
+    _Atomic uint64_t jobs[4][2]; /* by enum core_state_kind: done, not done */
+    _Atomic uint64_t restores;
+};
+
 struct registry {
     struct core *core;
     struct cache *cache;
@@ -51,6 +60,8 @@ struct registry {
     uint64_t started_s; /* since 1970 */
 
     _Atomic uint64_t shown; /* the newest revision in an answer */
+
+    struct admin_counts admin;
 
     pthread_mutex_t waiting_lock;
     struct op_state *waiting; /* for a revision */
@@ -93,6 +104,9 @@ struct op_state {
  * and result->row is empty. */
 typedef int run_func(struct op_state *s);
 typedef int finish_func(struct op_state *s, struct machine_result *result);
+/* `end` undoes what an op has begun and not finished; memory is not its care.
+ */
+typedef void end_func(struct op_state *s);
 
 /* ---- snapshot.c ---- */
 typedef int snapshot_func(struct op_state *s, struct store_txn *txn,
@@ -123,5 +137,9 @@ finish_func txn_finish;
 run_func agent_put, agent_list, agent_get, agent_delete;
 finish_func agent_finish_put, agent_finish_delete;
 run_func heartbeat_one, heartbeat_many;
+run_func admin_backup, admin_digest, admin_snapshot, admin_snapshots;
+run_func restore_run;
+finish_func restore_finish;
+end_func admin_end, restore_end;
 
 #endif

@@ -149,6 +149,23 @@ static enum MHD_Result send_answer(struct rest_request *request,
     return r;
 }
 
+static void set_problem(struct rest_request *request,
+                        const struct rest_problem *problem)
+{
+    request->op.answer = (struct op_answer){
+        .detail = problem->detail,
+        .field = problem->field,
+        .retry_after_s = problem->status == 503 ? 1 : 0,
+    };
+}
+
+struct str rest_answer_body(struct rest_request *request,
+                            const struct rest_problem *problem)
+{
+    set_problem(request, problem);
+    return render_problem(request, problem->status, &request->op.answer);
+}
+
 static enum MHD_Result send_problem(struct rest_request *request,
                                     unsigned status)
 {
@@ -173,11 +190,7 @@ static enum MHD_Result send_problem(struct rest_request *request,
 enum MHD_Result rest_answer_problem(struct rest_request *request,
                                     const struct rest_problem *problem)
 {
-    request->op.answer = (struct op_answer){
-        .detail = problem->detail,
-        .field = problem->field,
-        .retry_after_s = problem->status == 503 ? 1 : 0,
-    };
+    set_problem(request, problem);
     return send_problem(request, problem->status);
 }
 
@@ -234,6 +247,23 @@ static enum MHD_Result send_op(struct rest_request *request, unsigned status)
     return send_answer(request, status, response);
 }
 
+static enum MHD_Result send_file(struct rest_request *request, unsigned status)
+{
+    const struct op_file file = *request->op.answer.file;
+    struct MHD_Response *response = rest_file_response(request);
+
+    if (response == NULL) {
+        return MHD_NO;
+    }
+    rest_file_headers(request, &file, response);
+    rest_header_add_node(request, response);
+    enum MHD_Result r = send_answer(request, status, response);
+    /* As long as it goes on: the library ends who takes nothing at all. */
+    rest_deadlines_enter(&request->loop->deadlines, request->peer, REST_NONE,
+                         0);
+    return r;
+}
+
 enum MHD_Result rest_answer_op(struct rest_request *request)
 {
     unsigned status = rest_answer_status(request->op.answer.code);
@@ -249,6 +279,9 @@ enum MHD_Result rest_answer_op(struct rest_request *request)
 
     if (request->op.answer.code >= OP_BAD_REQUEST) {
         return send_problem(request, status);
+    }
+    if (request->op.answer.file != NULL) {
+        return send_file(request, status);
     }
     request->answer_bytes = request->op.answer.body.n;
     return send_op(request, status);

@@ -59,23 +59,31 @@ static void on_connection(void *user, struct MHD_Connection *connection,
     }
 }
 
+void rest_loop_last_word(int fd, unsigned status, const char *reason,
+                         struct str body)
+{
+    struct buf text = {0};
+
+    buf_printf(&text,
+               "HTTP/1.1 %u %s\r\n"
+               "Content-Type: application/problem+json\r\n"
+               "Connection: close\r\n"
+               "Content-Length: %zu\r\n\r\n",
+               status, reason, body.n);
+    buf_add_str(&text, body);
+    (void)!send(fd, text.p, text.n, MSG_NOSIGNAL | MSG_DONTWAIT);
+    buf_done(&text);
+}
+
 /* Nothing of the request was answered yet, so this is what the client reads
- * first. A lost one is no worse than silence. */
+ * first. */
 static void tell_timeout(int fd)
 {
-    static const char body[] =
-        "{\"type\":\"/problems/timeout\",\"title\":\"Request timeout\","
-        "\"status\":408,\"detail\":\"the request did not arrive in time: "
-        "send it again\"}\n";
-    char text[512];
-
-    int n = snprintf(text, sizeof text,
-                     "HTTP/1.1 408 Request Timeout\r\n"
-                     "Content-Type: application/problem+json\r\n"
-                     "Connection: close\r\n"
-                     "Content-Length: %zu\r\n\r\n%s",
-                     sizeof body - 1, body);
-    (void)!send(fd, text, (size_t)n, MSG_NOSIGNAL | MSG_DONTWAIT);
+    rest_loop_last_word(
+        fd, 408, "Request Timeout",
+        STR("{\"type\":\"/problems/timeout\",\"title\":\"Request timeout\","
+            "\"status\":408,\"detail\":\"the request did not arrive in time: "
+            "send it again\"}\n"));
 }
 
 /* The daemon owns the descriptor: it sees the end and closes. */
@@ -119,8 +127,12 @@ static void resume_woken(struct rest_loop *loop)
             CONTAINER(link, struct rest_request, link);
         link = link->next;
         assert(request->stage == REST_SUSPENDED);
-        request->stage = REST_RUNNING;
+        request->stage = request->woken_stage;
         rest_count(&loop->counts.suspended, (uint64_t)-1);
+        if (request->stage == REST_READING) {
+            rest_deadlines_enter(&loop->deadlines, request->peer, REST_BODY,
+                                 loop->now_ms);
+        }
         MHD_resume_connection(request->connection);
     }
 }

@@ -6,6 +6,13 @@
 #include "rest/query.h"
 #include "rest/state.h"
 
+#define TOO_LARGE_FILE                                                         \
+    "the file is larger than the store may become (--store-limit): it cannot " \
+    "be a state of this registry"
+#define NO_ROOM_FILE                                                           \
+    "the disk has no room for the file above its reserve (--disk-reserve): "   \
+    "make room, then try again"
+
 /* ---- begin and end ---- */
 
 static void enter(struct rest_request *request, enum rest_phase phase)
@@ -62,7 +69,9 @@ void rest_request_end(void *user, struct MHD_Connection *connection,
     if (request->op.answer.list != NULL) {
         request->op.answer.list = cache_unref(request->op.answer.list);
     }
+    rest_file_drop(request);
     rest_count_request(request);
+    request->upload = rest_upload_free(request->upload);
     drop_body(request);
     request->peer->asked = false;
     enter(request, REST_IDLE);
@@ -124,6 +133,7 @@ static void set_op(struct rest_request *request, const struct rest_match *match)
     op->ns = match->ns;
     op->type = match->type;
     op->id = match->id;
+    op->head = request->head;
     op->wake = rest_request_wake;
     op->user = request;
 }
@@ -175,19 +185,47 @@ static void read_target(struct rest_request *request)
     find_route(request, &uri);
 }
 
+static enum rest_takes takes(const struct rest_request *request)
+{
+    return request->route == NULL ? REST_NOTHING : request->route->takes;
+}
+
+/* A file that will not fit is refused before it is sent. */
+static void begin_upload(struct rest_request *request, uint64_t length)
+{
+    struct rest *rest = request->loop->rest;
+
+    if (length > rest->max_upload_bytes) {
+        find_wrong(request, 413, STR(TOO_LARGE_FILE), STR("Content-Length"));
+    } else if (length > core_disk_left(rest->core)) {
+        find_wrong(request, 507, STR(NO_ROOM_FILE), STR("Content-Length"));
+    } else {
+        request->upload = rest_upload_new(request);
+        if (request->upload == NULL) {
+            find_wrong(request, 503,
+                       STR("too many files are being received: try again"),
+                       STR_NONE);
+        }
+    }
+}
+
 /* Whether the answer cannot wait for the body. */
 static bool check_head(struct rest_request *request, struct collect *c,
                        const char *version)
 {
+    uint64_t most = request->loop->rest->config.max_body_bytes;
     struct rest_refusal refusal = {0};
-    bool takes_body = request->route != NULL && request->route->body;
 
-    if (rest_head_check(&c->head, str_of(version), takes_body,
-                        request->loop->rest->config.max_body_bytes,
+    if (rest_head_check(&c->head, str_of(version), takes(request), most,
                         &refusal) == 0) {
         request->op.if_ = c->head.conditions;
-        return c->head.body && c->head.expect.p != NULL &&
-               request->problem.status != 0;
+        if (takes(request) == REST_FILE && c->head.body &&
+            request->problem.status == 0) {
+            begin_upload(request, c->head.length);
+        }
+        return c->head.body && request->problem.status != 0 &&
+               (c->head.expect.p != NULL ||
+                c->head.length > rest_discard_bytes(most));
     }
     if (refusal.close) {
         request->problem.status = 0; /* it goes before what was found so far */
@@ -247,19 +285,89 @@ static bool reserve(struct rest_request *request, size_t n)
     return false;
 }
 
+/* A wake that came already is waiting in the queue of this very thread. */
+static enum MHD_Result suspend(struct rest_request *request,
+                               enum rest_stage woken_stage)
+{
+    request->stage = REST_SUSPENDED;
+    request->woken_stage = woken_stage;
+    enter(request, REST_NONE);
+    rest_count(&request->loop->counts.suspended, 1);
+    MHD_suspend_connection(request->connection);
+    return MHD_YES;
+}
+
+static enum MHD_Result write_upload(struct rest_request *request)
+{
+    enum MHD_Result r = suspend(request, REST_READING);
+
+    rest_upload_write(request->upload);
+    return r;
+}
+
+/* What is wrong with what was written so far. */
+static void check_upload(struct rest_request *request)
+{
+    int r = rest_upload_outcome(request->upload);
+
+    if (r == 0 && request->spooled <= request->loop->rest->max_upload_bytes) {
+        return;
+    }
+    request->upload = rest_upload_free(request->upload);
+    if (r == 0) {
+        find_wrong(request, 413, STR(TOO_LARGE_FILE), STR_NONE);
+    } else if (r == ERR_FULL) {
+        find_wrong(request, 507, STR(NO_ROOM_FILE), STR_NONE);
+    } else {
+        find_wrong(request, 500,
+                   STR("the file could not be written: this node's log says "
+                       "why"),
+                   STR_NONE);
+    }
+}
+
+/* Each byte gives it the whole time again: how long a file takes is the
+ * client's business, whether it still comes is ours. */
+static enum MHD_Result take_file(struct rest_request *request, struct str part)
+{
+    request->received += part.n;
+    request->spooled += part.n;
+    enter(request, REST_BODY);
+    return rest_upload_take(request->upload, part) ? write_upload(request)
+                                                   : MHD_YES;
+}
+
+/* Enough of a body that nobody wants. */
+static enum MHD_Result hang_up(struct rest_request *request)
+{
+    struct rest_problem problem = request->problem;
+
+    if (takes(request) == REST_FILE && problem.status != 0) {
+        rest_loop_last_word(request->peer->fd, problem.status, "Refused",
+                            rest_answer_body(request, &problem));
+    }
+    return MHD_NO;
+}
+
 static enum MHD_Result take_body(struct rest_request *request, struct str part)
 {
     uint64_t most = request->loop->rest->config.max_body_bytes;
 
-    request->received += part.n;
-    if (request->received > rest_discard_bytes(most)) {
-        return MHD_NO;
+    if (request->upload != NULL) {
+        check_upload(request);
     }
-    if (request->received > most) {
+    if (request->upload != NULL) {
+        return take_file(request, part);
+    }
+    request->received += part.n;
+    uint64_t unwanted = request->received - request->spooled;
+    if (unwanted > rest_discard_bytes(most)) {
+        return hang_up(request);
+    }
+    if (unwanted > most) {
         refuse_body(request, 413,
                     "the body is above what this server takes (--max-body)");
-    } else if (request->problem.status == 0 && request->route != NULL &&
-               request->route->body) {
+    } else if (request->problem.status == 0 && takes(request) == REST_JSON) {
         if (!reserve(request, part.n)) {
             refuse_body(request, 503,
                         "too many bodies are being received: try again");
@@ -283,15 +391,6 @@ void rest_request_wake(struct op *op)
     }
 }
 
-/* A wake that came already is waiting in the queue of this very thread. */
-static enum MHD_Result suspend(struct rest_request *request)
-{
-    request->stage = REST_SUSPENDED;
-    rest_count(&request->loop->counts.suspended, 1);
-    MHD_suspend_connection(request->connection);
-    return MHD_YES;
-}
-
 static enum op_step run_here(struct rest_request *request, bool no_worker)
 {
     struct rest_loop *loop = request->loop;
@@ -307,12 +406,12 @@ static enum MHD_Result run_op(struct rest_request *request)
 
     if (step == OP_WORK) {
         if (rest_workers_push(request->loop->rest, request)) {
-            return suspend(request);
+            return suspend(request, REST_RUNNING);
         }
         step = run_here(request, true);
     }
     if (step == OP_WAIT) {
-        return suspend(request);
+        return suspend(request, REST_RUNNING);
     }
     if (step == OP_DONE) {
         request->finished = true;
@@ -335,12 +434,20 @@ static enum MHD_Result run(struct rest_request *request)
         return rest_page_serve(request);
     }
     request->op.body = buf_str(&request->body);
+    request->op.file =
+        request->upload == NULL ? NULL : rest_upload_path(request->upload);
     return run_op(request);
 }
 
 /* The whole request is there. */
 static enum MHD_Result start(struct rest_request *request)
 {
+    if (request->upload != NULL && !rest_upload_is_written(request->upload)) {
+        return write_upload(request);
+    }
+    if (request->upload != NULL) {
+        check_upload(request);
+    }
     request->stage = REST_RUNNING;
     if (request->plain && request->problem.status == 0) {
         const struct rest_kept *kept = rest_kept_find(request);

@@ -12,6 +12,8 @@
 /* Descriptors kept for everything else: the store, the log, the loops. */
 #define FILES_KEPT UINT64_C(256)
 #define HEADER_LEAST 4096
+/* What a file of the whole state has before the state. */
+#define FILE_HEADER_MOST 4096
 
 /* As high as this process may go: one connection is one descriptor. */
 static uint64_t raise_file_limit(void)
@@ -93,11 +95,14 @@ static void loop_done(struct rest_loop *loop)
 static struct rest *rest_free(struct rest *rest)
 {
     rest_workers_stop(rest);
-    (void)pthread_cond_destroy(&rest->workers.more);
-    (void)pthread_mutex_destroy(&rest->workers.lock);
     for (unsigned i = 0; i < rest->n_loops; i++) {
         loop_done(&rest->loops[i]);
     }
+    rest_spool_stop(&rest->spool);
+    (void)pthread_cond_destroy(&rest->spool.more);
+    (void)pthread_mutex_destroy(&rest->spool.lock);
+    (void)pthread_cond_destroy(&rest->workers.more);
+    (void)pthread_mutex_destroy(&rest->workers.lock);
     rest->address = mem_free(rest->address);
     return mem_free(rest);
 }
@@ -136,6 +141,10 @@ int rest_start(const struct rest_config *config, struct registry *registry,
     rest->core = core;
     (void)pthread_mutex_init(&rest->workers.lock, NULL);
     (void)pthread_cond_init(&rest->workers.more, NULL);
+    (void)pthread_mutex_init(&rest->spool.lock, NULL);
+    (void)pthread_cond_init(&rest->spool.more, NULL);
+    rest->max_upload_bytes =
+        store_usage(core_store(core)).limit_bytes + FILE_HEADER_MOST;
     (void)snprintf(rest->node_id, sizeof rest->node_id, "%s",
                    core_node_id(core));
     if (rest->config.max_header_bytes < HEADER_LEAST) {
@@ -146,6 +155,9 @@ int rest_start(const struct rest_config *config, struct registry *registry,
     int r = open_listeners(rest);
     if (r == 0) {
         r = rest_workers_start(rest);
+    }
+    if (r == 0) {
+        r = rest_spool_start(&rest->spool);
     }
     if (r == 0) {
         r = start_loops(rest);

@@ -7,6 +7,7 @@
 #include <stdbool.h>
 
 #include "registry/registry.h"
+#include "rest/strict.h"
 #include "rest/uri.h"
 
 enum rest_method {
@@ -54,7 +55,7 @@ struct rest_route {
     enum rest_place place;
     enum op_kind op;
     unsigned params;
-    bool body; /* it reads one; else a body is thrown away */
+    enum rest_takes takes;
 };
 
 /* Ends with pattern == NULL. */

@@ -12,6 +12,7 @@
 #include "rest/deadline.h"
 #include "rest/rest.h"
 #include "rest/route.h"
+#include "rest/spool.h"
 #include "rest/strict.h"
 
 /* ---- counters: written by one thread, read by any ---- */
@@ -72,8 +73,11 @@ struct rest_request {
     bool opened;    /* registry_run was called: registry_op_done is due */
     struct rest_problem problem; /* found before it could run */
     struct buf body;
+    struct rest_upload *upload;  /* the body goes there instead */
+    enum rest_stage woken_stage; /* when it is no longer suspended */
     uint64_t received;
-    unsigned status; /* answered with; 0: not */
+    uint64_t spooled; /* of these: taken by the upload */
+    unsigned status;  /* answered with; 0: not */
     uint64_t answer_bytes;
     uint64_t began_us;
 };
@@ -131,7 +135,9 @@ struct rest {
     atomic_bool stopping;
     atomic_uint stuck; /* operations still waiting after the last moment */
     _Atomic uint64_t body_bytes;
+    uint64_t max_upload_bytes; /* a file that may be a whole state */
     struct rest_workers workers;
+    struct rest_spool spool;
     unsigned n_loops;
     struct rest_loop loops[REST_THREADS_MAX];
 };
@@ -140,6 +146,11 @@ struct rest {
 int rest_loop_start(struct rest_loop *loop, unsigned max_connections) MUST_USE;
 void rest_loop_poke(struct rest_loop *loop);
 void rest_loop_join(struct rest_loop *loop);
+/* An answer past the library, to a client that has still not sent all that
+ * nobody wants: the connection is closed after it. A lost one is no worse than
+ * silence. */
+void rest_loop_last_word(int fd, unsigned status, const char *reason,
+                         struct str body);
 
 /* ---- request.c: called by the daemon; `user` is the loop ---- */
 void *rest_request_begin(void *user, const char *uri,
@@ -175,6 +186,18 @@ struct rest_problem rest_problem_make(unsigned status, struct str detail,
 struct rest_kept;
 enum MHD_Result rest_answer_kept(struct rest_request *request,
                                  const struct rest_kept *kept);
+
+/* The problem's JSON; `problem` becomes the request's answer. */
+struct str rest_answer_body(struct rest_request *request,
+                            const struct rest_problem *problem);
+
+/* ---- file.c ---- */
+/* To the answer's file, which it takes. NULL when there is no memory. */
+struct MHD_Response *rest_file_response(struct rest_request *request);
+void rest_file_headers(struct rest_request *request, const struct op_file *file,
+                       struct MHD_Response *response);
+/* The answer's file, when there is one that no response took. */
+void rest_file_drop(struct rest_request *request);
 
 /* ---- header.c ---- */
 void rest_header_add(struct MHD_Response *response, const char *name,

@@ -190,18 +190,18 @@ static bool may_be_json(struct str type)
     return type.n == 0 || ends_with(type, STR("+json"));
 }
 
-static int check_body(const struct rest_head *head, bool takes_body,
+static int check_body(const struct rest_head *head, enum rest_takes takes,
                       uint64_t max_body_bytes, struct rest_refusal *refusal)
 {
     if (!head->body) {
         return 0;
     }
-    if (head->length > max_body_bytes) {
+    if (takes != REST_FILE && head->length > max_body_bytes) {
         return refuse(
             refusal, 413, head->length > rest_discard_bytes(max_body_bytes),
             "Content-Length", "is above what this server takes (--max-body)");
     }
-    if (!takes_body) {
+    if (takes == REST_NOTHING) {
         return 0;
     }
     if (head->content_encoding.p != NULL &&
@@ -209,7 +209,8 @@ static int check_body(const struct rest_head *head, bool takes_body,
         return refuse(refusal, 415, false, "Content-Encoding",
                       "is not supported: send the body as it is");
     }
-    if (head->content_type.p != NULL && !may_be_json(head->content_type)) {
+    if (takes == REST_JSON && head->content_type.p != NULL &&
+        !may_be_json(head->content_type)) {
         return refuse(refusal, 415, false, "Content-Type",
                       "is not supported: send application/json");
     }
@@ -244,15 +245,16 @@ static int check_conditions(struct rest_head *head,
     return 0;
 }
 
-int rest_head_check(struct rest_head *head, struct str http, bool takes_body,
-                    uint64_t max_body_bytes, struct rest_refusal *ret_refusal)
+int rest_head_check(struct rest_head *head, struct str http,
+                    enum rest_takes takes, uint64_t max_body_bytes,
+                    struct rest_refusal *ret_refusal)
 {
     int r = check_framing(head, http, ret_refusal);
     if (r == 0) {
         r = check_host(head, http, ret_refusal);
     }
     if (r == 0) {
-        r = check_body(head, takes_body, max_body_bytes, ret_refusal);
+        r = check_body(head, takes, max_body_bytes, ret_refusal);
     }
     return r != 0 ? r : check_conditions(head, ret_refusal);
 }

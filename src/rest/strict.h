@@ -30,6 +30,13 @@ struct rest_head {
     struct str wrong_name;
 };
 
+/* What becomes of a request's body. */
+enum rest_takes {
+    REST_NOTHING, /* it is thrown away */
+    REST_JSON,
+    REST_FILE, /* of any size and kind */
+};
+
 struct rest_refusal {
     unsigned status;
     const char *why;
@@ -50,10 +57,10 @@ static inline uint64_t rest_discard_bytes(uint64_t max_body_bytes)
  * lists that came in several lines. */
 void rest_head_add(struct rest_head *head, struct arena *arena, struct str name,
                    struct str value);
-/* After the last line. `http` is what the client speaks, "HTTP/1.1". Answers:
- * INVALID, with *ret_refusal. */
-int rest_head_check(struct rest_head *head, struct str http, bool takes_body,
-                    uint64_t max_body_bytes,
+/* After the last line. `http` is what the client speaks, "HTTP/1.1". The length
+ * of a file is for the caller to judge. Answers: INVALID, with *ret_refusal. */
+int rest_head_check(struct rest_head *head, struct str http,
+                    enum rest_takes takes, uint64_t max_body_bytes,
                     struct rest_refusal *ret_refusal) MUST_USE;
 
 #endif

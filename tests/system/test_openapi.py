@@ -8,7 +8,7 @@ import signal
 import time
 
 from harness import (REPOSITORY, Server, Skip, bare, in_threads, make_list,
-                     make_ns, path, say)
+                     make_ns, path, request_bytes, say)
 
 METHODS = ("get", "head", "post", "put", "patch", "delete", "options")
 OURS = {"etag", "location", "link", "allow", "retry-after",
@@ -20,6 +20,7 @@ OUT_OF_REACH = [
     (r"(POST|PUT|PATCH|DELETE) .*", "503"),        # no leader
     (r"GET /(leader|livez)$", "503"),
     (r"POST /v1/agents$", "409"),
+    (r"POST /v1/admin/restore$", "409"),           # two at one moment
 ]
 
 
@@ -130,8 +131,8 @@ class Document:
             return
         schema = content[kind].get("schema")
         if schema:
-            self.check(schema, a.json if "json" in kind else a.body.decode(),
-                       where)
+            self.check(schema, a.json if "json" in kind else
+                       a.body.decode("latin-1"), where)
 
     def documented(self):
         return {(m.upper(), template, status)
@@ -238,6 +239,9 @@ def requests(s, shop, web, to, rows):
     yield ("PUT", "/v1/agents/web-1/heartbeat"), [
         (404, "/v1/agents/nobody/heartbeat")]
     yield ("POST", "/v1/heartbeats", {"hostnames": ["web-1", "nobody"]}), []
+    for target in ("backup", "digest", "snapshots"):
+        yield ("GET", f"/v1/admin/{target}"), []
+    yield ("POST", "/v1/admin/snapshot"), []
     for target in ("/leader", "/livez", "/readyz", "/metrics", "/openapi.json"):
         yield ("GET", target), []
 
@@ -267,6 +271,7 @@ def every_documented_status_can_be_seen_and_is_as_documented():
             "GET", late[i], client=s.client(), **{
                 "Roster_Min_Revision": str(2**52)}).must(503))
         options_of_all(document, call, what)
+        restore(document, s)
         full(document, s)
     draining(document)
     judge(document)
@@ -316,8 +321,31 @@ def options_of_all(document, call, what):
                 call.s.call(method, target).problem(405)
 
 
+RESTORE = "/v1/admin/restore"
+
+
+def restore(document, s):
+    """Its body is no JSON, and its limits are others."""
+    def once(body, **headers):
+        a = s.call("POST", RESTORE, raw=body, headers={
+            "Content-Type": "application/octet-stream", **headers})
+        document.answer(a)
+        return a
+    file = s.get("/v1/admin/backup").must(200).body
+    once(file).must(200)
+    once(file[:-1]).must(400)
+    once(file, **{"Content-Encoding": "gzip"}).must(415)
+    with s.wire() as wire:
+        wire.send(request_bytes("POST", RESTORE, headers=[
+            ("Content-Length", str(2**60))]))
+        a = wire.answer()
+        a.method, a.path = "POST", RESTORE
+        document.answer(a.must(413))
+
+
 def full(document, s):
     """The same successes with no room left."""
+    file = s.get("/v1/admin/backup").must(200).body
     assert s.stop() == 0
     s.flags += ["--disk-reserve", "1048576GiB"]
     s.start()
@@ -330,6 +358,12 @@ def full(document, s):
             target = template.format(ns="web.shop.roster", type="service",
                                      id="a", hostname="web-1")
             name = template.rsplit("/", 1)[1]
+            if template == RESTORE:
+                document.answer(s.post(template, raw=file).must(507))
+                continue
+            if template.startswith("/v1/admin/"):
+                call(method.upper(), target).must(507)
+                continue
             if name in verbs:
                 body = {"to": "pool.roster"}
             elif template.startswith("/v1/types"):

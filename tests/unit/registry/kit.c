@@ -22,6 +22,27 @@ static int carry_out(struct core *core, struct str bytes,
     return result->answer;
 }
 
+/* The machine's part of it is the raft room's to test. */
+static void restore(struct core *core, struct str bytes,
+                    struct machine_result *result)
+{
+    CLEANUP(arena_freep) struct arena *arena = arena_new();
+    struct command command;
+
+    assert_int_equal(command_decode(arena, bytes, &command), 0);
+    if (core->moves > 0) {
+        core->moves--;
+        core->status.revision = command.restore.revision;
+        result->answer = ERR_RETRY;
+        return;
+    }
+    assert_true(command.restore.revision > core->status.revision);
+    core->restored_to = command.restore.revision;
+    core->status.revision = command.restore.revision;
+    *result = (struct machine_result){.changed = true,
+                                      .revision = command.restore.revision};
+}
+
 void core_submit(struct core *core, struct core_request *request)
 {
     bool fence = request->command.n == 0;
@@ -36,9 +57,76 @@ void core_submit(struct core *core, struct core_request *request)
         if (core->before != NULL) {
             core->before(core->user);
         }
-        (void)carry_out(core, request->command, &request->result);
+        if (command_is(request->command, COMMAND_RESTORE)) {
+            restore(core, request->command, &request->result);
+        } else {
+            (void)carry_out(core, request->command, &request->result);
+        }
     }
     request->done(request);
+}
+
+/* ---- work on the whole state ---- */
+
+static void make_file(const char *path)
+{
+    FILE *file = fopen(path, "w");
+    assert_non_null(file);
+    assert_int_equal(fputs("a state", file) < 0, 0);
+    assert_int_equal(fclose(file), 0);
+}
+
+static void end_job(struct core *core, struct core_state_job *job)
+{
+    job->outcome = core->job.outcome;
+    job->info = core->job.info;
+    job->n_rows = core->job.n_rows;
+    job->n_ns = core->job.n_ns;
+    job->n_leases = core->job.n_leases;
+    memcpy(job->why, core->job.why, sizeof job->why);
+    if (job->outcome == 0 && job->kind == CORE_STATE_EXPORT) {
+        make_file(job->path);
+    }
+    job->done(job);
+}
+
+void core_state_job(struct core *core, struct core_state_job *job)
+{
+    core->jobs++;
+    if (core->holds_jobs) {
+        assert_null(core->held);
+        core->held = job;
+    } else {
+        end_job(core, job);
+    }
+}
+
+void kit_end_job(struct core *core)
+{
+    struct core_state_job *job = core->held;
+
+    core->held = NULL;
+    end_job(core, job);
+}
+
+void core_state_unstage(struct core *core, const char *file)
+{
+    assert_string_equal(file, core->job.info.file);
+    core->unstaged++;
+}
+
+size_t core_snapshots(const struct core *core, struct core_snapshot *ret,
+                      size_t most)
+{
+    (void)core;
+    (void)most;
+    *ret = (struct core_snapshot){"state-1", 7, 6, 5, 4000};
+    return 1;
+}
+
+const char *core_spool_dir(const struct core *core)
+{
+    return core->dir;
 }
 
 struct core_status core_status(const struct core *core)

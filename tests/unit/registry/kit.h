@@ -31,6 +31,15 @@ struct core {
     void (*before)(void *user);
     void (*at_fence)(void *user);
     void *user;
+    /* Work on the whole state: what the next job comes to, who waits for one
+     * that is held back, and what became of staged files. */
+    struct core_state_job job;
+    bool holds_jobs;
+    struct core_state_job *held;
+    unsigned jobs;
+    unsigned unstaged;
+    unsigned moves; /* so many RESTOREs find the revision moved: RETRY */
+    uint64_t restored_to;
 };
 
 struct kit {
@@ -58,6 +67,8 @@ enum op_code kit_do(struct kit *k, enum op_kind kind, const char *ns,
                     const char *type, const char *id, const char *body);
 /* Carry a command out behind the registry's back; its answer. */
 int kit_apply(struct core *core, struct command *command);
+/* The job that was held back ends. */
+void kit_end_job(struct core *core);
 /* Renames web.roster, the first namespace made, and back: what was resolved on
  * it before is old. */
 void kit_shake_tree(struct core *core);

@@ -18,7 +18,7 @@ static unsigned check(struct arena *arena, const char *http,
     for (; lines->name != NULL; lines++) {
         rest_head_add(head, arena, str_of(lines->name), str_of(lines->value));
     }
-    int r = rest_head_check(head, str_of(http), true, MAX_BODY, refusal);
+    int r = rest_head_check(head, str_of(http), REST_JSON, MAX_BODY, refusal);
     assert_int_equal(r, refusal->status == 0 ? 0 : ERR_INVALID);
     return refusal->status;
 }
@@ -198,6 +198,43 @@ static void wrong_conditions_are_named(void **state)
     }
 }
 
+static unsigned as_file(struct arena *arena, const struct line *lines,
+                        struct rest_head *head)
+{
+    struct rest_refusal refusal = {0};
+
+    *head = (struct rest_head){0};
+    for (; lines->name != NULL; lines++) {
+        rest_head_add(head, arena, str_of(lines->name), str_of(lines->value));
+    }
+    (void)!rest_head_check(head, STR("HTTP/1.1"), REST_FILE, MAX_BODY,
+                           &refusal);
+    return refusal.status;
+}
+
+/* How large it may be is the caller's business, how it is framed is not. */
+static void a_file_may_be_of_any_size_and_kind_but_not_packed(void **state)
+{
+    struct rest_head head;
+
+    assert_int_equal(as_file(*state,
+                             LINES({"Content-Length", "1000000000000"},
+                                   {"Content-Type", "image/png"}),
+                             &head),
+                     0);
+    assert_int_equal(head.length, 1000000000000);
+    assert_int_equal(
+        as_file(*state,
+                LINES({"Content-Length", "5"}, {"Content-Encoding", "gzip"}),
+                &head),
+        415);
+    assert_int_equal(as_file(*state,
+                             LINES({"Transfer-Encoding", "chunked"},
+                                   {"Content-Length", "3"}),
+                             &head),
+                     400);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -206,6 +243,7 @@ int main(void)
         WITH_ARENA(a_host_is_needed_since_one_one),
         WITH_ARENA(too_large_is_known_before_the_body),
         WITH_ARENA(only_foreign_bodies_are_refused),
+        WITH_ARENA(a_file_may_be_of_any_size_and_kind_but_not_packed),
         WITH_ARENA(conditions_are_read),
         WITH_ARENA(wrong_conditions_are_named),
     };
