@@ -4,7 +4,7 @@
 #include <stdlib.h>
 
 #include "base/err.h"
-#include "model/utf8.h"
+#include "base/utf8.h"
 
 /* Where a value stands: the way up to the body, kept on the stack of the
  * recursion, so that it costs nothing until an error needs its name. */

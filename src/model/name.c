@@ -1,7 +1,7 @@
 #include "model/name.h"
 
+#include "base/utf8.h"
 #include "model/ulid.h"
-#include "model/utf8.h"
 
 /* Not isalpha and friends: those ask the locale. */
 static bool is_lower(char c)

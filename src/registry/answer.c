@@ -2,7 +2,7 @@
 
 #include <stdio.h>
 
-#include "model/utf8.h"
+#include "base/utf8.h"
 
 enum { FIELD_MAX = 512 };
 

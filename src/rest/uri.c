@@ -3,7 +3,7 @@
 #include <strings.h>
 
 #include "base/err.h"
-#include "model/utf8.h"
+#include "base/utf8.h"
 
 static int hex_digit(char c)
 {

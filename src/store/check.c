@@ -3,11 +3,11 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/utf8.h"
 #include "model/json.h"
 #include "model/name.h"
 #include "model/pattern.h"
 #include "model/type.h"
-#include "model/utf8.h"
 #include "store/pages.h"
 
 /* What the code that serves a store believes of it, held against the file: a

@@ -1,8 +1,8 @@
 /* What json_parse takes can be written and read again, and is the same then;
  * what it refuses it explains. */
 #include "base/err.h"
+#include "base/utf8.h"
 #include "model/json.h"
-#include "model/utf8.h"
 #include "replay.h"
 
 static void write_value(struct buf *buf, const struct json *value)

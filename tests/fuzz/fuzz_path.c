@@ -2,7 +2,7 @@
  * read beyond it, and what it takes is safe to hand on: whole UTF-8, no NUL, no
  * dot segments, and a Link made of it cannot leave its brackets. */
 #include "base/err.h"
-#include "model/utf8.h"
+#include "base/utf8.h"
 #include "replay.h"
 #include "rest/query.h"
 #include "rest/route.h"

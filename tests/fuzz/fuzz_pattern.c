@@ -1,8 +1,8 @@
 /* Takes a mode (first byte), a pattern, a newline, a text. Any pattern answers
  * within its budget; the same question gets the same answer. */
 #include "base/err.h"
+#include "base/utf8.h"
 #include "model/pattern.h"
-#include "model/utf8.h"
 #include "replay.h"
 
 enum { BUDGET = 200000 };

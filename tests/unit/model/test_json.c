@@ -1,5 +1,5 @@
+#include "base/utf8.h"
 #include "kit.h"
-#include "model/utf8.h"
 
 static struct json_error refused(struct arena *arena, struct str text)
 {

@@ -1,7 +1,7 @@
 /* UTF-8 as RFC 3629 has it: no overlong forms, no surrogates, nothing above
  * U+10FFFF. */
-#ifndef MODEL_UTF8_H
-#define MODEL_UTF8_H
+#ifndef BASE_UTF8_H
+#define BASE_UTF8_H
 
 #include <stdbool.h>
 #include <stdint.h>
