@@ -474,6 +474,11 @@ enum MHD_Result rest_request_handle(void *user,
     if (request->stage == REST_HEAD_PENDING) {
         return take_head(request, method, version);
     }
+    if (request->stage == REST_SUSPENDED) {
+        /* The library goes on with the chunks it has already: it keeps what is
+         * not taken, and comes again. */
+        return MHD_YES;
+    }
     if (*upload_n > 0) {
         struct str part = {upload, *upload_n};
         *upload_n = 0;
