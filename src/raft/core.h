@@ -182,6 +182,14 @@ const char *core_spool_dir(const struct core *core);
  */
 uint64_t core_disk_left(const struct core *core);
 
+/* The disk below the data directory, as it is now. Any thread. */
+struct core_disk {
+    uint64_t free_bytes;
+    uint64_t reserve_bytes; /* below it writes that grow are refused */
+    uint64_t ballast_bytes; /* held to be given up; 0: it was */
+};
+struct core_disk core_disk(const struct core *core);
+
 struct store *core_store(const struct core *core);
 const char *core_node_id(const struct core *core);
 const char *core_domain(const struct core *core);

@@ -107,6 +107,18 @@ bool disk_has(const struct core *core, uint64_t bytes)
     return core_disk_left(core) >= bytes;
 }
 
+struct core_disk core_disk(const struct core *core)
+{
+    struct stat ballast = {0};
+
+    (void)stat(core->ballast, &ballast);
+    return (struct core_disk){
+        .free_bytes = free_bytes(core),
+        .reserve_bytes = core->config.disk_reserve_bytes,
+        .ballast_bytes = (uint64_t)ballast.st_blocks * 512,
+    };
+}
+
 bool disk_has_room(const struct core *core)
 {
     /* The image and the file made of it lie side by side for a moment. */

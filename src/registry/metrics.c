@@ -213,6 +213,22 @@ static void add_store(struct registry *registry, struct buf *out)
     add_counted(store, out);
 }
 
+static void add_disk(struct registry *registry, struct buf *out)
+{
+    struct core_disk disk = core_disk(registry->core);
+
+    metric_gauge(out, "roster_disk_free_bytes",
+                 "Free bytes of the disk below the data directory.",
+                 disk.free_bytes);
+    metric_gauge(out, "roster_disk_reserve_bytes",
+                 "Free bytes below which writes that grow are refused "
+                 "(--disk-reserve).",
+                 disk.reserve_bytes);
+    metric_gauge(out, "roster_disk_ballast_bytes",
+                 "Bytes held to be given up on a full disk; 0 when they were.",
+                 disk.ballast_bytes);
+}
+
 void registry_metrics(struct registry *registry, struct buf *out)
 {
     add_status(registry, out);
@@ -220,6 +236,7 @@ void registry_metrics(struct registry *registry, struct buf *out)
     add_leases(registry, out);
     add_cache(registry, out);
     add_store(registry, out);
+    add_disk(registry, out);
     admin_metrics(registry, out);
     process_metrics(registry->started_s, out);
 }

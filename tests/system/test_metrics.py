@@ -63,7 +63,11 @@ def what_an_operator_looks_for_is_there(s):
             "roster_loop_turn_max_seconds", "roster_store_used_bytes",
             "roster_store_limit_bytes", "roster_store_readers",
             "roster_cache_bytes", "roster_cache_limit_bytes",
-            "roster_disk_is_low", "roster_leases", "roster_heartbeats_total",
+            "roster_disk_is_low", "roster_disk_free_bytes",
+            "roster_disk_reserve_bytes", "roster_disk_ballast_bytes",
+            "roster_admin_jobs", "roster_admin_jobs_done_total",
+            "roster_admin_jobs_failed_total", "roster_restores_total",
+            "roster_backups_open", "roster_leases", "roster_heartbeats_total",
             "roster_commands_refused_total", "roster_commands_unknown_total",
             "roster_snapshots_total", "roster_snapshot_failures_total"):
         assert name in plain, name
@@ -111,6 +115,19 @@ def counters_count_what_was_done(s):
     sent = grown("roster_http_response_body_bytes_total")
     assert 2 * list_bytes < sent < 2 * list_bytes + 60_000, sent
     assert grown("roster_loop_turn_duration_seconds_count") > 0
+    s.get("/v1/admin/backup").must(200)
+    made = s.post("/v1/admin/snapshot").must(200).json
+    s.post("/v1/admin/restore", raw=b"no state").problem(400)
+    now = samples(s)
+    for kind, done, failed in (("backup", 1, 0), ("snapshot", 1, 0),
+                               ("restore", 0, 1), ("digest", 0, 0)):
+        label = f'{{kind="{kind}"}}'
+        assert now["roster_admin_jobs_done_total" + label] == done, kind
+        assert now["roster_admin_jobs_failed_total" + label] == failed, kind
+    assert now["roster_snapshot_index"] == made["index"]
+    assert now["roster_snapshot_bytes"] == made["bytes"]
+    assert abs(now["roster_snapshot_timestamp_seconds"] - time.time()) < 600
+    assert now["roster_admin_jobs"] == 0
     assert after["roster_loop_turn_max_seconds"] > 0
 
 

@@ -124,6 +124,12 @@ size_t core_snapshots(const struct core *core, struct core_snapshot *ret,
     return 1;
 }
 
+struct core_disk core_disk(const struct core *core)
+{
+    (void)core;
+    return (struct core_disk){.free_bytes = 1000};
+}
+
 const char *core_spool_dir(const struct core *core)
 {
     return core->dir;
