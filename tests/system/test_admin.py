@@ -485,8 +485,9 @@ def an_upload_has_the_time_it_needs_while_bytes_come(s):
     nothing_left(s)
 
 
-@test
+@test(flags=("--request-timeout", "2s"))
 def uploads_that_end_early_leave_nothing(s):
+    """(One that ends with its header is seen to have ended at the timeout.)"""
     fill(s, 200, pad=4 * KIB)
     file = backup(s).body
     before, fds = digest(s), s.n_fds()
@@ -513,7 +514,10 @@ def only_so_many_files_are_received_at_once(s):
         ("Content-Length", str(len(file)))])
     for wire in wires:
         wire.send(head + file[:100])
-    until(lambda: restore(s, file).status == 503, 5)
+    # With the scrape itself.
+    until(lambda: "roster_http_requests_in_flight 9\n" in
+          s.get("/metrics").body.decode(), 10)
+    assert restore(s, file).must(503).headers["retry-after"]
     wires[0].close()
     until(lambda: restore(s, file).status == 200, 5)
     for wire in wires[1:]:
