@@ -12,55 +12,6 @@
 #include "registry/types_set.h"
 #include "registry/wait.h"
 
-/* LOCAL: about this node, whoever leads. */
-enum verb_class { READ, WRITE, BEAT, LOCAL };
-
-static const struct verb {
-    const char *name;
-    enum verb_class class;
-    run_func *run;
-    finish_func *finish; /* WRITE */
-    bool conditional;    /* a write that looks at If-Match, If-None-Match */
-    bool keyless;        /* a write that takes no Idempotency-Key */
-    end_func *end;       /* may be NULL */
-} verbs[] = {
-    [OP_NS_TREE] = {"ns tree", READ, tree_get, NULL},
-    [OP_NS_CREATE] = {"ns create", WRITE, tree_create, tree_finish_create},
-    [OP_NS_GET] = {"ns get", READ, tree_node_get, NULL},
-    [OP_NS_CHANGE] = {"ns change", WRITE, tree_change, tree_finish_change,
-                      true},
-    [OP_NS_DELETE] = {"ns delete", WRITE, tree_delete, tree_finish_delete,
-                      true},
-    [OP_TYPE_LIST] = {"type list", READ, types_list, NULL},
-    [OP_TYPE_GET] = {"type get", READ, types_get, NULL},
-    [OP_TYPE_PUT] = {"type put", WRITE, types_put, types_finish_put},
-    [OP_LIST_GET] = {"list get", READ, list_get, NULL},
-    [OP_LIST_ADD] = {"list add", WRITE, list_add, list_finish_add},
-    [OP_LIST_PUT] = {"list put", WRITE, list_put, list_finish_put, true},
-    [OP_ROW_GET] = {"row get", READ, row_op_get, NULL},
-    [OP_ROW_PUT] = {"row put", WRITE, row_op_put, row_finish, true},
-    [OP_ROW_PATCH] = {"row patch", WRITE, row_op_patch, row_finish, true},
-    [OP_ROW_DELETE] = {"row delete", WRITE, row_op_delete, row_finish_delete,
-                       true},
-    [OP_ROW_MOVE] = {"row move", WRITE, row_op_move, row_finish, true},
-    [OP_ROW_COPY] = {"row copy", WRITE, row_op_move, row_finish, true},
-    [OP_SEARCH] = {"search", READ, search_run, NULL},
-    [OP_TXN] = {"txn", WRITE, txn_run, txn_finish},
-    [OP_AGENT_PUT] = {"agent put", WRITE, agent_put, agent_finish_put},
-    [OP_AGENT_LIST] = {"agent list", READ, agent_list, NULL},
-    [OP_AGENT_GET] = {"agent get", READ, agent_get, NULL},
-    [OP_AGENT_DELETE] = {"agent delete", WRITE, agent_delete,
-                         agent_finish_delete},
-    [OP_HEARTBEAT] = {"heartbeat", BEAT, heartbeat_one, NULL},
-    [OP_HEARTBEATS] = {"heartbeats", BEAT, heartbeat_many, NULL},
-    [OP_BACKUP] = {"backup", READ, admin_backup, .end = admin_end},
-    [OP_RESTORE] = {"restore", WRITE, restore_run, restore_finish,
-                    .keyless = true, .end = restore_end},
-    [OP_SNAPSHOT] = {"snapshot", LOCAL, admin_snapshot, .keyless = true},
-    [OP_SNAPSHOT_LIST] = {"snapshot list", LOCAL, admin_snapshots},
-    [OP_DIGEST] = {"digest", READ, admin_digest},
-};
-
 struct registry *registry_new(struct core *core, struct cache *cache,
                               struct lease_table *leases)
 {
@@ -327,7 +278,7 @@ static struct op_state *begin(struct registry *registry, struct op *op)
 {
     struct op_state *s = arena_zero(op->arena, sizeof *s);
 
-    assert((size_t)op->kind < sizeof verbs / sizeof verbs[0]);
+    assert(op->kind < OP_KINDS);
     s->op = op;
     s->registry = registry;
     s->arena = op->arena;

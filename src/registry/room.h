@@ -108,6 +108,21 @@ typedef int finish_func(struct op_state *s, struct machine_result *result);
  */
 typedef void end_func(struct op_state *s);
 
+/* ---- verbs.c ---- */
+/* LOCAL: about this node, whoever leads. */
+enum verb_class { READ, WRITE, BEAT, LOCAL };
+
+struct verb {
+    const char *name;
+    enum verb_class class;
+    bool conditional; /* a write that looks at If-Match, If-None-Match */
+    bool keyless;     /* takes no Idempotency-Key */
+    run_func *run;
+    finish_func *finish; /* WRITE */
+    end_func *end;       /* may be NULL */
+};
+extern const struct verb verbs[OP_KINDS];
+
 /* ---- snapshot.c ---- */
 typedef int snapshot_func(struct op_state *s, struct store_txn *txn,
                           void *user);

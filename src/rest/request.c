@@ -6,13 +6,6 @@
 #include "rest/query.h"
 #include "rest/state.h"
 
-#define TOO_LARGE_FILE                                                         \
-    "the file is larger than the store may become (--store-limit): it cannot " \
-    "be a state of this registry"
-#define NO_ROOM_FILE                                                           \
-    "the disk has no room for the file above its reserve (--disk-reserve): "   \
-    "make room, then try again"
-
 /* ---- begin and end ---- */
 
 static void enter(struct rest_request *request, enum rest_phase phase)
@@ -41,15 +34,6 @@ void *rest_request_begin(void *user, const char *uri,
     return request;
 }
 
-static void drop_body(struct rest_request *request)
-{
-    if (request->body.n > 0) {
-        atomic_fetch_sub_explicit(&request->loop->rest->body_bytes,
-                                  request->body.n, memory_order_relaxed);
-    }
-    buf_done(&request->body);
-}
-
 void rest_request_end(void *user, struct MHD_Connection *connection,
                       void **context, enum MHD_RequestTerminationCode why)
 {
@@ -72,7 +56,7 @@ void rest_request_end(void *user, struct MHD_Connection *connection,
     rest_file_drop(request);
     rest_count_request(request);
     request->upload = rest_upload_free(request->upload);
-    drop_body(request);
+    rest_body_drop(request);
     request->peer->asked = false;
     enter(request, REST_IDLE);
     rest_request_free(loop, request);
@@ -80,8 +64,8 @@ void rest_request_end(void *user, struct MHD_Connection *connection,
 
 /* ---- head ---- */
 
-static void find_wrong(struct rest_request *request, unsigned status,
-                       struct str detail, struct str field)
+void rest_request_wrong(struct rest_request *request, unsigned status,
+                        struct str detail, struct str field)
 {
     if (request->problem.status == 0) {
         request->problem = rest_problem_make(status, detail, field);
@@ -113,10 +97,11 @@ static void set_query(struct rest_request *request, const struct rest_uri *uri)
 
     if (rest_query_read(uri, request->route->params, &query, &field, &why) !=
         0) {
-        find_wrong(request, 400,
-                   arena_printf(request->arena, "query parameter %.*s %s",
-                                STR_ARG(field), why),
-                   field);
+        rest_request_wrong(request, 400,
+                           arena_printf(request->arena,
+                                        "query parameter %.*s %s",
+                                        STR_ARG(field), why),
+                           field);
         return;
     }
     request->op.query = query.op;
@@ -150,18 +135,19 @@ static void find_route(struct rest_request *request, const struct rest_uri *uri)
         set_op(request, &match);
         set_query(request, uri);
     } else if (r == ERR_NOT_FOUND) {
-        find_wrong(request, 404,
-                   arena_printf(request->arena,
-                                "there is nothing at %.*s: /openapi.json lists "
-                                "what there is",
-                                STR_ARG(uri->path)),
-                   STR_NONE);
+        rest_request_wrong(
+            request, 404,
+            arena_printf(request->arena,
+                         "there is nothing at %.*s: /openapi.json lists "
+                         "what there is",
+                         STR_ARG(uri->path)),
+            STR_NONE);
     } else if (!request->options) {
         rest_route_allow(match.methods, allow);
-        find_wrong(request, 405,
-                   arena_printf(request->arena, "%.*s takes %s",
-                                STR_ARG(uri->path), allow),
-                   STR_NONE);
+        rest_request_wrong(request, 405,
+                           arena_printf(request->arena, "%.*s takes %s",
+                                        STR_ARG(uri->path), allow),
+                           STR_NONE);
     }
 }
 
@@ -175,7 +161,7 @@ static void read_target(struct rest_request *request)
         return;
     }
     if (rest_uri_parse(request->arena, request->target, &uri, &why) != 0) {
-        find_wrong(
+        rest_request_wrong(
             request, 400,
             arena_printf(request->arena, "the request's URL has %s", why),
             STR_NONE);
@@ -185,30 +171,6 @@ static void read_target(struct rest_request *request)
     find_route(request, &uri);
 }
 
-static enum rest_takes takes(const struct rest_request *request)
-{
-    return request->route == NULL ? REST_NOTHING : request->route->takes;
-}
-
-/* A file that will not fit is refused before it is sent. */
-static void begin_upload(struct rest_request *request, uint64_t length)
-{
-    struct rest *rest = request->loop->rest;
-
-    if (length > rest->max_upload_bytes) {
-        find_wrong(request, 413, STR(TOO_LARGE_FILE), STR("Content-Length"));
-    } else if (length > core_disk_left(rest->core)) {
-        find_wrong(request, 507, STR(NO_ROOM_FILE), STR("Content-Length"));
-    } else {
-        request->upload = rest_upload_new(request);
-        if (request->upload == NULL) {
-            find_wrong(request, 503,
-                       STR("too many files are being received: try again"),
-                       STR_NONE);
-        }
-    }
-}
-
 /* Whether the answer cannot wait for the body. */
 static bool check_head(struct rest_request *request, struct collect *c,
                        const char *version)
@@ -216,12 +178,11 @@ static bool check_head(struct rest_request *request, struct collect *c,
     uint64_t most = request->loop->rest->config.max_body_bytes;
     struct rest_refusal refusal = {0};
 
-    if (rest_head_check(&c->head, str_of(version), takes(request), most,
-                        &refusal) == 0) {
+    if (rest_head_check(&c->head, str_of(version), rest_body_takes(request),
+                        most, &refusal) == 0) {
         request->op.if_ = c->head.conditions;
-        if (takes(request) == REST_FILE && c->head.body &&
-            request->problem.status == 0) {
-            begin_upload(request, c->head.length);
+        if (c->head.body && request->problem.status == 0) {
+            rest_body_begin(request, c->head.length);
         }
         return c->head.body && request->problem.status != 0 &&
                (c->head.expect.p != NULL ||
@@ -230,10 +191,10 @@ static bool check_head(struct rest_request *request, struct collect *c,
     if (refusal.close) {
         request->problem.status = 0; /* it goes before what was found so far */
     }
-    find_wrong(request, refusal.status,
-               arena_printf(request->arena, "header %.*s %s",
-                            STR_ARG(refusal.field), refusal.why),
-               refusal.field);
+    rest_request_wrong(request, refusal.status,
+                       arena_printf(request->arena, "header %.*s %s",
+                                    STR_ARG(refusal.field), refusal.why),
+                       refusal.field);
     return refusal.close || (c->head.body && c->head.expect.p != NULL);
 }
 
@@ -264,30 +225,11 @@ static enum MHD_Result take_head(struct rest_request *request,
     return now ? rest_answer_problem(request, &request->problem) : MHD_YES;
 }
 
-/* ---- body ---- */
-
-static void refuse_body(struct rest_request *request, unsigned status,
-                        const char *why)
-{
-    drop_body(request);
-    find_wrong(request, status, str_of(why), STR_NONE);
-}
-
-static bool reserve(struct rest_request *request, size_t n)
-{
-    struct rest *rest = request->loop->rest;
-    uint64_t held =
-        atomic_fetch_add_explicit(&rest->body_bytes, n, memory_order_relaxed);
-    if (held + n <= REST_BODIES_BOUND * rest->config.max_body_bytes) {
-        return true;
-    }
-    atomic_fetch_sub_explicit(&rest->body_bytes, n, memory_order_relaxed);
-    return false;
-}
+/* ---- run ---- */
 
 /* A wake that came already is waiting in the queue of this very thread. */
-static enum MHD_Result suspend(struct rest_request *request,
-                               enum rest_stage woken_stage)
+enum MHD_Result rest_request_suspend(struct rest_request *request,
+                                     enum rest_stage woken_stage)
 {
     request->stage = REST_SUSPENDED;
     request->woken_stage = woken_stage;
@@ -296,89 +238,6 @@ static enum MHD_Result suspend(struct rest_request *request,
     MHD_suspend_connection(request->connection);
     return MHD_YES;
 }
-
-static enum MHD_Result write_upload(struct rest_request *request)
-{
-    enum MHD_Result r = suspend(request, REST_READING);
-
-    rest_upload_write(request->upload);
-    return r;
-}
-
-/* What is wrong with what was written so far. */
-static void check_upload(struct rest_request *request)
-{
-    int r = rest_upload_outcome(request->upload);
-
-    if (r == 0 && request->spooled <= request->loop->rest->max_upload_bytes) {
-        return;
-    }
-    request->upload = rest_upload_free(request->upload);
-    if (r == 0) {
-        find_wrong(request, 413, STR(TOO_LARGE_FILE), STR_NONE);
-    } else if (r == ERR_FULL) {
-        find_wrong(request, 507, STR(NO_ROOM_FILE), STR_NONE);
-    } else {
-        find_wrong(request, 500,
-                   STR("the file could not be written: this node's log says "
-                       "why"),
-                   STR_NONE);
-    }
-}
-
-/* Each byte gives it the whole time again: how long a file takes is the
- * client's business, whether it still comes is ours. */
-static enum MHD_Result take_file(struct rest_request *request, struct str part)
-{
-    request->received += part.n;
-    request->spooled += part.n;
-    enter(request, REST_BODY);
-    return rest_upload_take(request->upload, part) ? write_upload(request)
-                                                   : MHD_YES;
-}
-
-/* Enough of a body that nobody wants. */
-static enum MHD_Result hang_up(struct rest_request *request)
-{
-    struct rest_problem problem = request->problem;
-
-    if (takes(request) == REST_FILE && problem.status != 0) {
-        rest_loop_last_word(request->peer->fd, problem.status, "Refused",
-                            rest_answer_body(request, &problem));
-    }
-    return MHD_NO;
-}
-
-static enum MHD_Result take_body(struct rest_request *request, struct str part)
-{
-    uint64_t most = request->loop->rest->config.max_body_bytes;
-
-    if (request->upload != NULL) {
-        check_upload(request);
-    }
-    if (request->upload != NULL) {
-        return take_file(request, part);
-    }
-    request->received += part.n;
-    uint64_t unwanted = request->received - request->spooled;
-    if (unwanted > rest_discard_bytes(most)) {
-        return hang_up(request);
-    }
-    if (unwanted > most) {
-        refuse_body(request, 413,
-                    "the body is above what this server takes (--max-body)");
-    } else if (request->problem.status == 0 && takes(request) == REST_JSON) {
-        if (!reserve(request, part.n)) {
-            refuse_body(request, 503,
-                        "too many bodies are being received: try again");
-            return MHD_YES;
-        }
-        buf_add_str(&request->body, part);
-    }
-    return MHD_YES;
-}
-
-/* ---- run ---- */
 
 void rest_request_wake(struct op *op)
 {
@@ -406,19 +265,20 @@ static enum MHD_Result run_op(struct rest_request *request)
 
     if (step == OP_WORK) {
         if (rest_workers_push(request->loop->rest, request)) {
-            return suspend(request, REST_RUNNING);
+            return rest_request_suspend(request, REST_RUNNING);
         }
         step = run_here(request, true);
     }
     if (step == OP_WAIT) {
-        return suspend(request, REST_RUNNING);
+        return rest_request_suspend(request, REST_RUNNING);
     }
     if (step == OP_DONE) {
         request->finished = true;
         return rest_answer_op(request);
     }
-    find_wrong(request, 503,
-               STR("too many long requests are running: try again"), STR_NONE);
+    rest_request_wrong(request, 503,
+                       STR("too many long requests are running: try again"),
+                       STR_NONE);
     return rest_answer_problem(request, &request->problem);
 }
 
@@ -442,11 +302,8 @@ static enum MHD_Result run(struct rest_request *request)
 /* The whole request is there. */
 static enum MHD_Result start(struct rest_request *request)
 {
-    if (request->upload != NULL && !rest_upload_is_written(request->upload)) {
-        return write_upload(request);
-    }
-    if (request->upload != NULL) {
-        check_upload(request);
+    if (rest_body_waits(request)) {
+        return MHD_YES;
     }
     request->stage = REST_RUNNING;
     if (request->plain && request->problem.status == 0) {
@@ -482,7 +339,7 @@ enum MHD_Result rest_request_handle(void *user,
     if (*upload_n > 0) {
         struct str part = {upload, *upload_n};
         *upload_n = 0;
-        return take_body(request, part);
+        return rest_body_take(request, part);
     }
     if (request->stage == REST_READING) {
         return start(request);

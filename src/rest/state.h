@@ -162,8 +162,24 @@ enum MHD_Result rest_request_handle(void *user,
                                     size_t *upload_n, void **context);
 void rest_request_end(void *user, struct MHD_Connection *connection,
                       void **context, enum MHD_RequestTerminationCode why);
+/* What is wrong with it, unless something is already. */
+void rest_request_wrong(struct rest_request *request, unsigned status,
+                        struct str detail, struct str field);
+/* Until it is woken; it goes on in that stage. */
+enum MHD_Result rest_request_suspend(struct rest_request *request,
+                                     enum rest_stage woken_stage);
 /* Any thread: its loop goes on with it. */
 void rest_request_wake(struct op *op);
+
+/* ---- body.c ---- */
+enum rest_takes rest_body_takes(const struct rest_request *request);
+/* One follows. `length` is 0 when nobody knows. */
+void rest_body_begin(struct rest_request *request, uint64_t length);
+enum MHD_Result rest_body_take(struct rest_request *request, struct str part);
+/* It is over: whether some of it has to be written first. Then the request is
+ * suspended and comes again. */
+bool rest_body_waits(struct rest_request *request);
+void rest_body_drop(struct rest_request *request);
 
 /* ---- spare.c: a loop's own ---- */
 struct rest_request *rest_request_new(struct rest_loop *loop) MUST_USE;

@@ -469,10 +469,10 @@ def an_upload_has_the_time_it_needs_while_bytes_come(s):
         wire.send(request_bytes("POST", RESTORE, headers=[
             ("Content-Length", str(len(file)))]))
         for i in range(pieces):
-            wire.send(file[i * size:(i + 1) * size])
             for _ in range(3):
                 s.get(target).must(200)
             s.post(target, {"name": f"meanwhile{i}"}).must(201)
+            wire.send(file[i * size:(i + 1) * size])
             time.sleep(0.1)
         wire.answer().must(200)
     assert len(s.rows(target)) == 10
