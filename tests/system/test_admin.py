@@ -553,6 +553,25 @@ def twenty_restores_in_a_row_leak_neither_files_nor_descriptors(s):
     assert s.revision() >= 23 * STEP
 
 
+@test(timeout=90)
+def a_server_that_is_told_to_stop_leaves_with_files_on_their_way(s):
+    target = fill(s, 1000, pad=8 * KIB)
+    file = backup(s).body
+    up, down = s.wire(), s.wire()
+    up.send(request_bytes("POST", RESTORE, headers=[
+        ("Content-Length", str(len(file)))]) + file[:len(file) // 2])
+    down.send(request_bytes("GET", BACKUP))
+    down.sock.recv(100)
+    until(lambda: spooled(s), 5)
+    assert s.stop() == 0
+    up.close()
+    down.close()
+    assert not spooled(s)
+    s.start()
+    assert len(s.rows(target)) == 1000
+    nothing_left(s)
+
+
 # ---- kill -9 ----------------------------------------------------------------
 
 def is_old_or_new(s, target, old, new):

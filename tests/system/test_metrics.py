@@ -5,7 +5,7 @@ import shutil
 import subprocess
 import time
 
-from harness import Skip, make_list, path, request_bytes, shared, test, until
+from harness import REPOSITORY, Skip, make_list, path, request_bytes, shared, test, until
 
 
 def samples(s):
@@ -76,6 +76,19 @@ def what_an_operator_looks_for_is_there(s):
     assert have["process_open_fds"] > 5
     assert have["process_max_fds"] >= have["process_open_fds"]
     assert have["process_resident_memory_bytes"] > 1 << 20
+
+
+@shared
+def what_the_readme_tells_to_watch_is_there(s):
+    with open(os.path.join(REPOSITORY, "README.md"), encoding="utf-8") as f:
+        text = f.read()
+    table = text.split("### Metrics worth an alert")[1].split("\n## ")[0]
+    named = set(re.findall(r"`((?:roster|process)_\w+)", table))
+    s.post("/v1/admin/snapshot").must(200)
+    have = samples(s)
+    plain = {re.sub("_(bucket|sum|count)$", "", name.split("{")[0])
+             for name in have}
+    assert len(named) > 10 and named <= plain, named - plain
 
 
 @test
