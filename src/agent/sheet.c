@@ -2,7 +2,7 @@
 
 #include <stdlib.h>
 
-#include "model/utf8.h"
+#include "base/utf8.h"
 
 enum { NOTES_MAX = 4, FIRST_ROOM = 64 };
 

@@ -6,7 +6,7 @@
 
 #include "agent/collect.h"
 #include "base/err.h"
-#include "model/utf8.h"
+#include "base/utf8.h"
 #include "replay.h"
 
 enum { READERS = 7, RESOURCE_BYTES_MAX = 256 << 10, RESOURCE_KEYS_MAX = 128 };
