@@ -52,6 +52,8 @@ enum roster_result {
     ROSTER_INTERRUPTED, /* the wake descriptor ended the wait (as UNKNOWN) */
     ROSTER_TOO_LARGE,   /* the answer is beyond the limit */
     ROSTER_INVALID,     /* the arguments make no request */
+    ROSTER_CUT,         /* a download began and did not come whole */
+    ROSTER_STOPPED,     /* the caller's take() or its file ended the transfer */
 };
 
 /* Why the last call on a handle did not return ROSTER_OK. No member is ever
@@ -136,6 +138,31 @@ struct roster_response {
 enum roster_result
 roster_send(struct roster *roster, const struct roster_request *request,
             struct roster_response *ret_response) ROSTER_MUST_USE;
+
+/* A request or an answer that is too large for memory. {0} is neither. */
+struct roster_stream {
+    /* The body of the request: all of this regular file, from its beginning
+     * each time it is sent. 0 or less: the request's own body. */
+    int body_fd;
+    /* Gets the body of an answer with a status below 300, piece by piece; not 0
+     * ends the transfer. NULL: it is kept in memory. Errors always are. */
+    int (*take)(const void *bytes, size_t n, void *user);
+    /* Told how far the body has come, on its way out or in; `total` is 0 while
+     * it is not known. May be NULL. */
+    void (*progress)(uint64_t done, uint64_t total, void *user);
+    void *user;
+};
+
+/* As roster_send, for bodies of any size. timeout_ms (default: the handle's) is
+ * the longest silence, in whole seconds, instead of a limit for the whole. The
+ * next server is asked only as long as take() was given nothing: afterwards a
+ * fault is ROSTER_CUT. An answer whose end cannot be told from a lost
+ * connection (neither Content-Length nor chunked) is one too. What take() has
+ * got is whole when, and only when, the result is ROSTER_OK. */
+enum roster_result
+roster_transfer(struct roster *roster, const struct roster_request *request,
+                const struct roster_stream *stream,
+                struct roster_response *ret_response) ROSTER_MUST_USE;
 
 /* Frees what a response holds; {0} is fine. */
 void roster_response_done(struct roster_response *response);

@@ -1,10 +1,13 @@
 #include "client/exchange.h"
 
 #include <curl/curl.h>
+#include <errno.h>
 #include <poll.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <strings.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "base/mem.h"
 
@@ -16,6 +19,11 @@ struct exchange {
     char error[CURL_ERROR_SIZE];
     struct buf body;
     bool too_large;
+    const struct roster_stream *stream; /* of the request that runs */
+    uint64_t taken;                     /* bytes take() has got */
+    uint64_t given;                     /* bytes of body_fd that went out */
+    uint64_t body_fd_bytes;
+    bool stopped;
 };
 
 static void start_curl(void)
@@ -50,10 +58,119 @@ struct exchange *exchange_free(struct exchange *exchange)
     return mem_free(exchange);
 }
 
+/* ---- bodies that are not in memory ---- */
+
+static bool is_taken(struct exchange *exchange)
+{
+    const struct roster_stream *stream = exchange->stream;
+    long status = 0;
+
+    (void)curl_easy_getinfo(exchange->easy, CURLINFO_RESPONSE_CODE, &status);
+    return stream != NULL && stream->take != NULL && status < 300;
+}
+
+static void tell_progress(const struct exchange *exchange, uint64_t done,
+                          curl_off_t total)
+{
+    const struct roster_stream *stream = exchange->stream;
+
+    if (stream->progress != NULL) {
+        stream->progress(done, total > 0 ? (uint64_t)total : 0, stream->user);
+    }
+}
+
+static size_t hand_over(struct exchange *exchange, const char *bytes, size_t n)
+{
+    curl_off_t total = -1;
+
+    exchange->taken += n;
+    if (exchange->stream->take(bytes, n, exchange->stream->user) != 0) {
+        exchange->stopped = true;
+        return 0;
+    }
+    (void)curl_easy_getinfo(exchange->easy, CURLINFO_CONTENT_LENGTH_DOWNLOAD_T,
+                            &total);
+    tell_progress(exchange, exchange->taken, total);
+    return n;
+}
+
+static size_t on_read(char *bytes, size_t size, size_t n, void *user)
+{
+    struct exchange *exchange = user;
+    uint64_t left = exchange->body_fd_bytes - exchange->given;
+    size_t room = left < size * n ? (size_t)left : size * n;
+    ssize_t got = 0;
+
+    if (room == 0) {
+        return 0;
+    }
+    do {
+        got = pread(exchange->stream->body_fd, bytes, room,
+                    (off_t)exchange->given);
+    } while (got < 0 && errno == EINTR);
+    if (got <= 0) { /* It cannot be read, or became shorter. */
+        exchange->stopped = true;
+        return CURL_READFUNC_ABORT;
+    }
+    exchange->given += (uint64_t)got;
+    tell_progress(exchange, exchange->given,
+                  (curl_off_t)exchange->body_fd_bytes);
+    return (size_t)got;
+}
+
+/* curl begins again on a fresh connection when a kept one turns out closed. */
+static int on_seek(void *user, curl_off_t offset, int origin)
+{
+    struct exchange *exchange = user;
+
+    if (origin != SEEK_SET || offset < 0) {
+        return CURL_SEEKFUNC_CANTSEEK;
+    }
+    exchange->given = (uint64_t)offset;
+    return CURL_SEEKFUNC_OK;
+}
+
+static void set_upload(struct exchange *exchange)
+{
+    CURL *easy = exchange->easy;
+    struct stat stat = {0};
+
+    if (fstat(exchange->stream->body_fd, &stat) != 0) {
+        exchange->stopped = true;
+    }
+    exchange->body_fd_bytes = (uint64_t)stat.st_size;
+    (void)curl_easy_setopt(easy, CURLOPT_UPLOAD, 1L);
+    (void)curl_easy_setopt(easy, CURLOPT_INFILESIZE_LARGE,
+                           (curl_off_t)stat.st_size);
+    (void)curl_easy_setopt(easy, CURLOPT_READFUNCTION, on_read);
+    (void)curl_easy_setopt(easy, CURLOPT_READDATA, exchange);
+    (void)curl_easy_setopt(easy, CURLOPT_SEEKFUNCTION, on_seek);
+    (void)curl_easy_setopt(easy, CURLOPT_SEEKDATA, exchange);
+    (void)curl_easy_setopt(easy, CURLOPT_UPLOAD_BUFFERSIZE, 512L << 10);
+}
+
+/* A large body takes what it takes; only silence is bounded. */
+static void set_stream(struct exchange *exchange, uint64_t silence_ms)
+{
+    CURL *easy = exchange->easy;
+
+    (void)curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, 0L);
+    (void)curl_easy_setopt(easy, CURLOPT_LOW_SPEED_LIMIT, 1L);
+    (void)curl_easy_setopt(easy, CURLOPT_LOW_SPEED_TIME,
+                           (long)(silence_ms + 999) / 1000);
+    (void)curl_easy_setopt(easy, CURLOPT_BUFFERSIZE, 256L << 10);
+    if (exchange->stream->body_fd > 0) {
+        set_upload(exchange);
+    }
+}
+
 static size_t on_body(char *bytes, size_t size, size_t n, void *user)
 {
     struct exchange *exchange = user;
 
+    if (is_taken(exchange)) {
+        return hand_over(exchange, bytes, size * n);
+    }
     if (exchange->body.n + size * n > MAX_ANSWER) {
         exchange->too_large = true;
         return 0;
@@ -96,9 +213,12 @@ static struct curl_slist *headers_of(const struct attempt *attempt)
     if (!exchange_has_header(request, "Accept")) {
         list = add_header(list, "Accept: application/json, */*");
     }
-    if (request->body != NULL &&
-        !exchange_has_header(request, "Content-Type")) {
-        list = add_header(list, "Content-Type: application/json");
+    bool has_body = request->body != NULL ||
+                    (attempt->stream != NULL && attempt->stream->body_fd > 0);
+    if (has_body && !exchange_has_header(request, "Content-Type")) {
+        list = add_header(list, request->body != NULL
+                                    ? "Content-Type: application/json"
+                                    : "Content-Type: application/octet-stream");
     }
     if (attempt->idempotency_key != NULL) {
         buf_printf(&line, "Idempotency-Key: %s", attempt->idempotency_key);
@@ -122,6 +242,10 @@ static void set_request(struct exchange *exchange,
     curl_easy_reset(easy); /* Connections stay. */
     exchange->error[0] = '\0';
     exchange->too_large = false;
+    exchange->stream = attempt->stream;
+    exchange->taken = 0;
+    exchange->given = 0;
+    exchange->stopped = false;
     buf_clear(&exchange->body);
     (void)curl_easy_setopt(easy, CURLOPT_URL, url);
     /* A primary key may be "..": it must arrive as it is. */
@@ -151,6 +275,9 @@ static void set_request(struct exchange *exchange,
         (void)curl_easy_setopt(easy, CURLOPT_POSTFIELDSIZE_LARGE,
                                (curl_off_t)0);
         (void)curl_easy_setopt(easy, CURLOPT_POSTFIELDS, "");
+    }
+    if (exchange->stream != NULL) {
+        set_stream(exchange, attempt->total_ms);
     }
     (void)curl_easy_setopt(easy, CURLOPT_CUSTOMREQUEST, request->method);
     if (request->repeat == ROSTER_REPEAT_NEVER) {
@@ -191,88 +318,50 @@ static bool perform(struct exchange *exchange, int wake_fd, CURLcode *ret_code)
     }
 }
 
-/* ---- the answer ---- */
-
-static char *header(CURL *easy, const char *name)
+/* Is the end of what came known to be its end? */
+static bool is_whole(struct exchange *exchange)
 {
     struct curl_header *found = NULL;
+    curl_off_t length = -1;
 
-    if (curl_easy_header(easy, name, 0, CURLH_HEADER, -1, &found) !=
-        CURLHE_OK) {
-        return mem_text("");
+    (void)curl_easy_getinfo(exchange->easy, CURLINFO_CONTENT_LENGTH_DOWNLOAD_T,
+                            &length);
+    if (length < 0) {
+        return curl_easy_header(exchange->easy, "Transfer-Encoding", 0,
+                                CURLH_HEADER, -1, &found) == CURLHE_OK;
     }
-    return mem_text(found->value);
+    return (uint64_t)length == exchange->taken;
 }
 
-static uint64_t number_header(CURL *easy, const char *name)
+/* What a transfer that has ended with `code` means. */
+static enum exchange_outcome judge(struct exchange *exchange, CURLcode code,
+                                   struct roster_response *ret_response,
+                                   char **ret_why)
 {
-    char *text = header(easy, name);
-    uint64_t number = 0;
+    long sent = 0;
 
-    if (str_number(str_of(text), UINT64_MAX / 1000, &number) != 0) {
-        number = 0;
+    (void)curl_easy_getinfo(exchange->easy, CURLINFO_REQUEST_SIZE, &sent);
+    if (exchange->stopped) {
+        return EXCHANGE_STOPPED;
     }
-    (void)mem_free(text);
-    return number;
-}
-
-/* One link of a Link header, `<target>; rel="next"`: is it the next page? */
-static bool is_next(struct str params)
-{
-    return memmem(params.p, params.n, "rel=\"next\"", 10) != NULL ||
-           memmem(params.p, params.n, "rel=next", 8) != NULL;
-}
-
-/* Path and query of the next page; a list has one Link header or none. */
-static char *next_link(CURL *easy)
-{
-    char *links = header(easy, "Link");
-    char *next = NULL;
-
-    for (const char *at = links; next == NULL && at != NULL;) {
-        const char *open = strchr(at, '<');
-        const char *close = open == NULL ? NULL : strchr(open, '>');
-        if (close == NULL) {
-            break;
-        }
-        const char *end = strchr(close, '<');
-        struct str params = {close, end == NULL ? strlen(close)
-                                                : (size_t)(end - close)};
-        const char *host = strstr(open, "://");
-        if (host != NULL && host < close) {
-            open = memchr(host + 3, '/', (size_t)(close - host - 3));
-        } else {
-            open++;
-        }
-        if (is_next(params) && open != NULL && *open == '/') {
-            next = strndup(open, (size_t)(close - open));
-        }
-        at = end;
+    if (code == CURLE_OK && is_taken(exchange) && !is_whole(exchange)) {
+        *ret_why = mem_text("neither a length nor chunks: whether this is all "
+                            "of it cannot be known");
+        return EXCHANGE_NOT_WHOLE;
     }
-    (void)mem_free(links);
-    return next == NULL ? mem_text("") : next;
-}
-
-static void read_answer(struct exchange *exchange,
-                        struct roster_response *ret_response)
-{
-    CURL *easy = exchange->easy;
-    long status = 0;
-
-    (void)curl_easy_getinfo(easy, CURLINFO_RESPONSE_CODE, &status);
-    (void)buf_text(&exchange->body);
-    *ret_response = (struct roster_response){
-        .status = (int)status,
-        .body = exchange->body.p,
-        .body_size = exchange->body.n,
-        .revision = number_header(easy, "Roster-Revision"),
-        .leader = header(easy, "Roster-Leader"),
-        .etag = header(easy, "ETag"),
-        .location = header(easy, "Location"),
-        .next = next_link(easy),
-        .retry_after_ms = number_header(easy, "Retry-After") * 1000,
-    };
-    exchange->body = (struct buf){0}; /* Handed over. */
+    if (code == CURLE_OK) {
+        exchange_read_answer(exchange->easy, &exchange->body, ret_response);
+        return EXCHANGE_ANSWERED;
+    }
+    if (exchange->too_large) {
+        return EXCHANGE_TOO_LARGE;
+    }
+    *ret_why = mem_text(exchange->error[0] != '\0' ? exchange->error
+                                                   : curl_easy_strerror(code));
+    if (exchange->taken > 0) {
+        return EXCHANGE_NOT_WHOLE;
+    }
+    return sent > 0 ? EXCHANGE_CUT : EXCHANGE_NOT_SENT;
 }
 
 enum exchange_outcome exchange_run(struct exchange *exchange,
@@ -283,7 +372,6 @@ enum exchange_outcome exchange_run(struct exchange *exchange,
     struct curl_slist *headers = headers_of(attempt);
     struct buf url = {0};
     CURLcode code = CURLE_OK;
-    long sent = 0;
     enum exchange_outcome outcome = EXCHANGE_WOKEN;
 
     buf_printf(&url, "%s%s", attempt->server, attempt->request->path);
@@ -295,65 +383,11 @@ enum exchange_outcome exchange_run(struct exchange *exchange,
         abort();
     }
     if (perform(exchange, attempt->wake_fd, &code)) {
-        (void)curl_easy_getinfo(exchange->easy, CURLINFO_REQUEST_SIZE, &sent);
-        if (code == CURLE_OK) {
-            read_answer(exchange, ret_response);
-            outcome = EXCHANGE_ANSWERED;
-        } else if (exchange->too_large) {
-            outcome = EXCHANGE_TOO_LARGE;
-        } else {
-            *ret_why =
-                mem_text(exchange->error[0] != '\0' ? exchange->error
-                                                    : curl_easy_strerror(code));
-            outcome = sent > 0 ? EXCHANGE_CUT : EXCHANGE_NOT_SENT;
-        }
+        outcome = judge(exchange, code, ret_response, ret_why);
     }
     /* Removing a transfer that is not done closes its connection. */
     (void)curl_multi_remove_handle(exchange->multi, exchange->easy);
     curl_slist_free_all(headers);
     buf_done(&url);
     return outcome;
-}
-
-static bool part_is(CURLU *url, CURLUPart part, const char *a, const char *b)
-{
-    char *text = NULL;
-    bool is = false;
-
-    if (curl_url_get(url, part, &text, 0) == CURLUE_OK) {
-        is = strcmp(text, a) == 0 || strcmp(text, b) == 0;
-        curl_free(text);
-    }
-    return is;
-}
-
-static bool has_part(CURLU *url, CURLUPart part)
-{
-    char *text = NULL;
-    bool has = curl_url_get(url, part, &text, 0) == CURLUE_OK;
-    curl_free(text);
-    return has;
-}
-
-char *exchange_server(const char *url)
-{
-    CURLU *parts = curl_url();
-    size_t n = strlen(url);
-    char *server = NULL;
-
-    if (parts == NULL) {
-        abort();
-    }
-    if (curl_url_set(parts, CURLUPART_URL, url, 0) == CURLUE_OK &&
-        part_is(parts, CURLUPART_SCHEME, "http", "https") &&
-        part_is(parts, CURLUPART_PATH, "/", "") &&
-        !has_part(parts, CURLUPART_QUERY) &&
-        !has_part(parts, CURLUPART_FRAGMENT)) {
-        server = mem_text(url);
-        if (server[n - 1] == '/') {
-            server[n - 1] = '\0';
-        }
-    }
-    curl_url_cleanup(parts);
-    return server;
 }

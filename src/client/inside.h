@@ -1,0 +1,31 @@
+/* What a handle is, for the files of this room. */
+#ifndef CLIENT_INSIDE_H
+#define CLIENT_INSIDE_H
+
+#include "client/exchange.h"
+#include "roster.h"
+
+struct server {
+    char *url;
+    unsigned failures;      /* in a row */
+    uint64_t not_before_ms; /* asked after the others until then */
+};
+
+struct roster {
+    struct exchange *exchange;
+    struct server *servers;
+    size_t n_servers;
+    size_t preferred; /* the one that answered last */
+    char *user_agent;
+    uint64_t connect_ms;
+    uint64_t total_ms;
+    uint64_t patience_ms;
+    int wake_fd;
+    struct roster_error error;
+};
+
+/* Leaves the error and says so. */
+enum roster_result client_invalid(struct roster *roster,
+                                  const char *detail) MUST_USE;
+
+#endif
