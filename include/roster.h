@@ -126,6 +126,7 @@ struct roster_response {
     size_t body_size;
     uint64_t revision;       /* Roster-Revision */
     char *leader;            /* Roster-Leader */
+    char *node;              /* Roster-Node: who answered */
     char *etag;              /* ETag, with its quotes */
     char *location;          /* Location */
     char *next;              /* path and query of Link rel="next" */

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 
 #include "base/err.h"
+#include "base/near.h"
 
 #define ENV_PREFIX "ROSTER_"
 
@@ -26,16 +27,55 @@ const struct option options_built_in[] = {
 /* Names that some roster program knows. One environment is often shared by
  * several of them (a container, an operator's shell), so a variable meant for
  * another program is no mistake, while one that means nothing to any is. */
-/* clang-format off */
-static const char *const any_program[] = {
-    "advertise", "branch", "breaker-hold", "breaker-min",  "breaker-percent",
-    "cluster",   "config", "data-dir",     "disk-reserve", "dns",
-    "domain",    "drain",  "field",        "gossip",       "hostname",
-    "http",      "id",     "insecure",     "join",         "json",
-    "keep",      "leaf",   "log-format",   "log-level",    "match",
-    "max-body",  "raft",   "resp",         "server",       "token",
-    "ttl",       "inventory", "inventory-every", "show-inventory", NULL};
-/* clang-format on */
+static const char *const any_program[] = {"advertise",
+                                          "branch",
+                                          "breaker-hold",
+                                          "breaker-min",
+                                          "breaker-percent",
+                                          "cluster",
+                                          "comment",
+                                          "config",
+                                          "data-dir",
+                                          "disk-reserve",
+                                          "dns",
+                                          "domain",
+                                          "drain",
+                                          "dry-run",
+                                          "field",
+                                          "gossip",
+                                          "hostname",
+                                          "http",
+                                          "id",
+                                          "insecure",
+                                          "inventory",
+                                          "inventory-every",
+                                          "join",
+                                          "json",
+                                          "keep",
+                                          "key",
+                                          "leaf",
+                                          "leased",
+                                          "limit",
+                                          "log-format",
+                                          "log-level",
+                                          "match",
+                                          "max-body",
+                                          "mode",
+                                          "ns",
+                                          "quiet",
+                                          "raft",
+                                          "recursive",
+                                          "resp",
+                                          "server",
+                                          "show-inventory",
+                                          "timeout",
+                                          "token",
+                                          "ttl",
+                                          "type",
+                                          "value",
+                                          "with-ids",
+                                          "yes",
+                                          NULL};
 
 extern char **environ;
 
@@ -61,59 +101,18 @@ static const struct option *find(const struct option *table, struct str name)
     return NULL;
 }
 
-/* ---- what was meant ---- */
-
-enum { NAME_MAX_LENGTH = 63 };
-
-/* Levenshtein's distance, one row at a time. */
-static size_t distance(struct str a, struct str b)
-{
-    size_t row[NAME_MAX_LENGTH + 1];
-
-    if (a.n > NAME_MAX_LENGTH || b.n > NAME_MAX_LENGTH) {
-        return SIZE_MAX;
-    }
-    for (size_t j = 0; j <= b.n; j++) {
-        row[j] = j;
-    }
-    for (size_t i = 1; i <= a.n; i++) {
-        size_t corner = row[0];
-        row[0] = i;
-        for (size_t j = 1; j <= b.n; j++) {
-            size_t change = corner + (a.p[i - 1] == b.p[j - 1] ? 0 : 1);
-            size_t edit = (row[j] < row[j - 1] ? row[j] : row[j - 1]) + 1;
-            corner = row[j];
-            row[j] = change < edit ? change : edit;
-        }
-    }
-    return row[b.n];
-}
-
-struct guess {
-    const char *name;
-    size_t distance;
-};
-
-static void consider(struct guess *best, struct str wrong, const char *name)
-{
-    size_t d = distance(wrong, str_of(name));
-    if (d < best->distance) {
-        *best = (struct guess){name, d};
-    }
-}
-
 /* The name that was probably meant, NULL when nothing is near. */
 static const char *nearest(const struct options *options, struct str wrong)
 {
-    struct guess best = {NULL, 2 + wrong.n / 4};
+    struct near near = near_to(wrong);
 
     for (const struct option *o = options->table; o->name != NULL; o++) {
-        consider(&best, wrong, o->name);
+        near_try(&near, o->name);
     }
     for (const struct option *o = options_built_in; o->name != NULL; o++) {
-        consider(&best, wrong, o->name);
+        near_try(&near, o->name);
     }
-    return best.name;
+    return near.name;
 }
 
 /* ---- one value ---- */

@@ -1,40 +1,47 @@
 #include "cli/ask.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/mem.h"
 
-enum cli_exit ask_complain(const struct cli *cli, enum roster_result result)
+struct roster *ask_connect(const struct cli *cli)
 {
-    const struct roster_error *error = roster_error(cli->roster);
+    struct roster *roster = roster_new();
 
-    (void)fprintf(stderr, "roster: %s\n", error->detail);
-    if (error->field[0] != '\0') {
-        (void)fprintf(stderr, "roster: the field is '%s'\n", error->field);
+    roster_set_user_agent(roster, "roster/" ROSTER_VERSION);
+    roster_set_timeouts(roster, 0, cli->timeout_ms);
+    if (roster_set_servers(roster, cli->servers) != ROSTER_OK) {
+        ask_say("--server: %s", roster_error(roster)->detail);
+        return roster_free(roster);
     }
-    if (result == ROSTER_UNREACHABLE) {
-        (void)fputs("roster: does rosterd run there? Name other servers with "
-                    "--server URL[,URL...] or ROSTER_SERVER\n",
-                    stderr);
-    }
-    return result == ROSTER_UNREACHABLE || result == ROSTER_UNKNOWN
-               ? CLI_UNREACHABLE
-               : CLI_REFUSED;
+    return roster;
 }
 
-enum cli_exit ask_not_json(const struct roster_response *response)
+enum roster_result ask_send(struct cli *cli, struct roster_request *request,
+                            struct roster_response *ret_response)
 {
-    (void)fprintf(stderr,
-                  "roster: the answer (status %d) is not what a registry "
-                  "sends; is --server right?\n",
-                  response->status);
-    return CLI_REFUSED;
+    char seen[64];
+    const char *const headers[] = {seen, NULL};
+
+    (void)snprintf(seen, sizeof seen, "Roster-Min-Revision: %" PRIu64,
+                   cli->seen);
+    if (cli->seen > 0 && strcmp(request->method, "GET") == 0 &&
+        request->headers == NULL) {
+        request->headers = headers;
+    }
+    enum roster_result result = roster_send(cli->roster, request, ret_response);
+    request->headers = request->headers == headers ? NULL : request->headers;
+    if (result == ROSTER_OK && ret_response->revision > cli->seen) {
+        cli->seen = ret_response->revision;
+    }
+    return result;
 }
 
-enum cli_exit ask_once(const struct cli *cli, const char *method,
-                       const char *path, const char *query, const json_t *body,
+enum cli_exit ask_once(struct cli *cli, const char *method, const char *path,
+                       const char *query, const json_t *body,
                        json_t **ret_answer, char **ret_next)
 {
     char *text = body == NULL ? NULL : json_dumps(body, JSON_COMPACT);
@@ -48,7 +55,7 @@ enum cli_exit ask_once(const struct cli *cli, const char *method,
     struct roster_response response = {0};
     enum cli_exit status = CLI_OK;
 
-    enum roster_result result = roster_send(cli->roster, &request, &response);
+    enum roster_result result = ask_send(cli, &request, &response);
     if (result != ROSTER_OK) {
         status = ask_complain(cli, result);
     } else if (response.body_size > 0) {
@@ -90,8 +97,8 @@ static void join(json_t *all, json_t *page)
     }
 }
 
-enum cli_exit ask_all(const struct cli *cli, const char *path,
-                      const char *query, json_t **ret_answer)
+enum cli_exit ask_all(struct cli *cli, const char *path, const char *query,
+                      json_t **ret_answer)
 {
     json_t *all = NULL;
     char *next = NULL;
@@ -110,8 +117,7 @@ enum cli_exit ask_all(const struct cli *cli, const char *path,
     }
     (void)mem_free(next);
     if (status == CLI_OK && all == NULL) {
-        (void)fputs("roster: the answer is empty; is --server right?\n",
-                    stderr);
+        ask_say("the answer is empty; is --server right?");
         return CLI_REFUSED;
     }
     if (status != CLI_OK) {

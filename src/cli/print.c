@@ -1,76 +1,79 @@
 #include "cli/print.h"
 
-#include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
 
-#include "base/mem.h"
+#include "cli/text.h"
 
 enum { CELL_MOST = 48 };
+
+/* Columns of the terminal; 0 when there is none. */
+static size_t terminal_width(void)
+{
+    struct winsize size = {0};
+
+    if (isatty(STDOUT_FILENO) == 0) {
+        return 0;
+    }
+    if (ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) != 0 || size.ws_col == 0) {
+        return 80;
+    }
+    return size.ws_col;
+}
+
+static struct str string_of(const json_t *value)
+{
+    return (struct str){json_string_value(value), json_string_length(value)};
+}
+
+/* jansson leaves DEL and the second set of control characters (C2 80 to C2 9F)
+ * as they are. They can stand in strings only. */
+static void add_printable(struct buf *out, const char *json)
+{
+    for (const char *c = json; c != NULL && *c != '\0'; c++) {
+        unsigned char second = (unsigned char)c[1];
+        if (*c == 0x7f) {
+            buf_add_text(out, "\\u007f");
+        } else if ((unsigned char)*c == 0xc2 && second < 0xa0) {
+            buf_printf(out, "\\u%04x", second);
+            c++;
+        } else {
+            buf_add_char(out, *c);
+        }
+    }
+}
+
+void print_add_json(struct buf *out, const json_t *value)
+{
+    char *text = json_dumps(value, JSON_COMPACT | JSON_ENCODE_ANY);
+
+    add_printable(out, text);
+    free(text);
+}
 
 /* Any value as one line of text. */
 static void add_value(struct buf *out, const json_t *value)
 {
-    const char *text = json_string_value(value);
-    size_t start = out->n;
-
-    if (text != NULL) {
-        buf_add_text(out, text);
+    if (json_is_string(value)) {
+        text_add_safe(out, string_of(value));
     } else if (value != NULL && !json_is_null(value)) {
-        char *dump = json_dumps(value, JSON_COMPACT | JSON_ENCODE_ANY);
-        buf_add_text(out, dump == NULL ? "?" : dump);
-        free(dump);
-    }
-    for (size_t i = start; i < out->n; i++) {
-        unsigned char c = (unsigned char)out->p[i];
-        /* C2 80 to C2 9F is the second set of control characters. */
-        bool high =
-            c == 0xc2 && i + 1 < out->n && (unsigned char)out->p[i + 1] < 0xa0;
-        if (c < 0x20 || c == 0x7f || high) {
-            out->p[i] = '?';
-        }
-        if (high) {
-            out->p[i + 1] = '?';
-        }
+        struct buf text = {0};
+        print_add_json(&text, value);
+        text_add_safe(out, buf_str(&text));
+        buf_done(&text);
     }
 }
 
-static bool starts_character(char c)
-{
-    return ((unsigned char)c & 0xc0) != 0x80;
-}
-
-static size_t width(struct str text)
-{
-    size_t n = 0;
-
-    for (size_t i = 0; i < text.n; i++) {
-        n += starts_character(text.p[i]) ? 1 : 0;
-    }
-    return n;
-}
-
-static void make_cell(struct buf *out, const json_t *value)
+static void make_cell(struct buf *out, const json_t *value, size_t most)
 {
     buf_clear(out);
     add_value(out, value);
     if (out->n == 0) {
         buf_add_char(out, '-');
     }
-    if (width(buf_str(out)) <= CELL_MOST) {
-        return;
-    }
-    size_t seen = 0;
-    size_t at = 0;
-    for (; at < out->n; at++) {
-        seen += starts_character(out->p[at]) ? 1 : 0;
-        if (seen == CELL_MOST) {
-            break;
-        }
-    }
-    out->n = at;
-    buf_add_text(out, "…");
+    text_cut(out, 0, most);
 }
 
 struct column {
@@ -78,12 +81,36 @@ struct column {
     size_t width;
 };
 
-static struct column *find_columns(const json_t *rows, size_t *ret_n)
+struct table {
+    struct column *columns;
+    size_t n;
+    size_t cell_most; /* 0: as long as they are */
+    size_t line_most;
+};
+
+static struct column *find_column(struct table *table, json_t *seen,
+                                  const char *name)
+{
+    const json_t *place = json_object_get(seen, name);
+
+    if (place != NULL) {
+        return &table->columns[json_integer_value(place)];
+    }
+    (void)json_object_set_new(seen, name, json_integer((json_int_t)table->n));
+    table->columns =
+        mem_grow(table->columns, (table->n + 1) * sizeof *table->columns);
+    struct column *column = &table->columns[table->n++];
+    struct buf safe = {0};
+    text_add_safe(&safe, str_of(name));
+    *column = (struct column){name, text_width(buf_str(&safe))};
+    buf_done(&safe);
+    return column;
+}
+
+static void find_columns(struct table *table, const json_t *rows)
 {
     json_t *seen = json_object(); /* name -> its place, as found */
-    struct column *columns = NULL;
     struct buf cell = {0};
-    size_t n = 0;
     size_t i = 0;
     const json_t *row = NULL;
 
@@ -96,89 +123,108 @@ static struct column *find_columns(const json_t *rows, size_t *ret_n)
             if (strcmp(name, "_rev") == 0) {
                 continue;
             }
-            json_t *place = json_object_get(seen, name);
-            size_t at = place == NULL ? n : (size_t)json_integer_value(place);
-            if (place == NULL) {
-                (void)json_object_set_new(seen, name,
-                                          json_integer((json_int_t)n));
-                columns = mem_grow(columns, (n + 1) * sizeof *columns);
-                columns[n++] = (struct column){name, width(str_of(name))};
-            }
-            assert(columns != NULL && at < n);
-            make_cell(&cell, value);
-            size_t w = width(buf_str(&cell));
-            columns[at].width = w > columns[at].width ? w : columns[at].width;
+            struct column *column = find_column(table, seen, name);
+            make_cell(&cell, value, table->cell_most);
+            size_t w = text_width(buf_str(&cell));
+            column->width = w > column->width ? w : column->width;
         }
     }
     json_decref(seen);
     buf_done(&cell);
-    *ret_n = n;
-    return columns;
 }
 
-static void print_cell(struct str text, size_t room, bool last)
+static void add_cell(struct buf *line, struct str text, size_t room, bool last)
 {
-    (void)printf("%.*s", STR_ARG(text));
-    if (last) {
-        (void)putchar('\n');
-    } else {
-        (void)printf("%*s", (int)(room - width(text) + 2), "");
+    buf_add_str(line, text);
+    for (size_t w = text_width(text); !last && w < room + 2; w++) {
+        buf_add_char(line, ' ');
     }
+}
+
+static void end_line(const struct table *table, struct buf *line)
+{
+    text_cut(line, 0, table->line_most);
+    buf_add_char(line, '\n');
+    (void)fwrite(line->p, 1, line->n, stdout);
+    buf_clear(line);
+}
+
+static void print_head(const struct table *table, struct buf *line)
+{
+    struct buf cell = {0};
+
+    for (size_t c = 0; c < table->n; c++) {
+        buf_clear(&cell);
+        text_add_safe(&cell, str_of(table->columns[c].name));
+        for (size_t i = 0; i < cell.n; i++) {
+            int shift = cell.p[i] >= 'a' && cell.p[i] <= 'z' ? 'A' - 'a' : 0;
+            cell.p[i] = (char)(cell.p[i] + shift);
+        }
+        add_cell(line, buf_str(&cell), table->columns[c].width,
+                 c + 1 == table->n);
+    }
+    end_line(table, line);
+    buf_done(&cell);
 }
 
 void print_table(const json_t *rows)
 {
-    size_t n = 0;
-    struct column *columns = find_columns(rows, &n);
+    struct table table = {.line_most = terminal_width()};
     struct buf cell = {0};
+    struct buf line = {0};
     size_t i = 0;
     const json_t *row = NULL;
 
-    for (size_t c = 0; c < n; c++) {
-        buf_clear(&cell);
-        for (const char *p = columns[c].name; *p != '\0'; p++) {
-            int shift = *p >= 'a' && *p <= 'z' ? 'A' - 'a' : 0;
-            buf_add_char(&cell, (char)(*p + shift));
-        }
-        print_cell(buf_str(&cell), columns[c].width, c + 1 == n);
-    }
+    table.cell_most = table.line_most == 0 ? 0 : CELL_MOST;
+    find_columns(&table, rows);
+    print_head(&table, &line);
     json_array_foreach(rows, i, row)
     {
-        for (size_t c = 0; c < n; c++) {
-            make_cell(&cell, json_object_get(row, columns[c].name));
-            print_cell(buf_str(&cell), columns[c].width, c + 1 == n);
+        for (size_t c = 0; c < table.n; c++) {
+            make_cell(&cell, json_object_get(row, table.columns[c].name),
+                      table.cell_most);
+            add_cell(&line, buf_str(&cell), table.columns[c].width,
+                     c + 1 == table.n);
         }
+        end_line(&table, &line);
     }
     buf_done(&cell);
-    (void)mem_free(columns);
+    buf_done(&line);
+    (void)mem_free(table.columns);
 }
 
 void print_fields(const json_t *object)
 {
     json_t *fields = (json_t *)(uintptr_t)object; /* iterating is not const */
-    struct buf text = {0};
+    struct buf line = {0};
     const char *name = NULL;
     json_t *value = NULL;
     size_t room = 0;
 
     json_object_foreach(fields, name, value)
     {
-        size_t w = width(str_of(name));
+        buf_clear(&line);
+        text_add_safe(&line, str_of(name));
+        size_t w = text_width(buf_str(&line));
         room = w > room ? w : room;
     }
     json_object_foreach(fields, name, value)
     {
-        buf_clear(&text);
-        add_value(&text, value);
-        (void)printf("%s%*s  %s\n", name, (int)(room - width(str_of(name))), "",
-                     buf_text(&text));
+        buf_clear(&line);
+        text_add_safe(&line, str_of(name));
+        for (size_t w = text_width(buf_str(&line)); w < room + 2; w++) {
+            buf_add_char(&line, ' ');
+        }
+        add_value(&line, value);
+        buf_add_char(&line, '\n');
+        (void)fwrite(line.p, 1, line.n, stdout);
     }
-    buf_done(&text);
+    buf_done(&line);
 }
 
-static const char *text_of(const json_t *node, const char *name)
+static const char *text_of(const json_t *object, const char *name)
 {
-    const char *text = json_string_value(json_object_get(node, name));
+    const char *text = json_string_value(json_object_get(object, name));
     return text == NULL ? "" : text;
 }
 
@@ -226,6 +272,12 @@ void print_tree(const json_t *node)
 
 void print_json(const json_t *value)
 {
-    (void)json_dumpf(value, stdout, JSON_INDENT(2) | JSON_ENCODE_ANY);
-    (void)putchar('\n');
+    char *text = json_dumps(value, JSON_INDENT(2) | JSON_ENCODE_ANY);
+    struct buf out = {0};
+
+    add_printable(&out, text);
+    buf_add_char(&out, '\n');
+    (void)fwrite(out.p, 1, out.n, stdout);
+    buf_done(&out);
+    free(text);
 }

@@ -1,378 +1,92 @@
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-
-#include "base/mem.h"
-#include "cli/ask.h"
-#include "cli/cli.h"
-#include "cli/print.h"
+#include "cli/rows.h"
 
 enum { MANY = 1024 };
 
-static void show_rows(const struct cli *cli, const json_t *rows)
-{
-    if (cli->json) {
-        print_json(rows);
-    } else if (json_array_size(rows) == 0) {
-        (void)fputs("roster: nothing found\n", stderr);
-    } else {
-        print_table(rows);
-    }
-}
-
-/* What a change answered: the resource, or a word that it is done. */
-static void show_change(const struct cli *cli, const json_t *answer,
-                        const char *done)
-{
-    if (cli->json && answer != NULL) {
-        print_json(answer);
-        return;
-    }
-    const char *id = json_string_value(json_object_get(answer, "_id"));
-    if (!cli->json) {
-        (void)printf("%s%s%s\n", done, id == NULL ? "" : " ",
-                     id == NULL ? "" : id);
-    }
-}
-
-/* ---- the verbs ---- */
-
-static enum cli_exit run_tree(struct cli *cli)
-{
-    json_t *tree = NULL;
-    enum cli_exit status = ask_all(cli, "/v1/ns", NULL, &tree);
-
-    if (status == CLI_OK) {
-        (cli->json ? print_json : print_tree)(tree);
-    }
-    json_decref(tree);
-    return status;
-}
-
-static char *resource_path(const struct cli *cli)
-{
-    /* NS TYPE [ID]; a missing ID ends the list of segments. */
-    return roster_path("v1", "ns", cli->args[0], cli->args[1],
-                       cli->n_args > 2 ? cli->args[2] : NULL, NULL);
-}
-
-static enum cli_exit run_ls(struct cli *cli)
-{
-    char *path = resource_path(cli);
-    json_t *rows = NULL;
-    enum cli_exit status = ask_all(cli, path, NULL, &rows);
-
-    if (status == CLI_OK) {
-        show_rows(cli, rows);
-    }
-    json_decref(rows);
-    free(path);
-    return status;
-}
-
-static enum cli_exit run_get(struct cli *cli)
-{
-    char *path = resource_path(cli);
-    json_t *resource = NULL;
-    enum cli_exit status = ask_all(cli, path, NULL, &resource);
-
-    if (status == CLI_OK) {
-        (cli->json ? print_json : print_fields)(resource);
-    }
-    json_decref(resource);
-    free(path);
-    return status;
-}
-
-/* FIELD=VALUE of the arguments from `first` on; FIELD- as null where a field
- * may be removed. Gives the object, NULL after a complaint. */
-static json_t *read_fields(const struct cli *cli, size_t first, bool may_remove)
-{
-    json_t *fields = json_object();
-
-    for (size_t i = first; i < cli->n_args; i++) {
-        const char *arg = cli->args[i];
-        const char *equals = strchr(arg, '=');
-        size_t n = equals == NULL ? strlen(arg) : (size_t)(equals - arg);
-        json_t *value = NULL;
-        if (equals != NULL && n > 0) {
-            value = json_string(equals + 1);
-        } else if (may_remove && n > 1 && arg[n - 1] == '-') {
-            value = json_null();
-            n--;
-        }
-        char *name = strndup(arg, n);
-        bool good =
-            value != NULL && json_object_set_new(fields, name, value) == 0;
-        free(name);
-        if (!good) {
-            (void)fprintf(stderr,
-                          "roster: '%s' is not FIELD=VALUE in UTF-8%s\n", arg,
-                          may_remove ? ", nor FIELD- to remove it" : "");
-            json_decref(fields);
-            return NULL;
-        }
-    }
-    return fields;
-}
-
-static enum cli_exit change(struct cli *cli, const char *method,
-                            const char *path, json_t *body, const char *done)
-{
-    json_t *answer = NULL;
-    enum cli_exit status =
-        ask_once(cli, method, path, NULL, body, &answer, NULL);
-
-    if (status == CLI_OK) {
-        show_change(cli, answer, done);
-    }
-    json_decref(answer);
-    return status;
-}
-
-static enum cli_exit run_add(struct cli *cli)
-{
-    json_t *fields = read_fields(cli, 2, false);
-
-    if (fields == NULL) {
-        return CLI_USAGE;
-    }
-    char *path = roster_path("v1", "ns", cli->args[0], cli->args[1], NULL);
-    enum cli_exit status = change(cli, "POST", path, fields, "added");
-    free(path);
-    json_decref(fields);
-    return status;
-}
-
-static enum cli_exit run_set(struct cli *cli)
-{
-    json_t *fields = read_fields(cli, 3, true);
-
-    if (fields == NULL) {
-        return CLI_USAGE;
-    }
-    char *path = resource_path(cli);
-    enum cli_exit status = change(cli, "PATCH", path, fields, "changed");
-    free(path);
-    json_decref(fields);
-    return status;
-}
-
-static enum cli_exit run_rm(struct cli *cli)
-{
-    char *path = resource_path(cli);
-    enum cli_exit status = change(cli, "DELETE", path, NULL, "removed");
-    free(path);
-    return status;
-}
-
-/* ns=, type=, k=, v=, mode=, limit= as the interface has them; a bare word is
- * looked for anywhere in a value. */
-static char *search_query(const struct cli *cli)
-{
-    static const char *const names[] = {"ns", "type", "k",
-                                        "v",  "mode", "limit"};
-    enum { N = sizeof names / sizeof names[0], V = 3, MODE = 4 };
-    const char *values[N] = {NULL};
-
-    for (size_t i = 0; i < cli->n_args; i++) {
-        const char *arg = cli->args[i];
-        size_t n = strcspn(arg, "=");
-        size_t at = 0;
-        while (at < N && (arg[n] == '\0' || strlen(names[at]) != n ||
-                          strncmp(arg, names[at], n) != 0)) {
-            at++;
-        }
-        if (at < N) {
-            values[at] = arg + n + 1;
-        } else if (arg[n] == '\0' && values[V] == NULL) {
-            values[V] = arg;
-            values[MODE] = values[MODE] == NULL ? "contains" : values[MODE];
-        } else {
-            (void)fprintf(stderr,
-                          "roster: search does not know '%s'; it takes one "
-                          "TEXT, ns=, type=, k=, v=, mode= and limit=\n",
-                          arg);
-            return NULL;
-        }
-    }
-    return roster_query("ns", values[0], "type", values[1], "k", values[2], "v",
-                        values[V], "mode", values[MODE], "limit", values[5],
-                        NULL);
-}
-
-/* {"web.roster":[...]} as rows with the namespace in front. Gives. */
-static json_t *flatten(json_t *found)
-{
-    json_t *rows = json_array();
-    const char *ns = NULL;
-    json_t *list = NULL;
-
-    json_object_foreach(found, ns, list)
-    {
-        size_t i = 0;
-        json_t *resource = NULL;
-        json_array_foreach(list, i, resource)
-        {
-            json_t *row = json_pack("{s:s}", "namespace", ns);
-            (void)json_object_update_missing(row, resource);
-            (void)json_array_append_new(rows, row);
-        }
-    }
-    return rows;
-}
-
-static enum cli_exit run_search(struct cli *cli)
-{
-    char *query = search_query(cli);
-    json_t *found = NULL;
-
-    if (query == NULL) {
-        return CLI_USAGE;
-    }
-    enum cli_exit status = ask_all(cli, "/v1/search", query, &found);
-    free(query);
-    if (status == CLI_OK && cli->json) {
-        print_json(found);
-    } else if (status == CLI_OK) {
-        json_t *rows = flatten(found);
-        show_rows(cli, rows);
-        json_decref(rows);
-    }
-    json_decref(found);
-    return status;
-}
-
-/* An agent as a row for people. Gives. */
-static json_t *agent_row(const json_t *agent)
-{
-    struct buf where = {0};
-    struct buf heard = {0};
-    struct buf ttl = {0};
-    const char *ns = NULL;
-    json_t *id = NULL;
-    const json_t *last = json_object_get(agent, "last_heartbeat_ms");
-
-    json_object_foreach(json_object_get(agent, "placements"), ns, id)
-    {
-        buf_printf(&where, "%s%s", where.n == 0 ? "" : " ", ns);
-    }
-    if (json_is_integer(last)) {
-        buf_printf(&heard, "%.1f s ago",
-                   (double)json_integer_value(last) / 1000);
-    }
-    buf_printf(&ttl, "%.3g s",
-               json_number_value(json_object_get(agent, "ttl_ms")) / 1000);
-    json_t *row = json_pack("{s:O?, s:O?, s:s, s:s, s:s}", "hostname",
-                            json_object_get(agent, "hostname"), "state",
-                            json_object_get(agent, "state"), "heartbeat",
-                            buf_text(&heard), "ttl", buf_text(&ttl),
-                            "placements", buf_text(&where));
-    buf_done(&where);
-    buf_done(&heard);
-    buf_done(&ttl);
-    return row;
-}
-
-static enum cli_exit run_agents(struct cli *cli)
-{
-    json_t *agents = NULL;
-    enum cli_exit status = ask_all(cli, "/v1/agents", NULL, &agents);
-
-    if (status == CLI_OK && cli->json) {
-        print_json(agents);
-    } else if (status == CLI_OK) {
-        json_t *rows = json_array();
-        size_t i = 0;
-        json_t *agent = NULL;
-        json_array_foreach(agents, i, agent)
-        {
-            (void)json_array_append_new(rows, agent_row(agent));
-        }
-        show_rows(cli, rows);
-        json_decref(rows);
-    }
-    json_decref(agents);
-    return status;
-}
-
-/* /leader answers 503 on a follower, with the leader in its body: that is an
- * answer here. */
-static enum cli_exit run_leader(struct cli *cli)
-{
-    struct roster_request request = {.method = "GET", .path = "/leader"};
-    struct roster_response response = {0};
-    enum roster_result result = roster_send(cli->roster, &request, &response);
-
-    if (result != ROSTER_OK && result != ROSTER_REFUSED) {
-        return ask_complain(cli, result);
-    }
-    json_t *leader =
-        json_loadb(response.body, response.body_size, JSON_ALLOW_NUL, NULL);
-    const char *id = json_string_value(json_object_get(leader, "id"));
-    const char *address = json_string_value(json_object_get(leader, "address"));
-    enum cli_exit status = CLI_OK;
-    if (leader == NULL) {
-        status = ask_not_json(&response);
-    } else if (cli->json) {
-        print_json(leader);
-    } else if (id != NULL && id[0] != '\0') {
-        (void)printf(
-            "%s  %s  term %lld\n", id, address == NULL ? "" : address,
-            (long long)json_integer_value(json_object_get(leader, "term")));
-    }
-    if (status == CLI_OK && (id == NULL || id[0] == '\0')) {
-        (void)fputs("roster: there is no leader now; reads with consistency "
-                    "local still work. Look at /readyz?verbose\n",
-                    stderr);
-        status = CLI_REFUSED;
-    }
-    json_decref(leader);
-    roster_response_done(&response);
-    return status;
-}
-
-static enum cli_exit run_mkns(struct cli *cli)
-{
-    const char *dot = strchr(cli->args[0], '.');
-
-    if (dot == NULL || dot == cli->args[0] || dot[1] == '\0') {
-        (void)fprintf(stderr,
-                      "roster: '%s' is not a whole name: write the path, leaf "
-                      "first, as in web.shop.roster\n",
-                      cli->args[0]);
-        return CLI_USAGE;
-    }
-    if (cli->leaf && cli->branch) {
-        (void)fputs("roster: choose --leaf or --branch\n", stderr);
-        return CLI_USAGE;
-    }
-    json_t *body =
-        json_pack("{s:s, s:s%, s:s, s:s*}", "parent", dot + 1, "name",
-                  cli->args[0], (size_t)(dot - cli->args[0]), "kind",
-                  cli->branch ? "branch" : "leaf", "match", cli->match);
-    if (body == NULL) {
-        (void)fputs("roster: name and --match must be UTF-8\n", stderr);
-        return CLI_USAGE;
-    }
-    enum cli_exit status = change(cli, "POST", "/v1/ns", body, "made");
-    json_decref(body);
-    return status;
-}
-
+/* clang-format off */
 const struct cli_verb cli_verbs[] = {
-    {"tree", "", "all namespaces", 0, 0, run_tree},
-    {"ls", "NS TYPE", "the resources of a list", 2, 2, run_ls},
-    {"get", "NS TYPE ID", "one resource", 3, 3, run_get},
-    {"add", "NS TYPE FIELD=VALUE...", "a new resource", 3, MANY, run_add},
-    {"set", "NS TYPE ID FIELD=VALUE...", "change fields (FIELD- removes)", 4,
-     MANY, run_set},
-    {"rm", "NS TYPE ID", "remove a resource", 3, 3, run_rm},
-    {"search", "[TEXT] [ns=NS] [type=TYPE] ...", "find resources everywhere", 0,
-     7, run_search},
-    {"agents", "", "machines with an agent", 0, 0, run_agents},
-    {"leader", "", "which node leads", 0, 0, run_leader},
-    {"mkns", "NS [--leaf|--branch] [--match RE]", "a new namespace", 1, 1,
-     run_mkns},
-    {NULL, NULL, NULL, 0, 0, NULL},
+    {"tree", "", "all namespaces", "", 0, 0, spaces_tree, NULL},
+    {"ls", "NS TYPE", "the resources of a list", "", 2, 2, rows_ls, NULL},
+    {"get", "NS TYPE ID", "one resource", "", 3, 3, rows_get,
+     "ID is an _id or a primary key."},
+    {"add", "NS TYPE FIELD=VALUE...", "a new resource", "", 3, MANY, rows_add,
+     NULL},
+    {"set", "NS TYPE ID FIELD=VALUE...", "change fields (FIELD- removes)", "",
+     4, MANY, rows_set, NULL},
+    {"rm", "NS TYPE ID", "remove a resource", "", 3, 3, rows_rm, NULL},
+    {"mv", "NS TYPE ID TO-NS | NS NEW-NS", "move a resource or a namespace",
+     "", 2, 4, rows_mv,
+     "A resource keeps its _id and its lease. NEW-NS is what the namespace is\n"
+     "called afterwards, whole: mv web.shop.roster www.lab.roster renames and\n"
+     "moves in one step, with everything in it. A name that is taken is an\n"
+     "error; nothing is ever put into an existing namespace unasked."},
+    {"cp", "NS TYPE ID TO-NS", "copy a resource", "", 4, 4, rows_cp,
+     "The copy has an _id of its own and no lease."},
+    {"search", "[TEXT]", "find resources everywhere",
+     "ns type key value mode limit", 0, 7, search_run,
+     "TEXT is looked for inside every value. --mode exact is the rule when\n"
+     "--value is used, contains when TEXT is. ns=, type=, k=, v=, mode= and\n"
+     "limit= may be written as words too."},
+    {"mkns", "NS", "a new namespace", "leaf branch match comment", 1, 1,
+     spaces_mkns, NULL},
+    {"rmns", "NS", "remove a namespace", "recursive", 1, 1, spaces_rmns, NULL},
+    {"types", "[list|show|define] [TYPE] [NAME=VALUE...]",
+     "definitions of types", "", 0, MANY, types_run,
+     "roster types list\nroster types show TYPE\n"
+     "roster types define TYPE key=FIELD required=A,B check.FIELD=KIND\n"
+     "                         secret=A,B template=false\n"
+     "roster types define TYPE FILE      (JSON, - for stdin)\n\n"
+     "A definition replaces the one before, whole. key= alone: no key."},
+    {"agents", "", "machines with an agent", "", 0, 0, nodes_agents, NULL},
+    {"leader", "", "which node leads", "", 0, 0, nodes_leader, NULL},
+    {"status", "", "how each server is", "", 0, 0, status_run,
+     "Asks every server of --server by itself. Exit status 3 when none is\n"
+     "ready."},
+    {"export", "[FILE]", "write everything as JSON lines",
+     "ns type with-ids leased", 0, 1, export_run,
+     "To stdout without FILE. Definitions of types first, then namespaces,\n"
+     "then resources, in the form that import reads. Rows come without _id and\n"
+     "_rev, unless --with-ids. Machines that an agent keeps registered are left\n"
+     "out: imported, they would stay when the machine is gone; --leased writes\n"
+     "them too. Secret fields come out as \"***\" and cannot be imported."},
+    {"import", "[FILE]", "store what export wrote",
+     "dry-run", 0, 1, import_run,
+     "From stdin without FILE. One JSON object a line:\n"
+     "  {\"op\":\"type-put\",\"type\":\"device\",\"definition\":{...}}\n"
+     "  {\"op\":\"ns-put\",\"ns\":\"v.pci.roster\",\"kind\":\"leaf\",\"match\":null,"
+     "\"comment\":\"\"}\n"
+     "  {\"op\":\"put\",\"ns\":\"v.pci.roster\",\"type\":\"device\","
+     "\"resource\":{...}}\n\n"
+     "A namespace that is missing above an ns-put is made as a branch. A row\n"
+     "with a primary key replaces the row of that key. A row without is added\n"
+     "unless an equal row is there that no earlier line stands for. So a\n"
+     "second run changes nothing, and continues one that was interrupted.\n"
+     "Order is kept within each list. _id and _rev in rows are ignored. A\n"
+     "secret field that is \"***\" is left as it is in a row that exists, and\n"
+     "left out of a new one, with a warning."},
+    {"backup", "FILE | verify FILE", "the whole state into a file", "", 1, 2,
+     backup_run,
+     "FILE appears under its name only when it is whole, on the disk and\n"
+     "verified. - writes to stdout. backup verify is verify."},
+    {"verify", "FILE", "check a backup, without a server", "", 1, 1,
+     backup_verify,
+     "Every byte: header, sums, each record. Exit status 1 when it is\n"
+     "damaged."},
+    {"restore", "FILE", "replace everything by a backup", "yes", 1, 1,
+     restore_run,
+     "Verifies the file, shows what is replaced by what, asks, sends. The\n"
+     "revision moves forward, beyond every one that was seen."},
+    {"snapshot", "", "take a Raft snapshot now", "", 0, 0, admin_snapshot,
+     NULL},
+    {"snapshots", "", "those that are kept", "", 0, 0, admin_snapshots, NULL},
+    {"digest", "", "a sum over the whole state", "", 0, 0, admin_digest,
+     "Nodes at the same index answer the same digest."},
+    {"completion", "bash|zsh|fish", "a script that completes commands", "", 1,
+     1, complete_script,
+     "bash: source <(roster completion bash)\n"
+     "zsh:  source <(roster completion zsh)\n"
+     "fish: roster completion fish | source"},
+    {"help", "[COMMAND]", "what a command does", "", 0, 1, help_run, NULL},
+    {"__complete", "", NULL, "", 1, MANY, complete_words, NULL},
+    {NULL, NULL, NULL, NULL, 0, 0, NULL, NULL},
 };
+/* clang-format on */

@@ -131,6 +131,7 @@ void roster_response_done(struct roster_response *response)
 {
     free(response->body);
     free(response->leader);
+    free(response->node);
     free(response->etag);
     free(response->location);
     free(response->next);

@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "cli/print.h"
+#include "cli/text.h"
 
 static char printed[4096];
 
@@ -48,7 +49,7 @@ static void a_table_has_a_column_for_every_field(void **state)
                                  "2    two   80\n");
 }
 
-static void a_long_cell_is_cut_between_characters(void **state)
+static void a_table_is_whole_where_there_is_no_terminal(void **state)
 {
     (void)state;
     print_text(print_table,
@@ -56,8 +57,22 @@ static void a_long_cell_is_cut_between_characters(void **state)
                "\\u00e9\\u00e9\\u00e9\"}]");
     assert_string_equal(printed,
                         "A\n"
-                        "1234567890123456789012345678901234567890123456\xc3\xa9"
-                        "\xe2\x80\xa6\n");
+                        "1234567890123456789012345678901234567890123456"
+                        "\xc3\xa9\xc3\xa9\xc3\xa9\n");
+}
+
+static void columns_are_aligned_by_what_is_seen(void **state)
+{
+    (void)state;
+    text_init();
+    print_text(print_table,
+               "[{\"a\":\"\\u6f22\\u5b57\",\"b\":\"1\"},"
+               "{\"a\":\"e\\u0301x\",\"b\":\"2\"},"
+               "{\"a\":\"abcd\",\"b\":\"3\"}]");
+    assert_string_equal(printed, "A     B\n"
+                                 "\u6f22\u5b57  1\n"
+                                 "e\xcc\x81x    2\n"
+                                 "abcd  3\n");
 }
 
 /* A field is anybody's text; an escape sequence in it must stay text. */
@@ -66,7 +81,7 @@ static void no_field_reaches_the_terminal_as_a_command(void **state)
     (void)state;
     print_text(print_fields,
                "{\"note\":\"\\u001b[2J\\u009b1m\\n\",\"x\":\"y\"}");
-    assert_string_equal(printed, "note  ?[2J??1m?\nx     y\n");
+    assert_string_equal(printed, "note  \\x1b[2J\\u009b1m\\n\nx     y\n");
 }
 
 static void the_tree_draws_its_branches(void **state)
@@ -87,7 +102,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_table_has_a_column_for_every_field),
-        cmocka_unit_test(a_long_cell_is_cut_between_characters),
+        cmocka_unit_test(a_table_is_whole_where_there_is_no_terminal),
+        cmocka_unit_test(columns_are_aligned_by_what_is_seen),
         cmocka_unit_test(no_field_reaches_the_terminal_as_a_command),
         cmocka_unit_test(the_tree_draws_its_branches),
     };

@@ -1,0 +1,45 @@
+/* The verbs, by the file that holds them. */
+#ifndef CLI_ROWS_H
+#define CLI_ROWS_H
+
+#include "cli/cli.h"
+
+/* rows.c: resources */
+enum cli_exit rows_ls(struct cli *cli);
+enum cli_exit rows_get(struct cli *cli);
+enum cli_exit rows_add(struct cli *cli);
+enum cli_exit rows_set(struct cli *cli);
+enum cli_exit rows_rm(struct cli *cli);
+enum cli_exit rows_mv(struct cli *cli);
+enum cli_exit rows_cp(struct cli *cli);
+/* search.c */
+enum cli_exit search_run(struct cli *cli);
+/* spaces.c: namespaces */
+enum cli_exit spaces_tree(struct cli *cli);
+enum cli_exit spaces_mkns(struct cli *cli);
+enum cli_exit spaces_rmns(struct cli *cli);
+enum cli_exit spaces_move(struct cli *cli);
+/* types.c */
+enum cli_exit types_run(struct cli *cli);
+/* nodes.c: agents, the leader, how it all is */
+enum cli_exit nodes_agents(struct cli *cli);
+enum cli_exit nodes_leader(struct cli *cli);
+/* status.c */
+enum cli_exit status_run(struct cli *cli);
+/* backup.c, restore.c, admin.c, recover.c */
+enum cli_exit backup_run(struct cli *cli);
+enum cli_exit backup_verify(struct cli *cli);
+enum cli_exit restore_run(struct cli *cli);
+enum cli_exit admin_snapshot(struct cli *cli);
+enum cli_exit admin_snapshots(struct cli *cli);
+enum cli_exit admin_digest(struct cli *cli);
+enum cli_exit recover_run(struct cli *cli);
+/* import.c, export.c */
+enum cli_exit import_run(struct cli *cli);
+enum cli_exit export_run(struct cli *cli);
+/* complete.c, help.c */
+enum cli_exit complete_script(struct cli *cli);
+enum cli_exit complete_words(struct cli *cli);
+enum cli_exit help_run(struct cli *cli);
+
+#endif

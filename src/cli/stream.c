@@ -1,0 +1,100 @@
+#include "cli/stream.h"
+
+#include "cli/lines.h"
+
+bool stream_whole(const struct stream *stream)
+{
+    return stream->ended;
+}
+
+void stream_done(struct stream *stream)
+{
+    buf_done(&stream->text);
+}
+
+static int give(struct stream *stream)
+{
+    json_t *element = json_loadb(stream->text.p, stream->text.n,
+                                 JSON_ALLOW_NUL | JSON_REJECT_DUPLICATES, NULL);
+    int r = element == NULL ? -1 : stream->element(element, stream->user);
+
+    json_decref(element);
+    buf_clear(&stream->text);
+    return r;
+}
+
+/* Between the elements. */
+static int take_outside(struct stream *stream, char c)
+{
+    switch (c) {
+    case ' ':
+    case '\n':
+    case '\r':
+    case '\t':
+        return 0;
+    case '[':
+        if (stream->began) {
+            return -1;
+        }
+        stream->began = true;
+        return 0;
+    case ']':
+    case ',':
+        stream->ended = c == ']';
+        return stream->began ? 0 : -1;
+    case '{':
+        if (!stream->began) {
+            return -1;
+        }
+        stream->depth = 1;
+        buf_add_char(&stream->text, c);
+        return 0;
+    default:
+        return -1;
+    }
+}
+
+static void take_in_string(struct stream *stream, char c)
+{
+    if (stream->escaped) {
+        stream->escaped = false;
+    } else if (c == '\\') {
+        stream->escaped = true;
+    } else if (c == '"') {
+        stream->in_string = false;
+    }
+}
+
+static int take_inside(struct stream *stream, char c)
+{
+    if (stream->text.n == LINE_MOST) {
+        return -1;
+    }
+    buf_add_char(&stream->text, c);
+    if (stream->in_string) {
+        take_in_string(stream, c);
+    } else if (c == '"') {
+        stream->in_string = true;
+    } else if (c == '{' || c == '[') {
+        stream->depth++;
+    } else if (c == '}' || c == ']') {
+        stream->depth--;
+    }
+    return stream->depth == 0 ? give(stream) : 0;
+}
+
+int stream_take(const void *bytes, size_t n, void *user)
+{
+    struct stream *stream = user;
+    const char *at = bytes;
+    int r = 0;
+
+    for (size_t i = 0; r == 0 && i < n; i++) {
+        if (stream->ended && at[i] != '\n' && at[i] != ' ') {
+            return -1;
+        }
+        r = stream->depth == 0 ? take_outside(stream, at[i])
+                               : take_inside(stream, at[i]);
+    }
+    return r;
+}
