@@ -12,25 +12,32 @@
 /* The server works on the whole state before it answers. */
 enum { SILENCE_MS = 600000 };
 
-static enum cli_exit ask_long(struct cli *cli, const char *method,
-                              const char *path, json_t **ret_answer)
-{
-    if (cli->timeout_ms < SILENCE_MS) {
-        roster_set_timeouts(cli->roster, 0, SILENCE_MS);
-    }
-    return ask_once(cli, method, path, NULL, NULL, ret_answer, NULL);
-}
-
 static enum cli_exit show_one(struct cli *cli, const char *method,
                               const char *path)
 {
-    json_t *answer = NULL;
-    enum cli_exit status = ask_long(cli, method, path, &answer);
+    struct roster_request request = {.method = method,
+                                     .path = path,
+                                     .repeat = ROSTER_REPEAT_SAFE,
+                                     .timeout_ms = cli->timeout_ms > SILENCE_MS
+                                                       ? cli->timeout_ms
+                                                       : SILENCE_MS};
+    struct roster_response response = {0};
+    enum cli_exit status = CLI_OK;
+    enum roster_result result = ask_send(cli, &request, &response);
+    json_t *answer =
+        result != ROSTER_OK
+            ? NULL
+            : json_loadb(response.body, response.body_size, 0, NULL);
 
-    if (status == CLI_OK) {
+    if (result != ROSTER_OK) {
+        status = ask_complain(cli, result);
+    } else if (answer == NULL) {
+        status = ask_not_json(&response);
+    } else {
         (cli->json ? print_json : print_fields)(answer);
     }
     json_decref(answer);
+    roster_response_done(&response);
     return status;
 }
 

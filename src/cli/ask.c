@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "cli/stream.h"
 
 struct roster *ask_connect(const struct cli *cli)
 {
@@ -37,6 +38,32 @@ enum roster_result ask_send(struct cli *cli, struct roster_request *request,
     if (result == ROSTER_OK && ret_response->revision > cli->seen) {
         cli->seen = ret_response->revision;
     }
+    return result;
+}
+
+enum roster_result ask_node(struct roster *roster, const char *ns,
+                            uint64_t seen, json_t **ret_node)
+{
+    struct stream_without without = {.member = "children"};
+    char min[64];
+    const char *const headers[] = {min, NULL};
+    char *path = roster_path("v1", "ns", ns, NULL);
+    struct roster_request request = {
+        .method = "GET", .path = path, .headers = seen > 0 ? headers : NULL};
+    struct roster_stream stream = {.take = stream_without_take,
+                                   .user = &without};
+    struct roster_response response = {0};
+
+    (void)snprintf(min, sizeof min, "Roster-Min-Revision: %" PRIu64, seen);
+    enum roster_result result =
+        roster_transfer(roster, &request, &stream, &response);
+    if (result == ROSTER_OK) {
+        *ret_node =
+            json_loadb(without.text.p, without.text.n, JSON_ALLOW_NUL, NULL);
+    }
+    buf_done(&without.text);
+    roster_response_done(&response);
+    free(path);
     return result;
 }
 

@@ -24,6 +24,10 @@ enum cli_exit ask_all(struct cli *cli, const char *path, const char *query,
 /* roster_send as it is, with the revision seen so far. */
 enum roster_result ask_send(struct cli *cli, struct roster_request *request,
                             struct roster_response *ret_response) MUST_USE;
+/* GET of one namespace without its children, of which there may be very many.
+ * Gives *ret_node when OK, NULL when the answer is no JSON. */
+enum roster_result ask_node(struct roster *roster, const char *ns,
+                            uint64_t seen, json_t **ret_node) MUST_USE;
 /* A registry's handle as the settings say. Gives; NULL after a complaint. */
 struct roster *ask_connect(const struct cli *cli) MUST_USE;
 

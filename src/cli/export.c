@@ -239,14 +239,25 @@ static enum cli_exit put_list(struct export *export, const char *ns,
     return status;
 }
 
+/* As get(). */
+static enum cli_exit get_node(struct cli *cli, const char *ns,
+                              json_t **ret_node)
+{
+    enum roster_result result = ask_node(cli->roster, ns, cli->seen, ret_node);
+
+    if (result == ROSTER_OK || (result == ROSTER_REFUSED &&
+                                roster_error(cli->roster)->status == 404)) {
+        return CLI_OK;
+    }
+    return ask_complain(cli, result);
+}
+
 static enum cli_exit put_lists(struct export *export, const char *ns)
 {
-    char *path = roster_path("v1", "ns", ns, NULL);
     json_t *node = NULL;
-    char *next = NULL;
     const char *type = NULL;
     json_t *list = NULL;
-    enum cli_exit status = get(export->cli, path, &node, &next);
+    enum cli_exit status = get_node(export->cli, ns, &node);
 
     json_object_foreach(json_object_get(node, "types"), type, list)
     {
@@ -258,8 +269,6 @@ static enum cli_exit put_lists(struct export *export, const char *ns)
         }
     }
     json_decref(node);
-    (void)mem_free(next);
-    free(path);
     return status;
 }
 

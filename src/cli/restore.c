@@ -24,15 +24,16 @@ static void on_progress(uint64_t done, uint64_t total, void *user)
 static enum cli_exit show_now(struct cli *cli, json_t *rows)
 {
     json_t *root = NULL;
+    json_t *row = NULL;
     enum cli_exit status =
         ask_once(cli, "GET", "/v1/ns", "depth=0", NULL, &root, NULL);
 
     if (status == CLI_OK) {
-        (void)json_array_insert_new(
-            rows, 0,
-            json_pack("{s:s, s:O?, s:I}", "", "replaced:", "domain",
-                      json_object_get(root, "ns"), "revision",
-                      (json_int_t)cli->seen));
+        row = json_pack("{s:s, s:O?, s:I}", "", "replaced:", "domain",
+                        json_object_get(root, "ns"), "revision",
+                        (json_int_t)cli->seen);
+        status_counts(cli->roster, row);
+        (void)json_array_insert_new(rows, 0, row);
     }
     json_decref(root);
     return status;
@@ -67,11 +68,12 @@ static enum cli_exit confirm(struct cli *cli, const char *path,
 static enum cli_exit send_file(struct cli *cli, int fd)
 {
     struct progress progress;
-    struct roster_request request = {.method = "POST",
-                                     .path = "/v1/admin/restore",
-                                     .timeout_ms = cli->timeout_ms > SILENCE_MS
-                                                       ? cli->timeout_ms
-                                                       : SILENCE_MS};
+    struct roster_request request = {
+        .method = "POST",
+        .path = "/v1/admin/restore",
+        .repeat = ROSTER_REPEAT_NEVER, /* it takes no key */
+        .timeout_ms =
+            cli->timeout_ms > SILENCE_MS ? cli->timeout_ms : SILENCE_MS};
     struct roster_stream stream = {
         .body_fd = fd, .progress = on_progress, .user = &progress};
     struct roster_response response = {0};

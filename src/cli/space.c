@@ -4,28 +4,21 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "cli/ask.h"
 #include "cli/sending.h"
 
-/* One request with a JSON body. Gives *ret_answer when OK and ret_answer is
- * not NULL. */
 static enum roster_result request(struct worker *worker, const char *method,
-                                  const char *path, const json_t *body,
-                                  json_t **ret_answer)
+                                  const char *path, const json_t *body)
 {
-    char *text = body == NULL ? NULL : json_dumps(body, JSON_COMPACT);
+    char *text = json_dumps(body, JSON_COMPACT);
     struct roster_request request = {.method = method,
                                      .path = path,
                                      .body = text,
-                                     .body_size =
-                                         text == NULL ? 0 : strlen(text)};
+                                     .body_size = strlen(text)};
     struct roster_response response = {0};
     enum roster_result result =
         roster_send(worker->roster, &request, &response);
 
-    if (result == ROSTER_OK && ret_answer != NULL) {
-        *ret_answer =
-            json_loadb(response.body, response.body_size, JSON_ALLOW_NUL, NULL);
-    }
     roster_response_done(&response);
     free(text);
     return result;
@@ -66,12 +59,12 @@ static enum roster_result make(struct worker *worker, const char *ns,
             (void)json_object_set(body, name, value);
         }
     }
-    enum roster_result result = request(worker, "POST", "/v1/ns", body, NULL);
+    enum roster_result result = request(worker, "POST", "/v1/ns", body);
     if (is_status(worker, result, 404) && dot != NULL &&
         strchr(dot + 1, '.') != NULL) {
         result = make_above(worker, dot + 1);
         if (result == ROSTER_OK) {
-            result = request(worker, "POST", "/v1/ns", body, NULL);
+            result = request(worker, "POST", "/v1/ns", body);
         }
     }
     json_decref(body);
@@ -116,14 +109,14 @@ static void adjust(struct worker *worker, const struct line *line)
     char *path = roster_path("v1", "ns", line->ns, NULL);
     json_t *changes = json_object();
     json_t *node = NULL;
-    enum roster_result result = request(worker, "GET", path, NULL, &node);
+    enum roster_result result = ask_node(worker->roster, line->ns, 0, &node);
     bool good = result != ROSTER_OK || kind_fits(worker, line, node);
 
     if (result == ROSTER_OK && good) {
         add_change(changes, "match", line->json, node);
         add_change(changes, "comment", line->json, node);
         if (json_object_size(changes) > 0) {
-            result = request(worker, "PATCH", path, changes, NULL);
+            result = request(worker, "PATCH", path, changes);
         }
     }
     if (result != ROSTER_OK) {

@@ -89,6 +89,17 @@ static void read_metrics(json_t *node, const char *text)
     }
 }
 
+void status_counts(struct roster *roster, json_t *row)
+{
+    struct roster_response metrics = {0};
+
+    if (look(roster, "/metrics", NULL, &metrics)) {
+        put_number(row, "namespaces", metrics.body, "roster_namespaces");
+        put_number(row, "resources", metrics.body, "roster_resources");
+    }
+    roster_response_done(&metrics);
+}
+
 static void read_node(json_t *node, struct roster *roster)
 {
     struct roster_response ready = {0};
@@ -209,7 +220,7 @@ static bool is_ready(const json_t *node)
     return state != NULL && strcmp(state, "ready") == 0;
 }
 
-static json_t *ask_node(const struct cli *cli, const char *url)
+static json_t *node_of(const struct cli *cli, const char *url)
 {
     struct roster *roster = ask_connect(cli);
     json_t *node = json_pack("{s:s}", "server", url);
@@ -232,7 +243,7 @@ enum cli_exit status_run(struct cli *cli)
     for (const char *at = cli->servers; at != NULL;) {
         size_t n = strcspn(at, ",");
         char *url = strndup(at, n);
-        (void)json_array_append_new(nodes, ask_node(cli, url));
+        (void)json_array_append_new(nodes, node_of(cli, url));
         free(url);
         at = at[n] == ',' ? at + n + 1 : NULL;
     }

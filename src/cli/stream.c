@@ -98,3 +98,56 @@ int stream_take(const void *bytes, size_t n, void *user)
     }
     return r;
 }
+
+/* ---- an object without one member ---- */
+
+/* Does the text end with `"member":`? */
+static bool at_member(const struct stream_without *without)
+{
+    struct str text = buf_str(&without->text);
+    size_t n = strlen(without->member);
+
+    while (text.n > 0 && strchr(" \n\r\t:", text.p[text.n - 1]) != NULL) {
+        text.n--;
+    }
+    return text.n >= n + 2 && text.p[text.n - 1] == '"' &&
+           text.p[text.n - n - 2] == '"' &&
+           memcmp(text.p + text.n - n - 1, without->member, n) == 0;
+}
+
+static void track(struct stream_without *without, char c)
+{
+    if (without->in_string) {
+        without->in_string = without->escaped || c != '"';
+        without->escaped = !without->escaped && c == '\\';
+    } else if (c == '"') {
+        without->in_string = true;
+    } else if (c == '{' || c == '[') {
+        without->depth++;
+    } else if ((c == '}' || c == ']') && without->depth > 0) {
+        without->depth--;
+    }
+}
+
+int stream_without_take(const void *bytes, size_t n, void *user)
+{
+    struct stream_without *without = user;
+    const char *at = bytes;
+
+    for (size_t i = 0; i < n; i++) {
+        bool opens = !without->in_string && (at[i] == '{' || at[i] == '[');
+        if (opens && without->depth == 1 && at_member(without)) {
+            without->skipping = true;
+            buf_add_text(&without->text, "null");
+        }
+        track(without, at[i]);
+        if (!without->skipping) {
+            buf_add_char(&without->text, at[i]);
+        }
+        without->skipping = without->skipping && without->depth > 1;
+        if (without->text.n > LINE_MOST) {
+            return -1;
+        }
+    }
+    return 0;
+}

@@ -28,4 +28,17 @@ int stream_take(const void *bytes, size_t n, void *stream);
 bool stream_whole(const struct stream *stream);
 void stream_done(struct stream *stream);
 
+/* A JSON object without the content of one of its members, which may be
+ * larger than memory: it becomes null. */
+struct stream_without {
+    const char *member;
+    struct buf text; /* the rest */
+    unsigned depth;
+    bool in_string;
+    bool escaped;
+    bool skipping;
+};
+
+int stream_without_take(const void *bytes, size_t n, void *without);
+
 #endif

@@ -27,7 +27,7 @@ bool state_verify(const struct cli *cli, const char *path,
         return true;
     }
     if (r > 0 && why[0] != '\0') {
-        ask_say("%s is damaged or no backup: %s", path, why);
+        ask_say("%s: %s", path, why);
     } else if (r == ERR_DISK_FULL) {
         ask_say("%s: no room to unpack it beside it; set TMPDIR to a folder "
                 "that has as much as the file is large",
@@ -45,13 +45,14 @@ json_t *state_describe_file(const char *path, const struct state_info *info)
     for (size_t i = 0; i < 32; i++) {
         (void)snprintf(digest + 2 * i, 3, "%02x", info->state[i]);
     }
-    return json_pack(
-        "{s:s, s:I, s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:s}", "file", path,
-        "bytes", (json_int_t)state_file_bytes(info), "domain", info->domain,
-        "node", info->node, "index", (json_int_t)info->index, "revision",
-        (json_int_t)info->revision, "namespaces", (json_int_t)info->n_ns,
-        "resources", (json_int_t)info->n_rows, "leases",
-        (json_int_t)info->n_leases, "digest", digest);
+    return json_pack("{s:s, s:I, s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:s}",
+                     "file", path, "bytes", (json_int_t)state_file_bytes(info),
+                     "domain", info->domain[0] == '\0' ? NULL : info->domain,
+                     "node", info->node, "index", (json_int_t)info->index,
+                     "revision", (json_int_t)info->revision, "namespaces",
+                     (json_int_t)info->n_ns, "resources",
+                     (json_int_t)info->n_rows, "leases",
+                     (json_int_t)info->n_leases, "digest", digest);
 }
 
 void state_show(const struct cli *cli, const char *path,
