@@ -183,7 +183,8 @@ static enum cli_exit start(struct import *import)
     if (status == CLI_OK) {
         known_types_set(&import->types, types);
         roster_set_patience(import->cli->roster, SENDER_PATIENCE_MS);
-        import->sender = sender_start(import->cli, &import->types);
+        import->sender =
+            sender_start(import->cli, import->name, &import->types);
     }
     json_decref(types);
     return status;

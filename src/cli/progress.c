@@ -70,13 +70,15 @@ void progress_set(struct progress *progress, uint64_t done, uint64_t total)
     if (now >= progress->next_ms) {
         write_line(progress, done, total, now);
         progress->next_ms = now + EVERY_MS;
+        progress->written = true;
     }
 }
 
 void progress_end(struct progress *progress)
 {
-    if (progress->shown) {
+    if (progress->written) {
         (void)fputs("\r\033[K", stderr);
-        progress->shown = false;
     }
+    progress->shown = false;
+    progress->written = false;
 }

@@ -10,7 +10,8 @@ enum progress_unit { PROGRESS_BYTES, PROGRESS_ROWS };
 struct progress {
     const char *what; /* lent: "receiving" */
     enum progress_unit unit;
-    bool shown;
+    bool shown;   /* there is somebody to see it */
+    bool written; /* a line stands there */
     uint64_t began_ms;
     uint64_t next_ms; /* when it is written again */
 };

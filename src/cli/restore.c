@@ -43,25 +43,26 @@ static enum cli_exit confirm(struct cli *cli, const char *path,
                              const struct state_info *info)
 {
     json_t *rows = json_array();
+    struct buf question = {0};
 
     (void)json_array_append_new(
-        rows,
-        json_pack("{s:s, s:s, s:I, s:I, s:I, s:I, s:s}", "", "by:", "domain",
-                  info->domain, "revision", (json_int_t)info->revision,
-                  "namespaces", (json_int_t)info->n_ns, "resources",
-                  (json_int_t)info->n_rows, "leases",
-                  (json_int_t)info->n_leases, "file", path));
+        rows, json_pack("{s:s, s:s, s:I, s:I, s:I, s:I}", "", "by:", "domain",
+                        info->domain, "revision", (json_int_t)info->revision,
+                        "namespaces", (json_int_t)info->n_ns, "resources",
+                        (json_int_t)info->n_rows, "leases",
+                        (json_int_t)info->n_leases));
     enum cli_exit status = show_now(cli, rows);
     if (status == CLI_OK && !cli->json && !cli->quiet) {
         print_table(rows);
         (void)fflush(stdout);
     }
     json_decref(rows);
-    if (status == CLI_OK &&
-        !ask_person(cli, "All of this registry, on every node, is replaced by "
-                         "the file.")) {
-        return CLI_USAGE;
+    buf_printf(&question,
+               "All of this registry, on every node, is replaced by %s.", path);
+    if (status == CLI_OK && !ask_person(cli, buf_text(&question))) {
+        status = CLI_USAGE;
     }
+    buf_done(&question);
     return status;
 }
 

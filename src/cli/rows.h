@@ -28,7 +28,7 @@ enum cli_exit nodes_agents(struct cli *cli);
 enum cli_exit nodes_leader(struct cli *cli);
 /* status.c */
 enum cli_exit status_run(struct cli *cli);
-/* Adds "namespaces" and "resources", as far as they can be had. */
+/* Adds "namespaces", "resources" and "leases", as far as they can be had. */
 void status_counts(struct roster *roster, json_t *row);
 /* backup.c, restore.c, admin.c, recover.c */
 enum cli_exit backup_run(struct cli *cli);

@@ -1,5 +1,6 @@
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "cli/ask.h"
 #include "cli/sending.h"
@@ -18,21 +19,55 @@ void sending_count(struct worker *worker, struct sent more)
     (void)pthread_mutex_unlock(&sender->lock);
 }
 
+/* "do[3].resource.port must be …" speaks of a request that nobody wrote. */
+static char *without_place(const char *text)
+{
+    struct buf out = {0};
+
+    while (*text != '\0') {
+        int n = 0;
+        if (sscanf(text, "do[%*u]%n", &n) == 0 && n > 0) {
+            text += n + (text[n] == '.' ? 1 : 0);
+            text += strncmp(text, "resource.", 9) == 0 ? 9 : 0;
+        } else {
+            buf_add_char(&out, *text++);
+        }
+    }
+    return buf_text(&out);
+}
+
+static enum cli_exit tell(const struct roster_error *error)
+{
+    struct roster_error here = *error;
+
+    here.detail = without_place(error->detail);
+    here.field = without_place(error->field);
+    enum cli_exit status = ask_tell(&here);
+    (void)mem_free(here.detail);
+    (void)mem_free(here.field);
+    return status;
+}
+
 void sending_fail(struct worker *worker, const struct line *line,
                   const char *detail)
 {
     struct sender *sender = worker->sender;
 
     (void)pthread_mutex_lock(&sender->lock);
-    atomic_store(&sender->failed, true);
-    ask_say("line %llu: not stored", (unsigned long long)line->number);
+    ask_say("%s, line %llu: not stored", sender->name,
+            (unsigned long long)line->number);
     enum cli_exit status = CLI_REFUSED;
     if (detail != NULL) {
         ask_say("%s", detail);
     } else {
-        status = ask_tell(roster_error(worker->roster));
+        status = tell(roster_error(worker->roster));
     }
     sender->status = status > sender->status ? status : sender->status;
+    /* Without a server it is no use to go on. */
+    uint64_t limit = status == CLI_UNREACHABLE ? 0 : line->number;
+    if (limit < atomic_load(&sender->limit)) {
+        atomic_store(&sender->limit, limit);
+    }
     (void)pthread_mutex_unlock(&sender->lock);
 }
 
@@ -52,9 +87,19 @@ static struct job *job_free(struct job *job)
     return mem_free(job);
 }
 
+static bool has_failed(struct sender *sender)
+{
+    return atomic_load(&sender->limit) != UINT64_MAX;
+}
+
 static void run_job(struct worker *worker, struct job *job)
 {
-    if (atomic_load(&worker->sender->failed)) {
+    uint64_t limit = atomic_load(&worker->sender->limit);
+
+    while (job->n > 0 && job->lines[job->n - 1].number >= limit) {
+        line_done(&job->lines[--job->n]);
+    }
+    if (job->n == 0) {
         return;
     }
     if (job->lines[0].op == LINE_NS_PUT) {
@@ -90,13 +135,16 @@ static void *run_worker(void *user)
     return NULL;
 }
 
-struct sender *sender_start(struct cli *cli, const struct known_types *types)
+struct sender *sender_start(struct cli *cli, const char *name,
+                            const struct known_types *types)
 {
     struct sender *sender = mem_zero(sizeof *sender);
 
     sender->cli = cli;
     sender->types = types;
+    sender->name = name;
     sender->base = cli->seen;
+    atomic_init(&sender->limit, UINT64_MAX);
     (void)pthread_mutex_init(&sender->lock, NULL);
     (void)pthread_cond_init(&sender->less, NULL);
     for (size_t i = 0; i < WORKERS; i++) {
@@ -169,7 +217,7 @@ bool sender_line(struct sender *sender, struct line *line)
         struct job *job = job_new(1);
         add_to(job, line);
         hand_over(worker, job);
-        return !atomic_load(&sender->failed);
+        return !has_failed(sender);
     }
     if (worker->open == NULL) {
         worker->open = job_new(JOB_LINES);
@@ -178,7 +226,7 @@ bool sender_line(struct sender *sender, struct line *line)
     if (worker->open->n == JOB_LINES || worker->open->bytes >= JOB_BYTES) {
         flush(worker);
     }
-    return !atomic_load(&sender->failed);
+    return !has_failed(sender);
 }
 
 static void wait_for_all(struct sender *sender)
@@ -198,7 +246,7 @@ static void wait_for_all(struct sender *sender)
 bool sender_wait(struct sender *sender)
 {
     wait_for_all(sender);
-    return !atomic_load(&sender->failed);
+    return !has_failed(sender);
 }
 
 enum cli_exit sender_stop(struct sender *sender, struct sent *ret_sent)

@@ -4,9 +4,8 @@
  * different namespaces is on its way at the same time: the server writes it to
  * its disk together. Rows travel in transactions of up to 1000.
  *
- * The first line that is refused ends everything; of its transaction what
- * stands before it is stored first. So what is stored when an import fails is,
- * in each list, a beginning of what was to be stored. */
+ * A line that is refused ends everything: what stands before it in the input is
+ * still stored, what stands behind it may be, in other namespaces. */
 #ifndef CLI_SEND_H
 #define CLI_SEND_H
 
@@ -27,8 +26,9 @@ struct sent {
     uint64_t masked; /* fields left out, because they were "***" */
 };
 
-/* Lends the types: they change only between sender_wait and the next line. */
-struct sender *sender_start(struct cli *cli,
+/* `name` is the file's, for complaints. Lends the types: they change only
+ * between sender_wait and the next line. */
+struct sender *sender_start(struct cli *cli, const char *name,
                             const struct known_types *types) MUST_USE;
 /* Takes a put or ns-put. May wait for room. False: it has failed, stop. */
 bool sender_line(struct sender *sender, struct line *line) MUST_USE;

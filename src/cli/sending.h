@@ -33,6 +33,7 @@ enum { WORKERS = 6 };
 
 struct sender {
     struct cli *cli;
+    const char *name;
     const struct known_types *types;
     uint64_t base; /* revision before the first line */
     pthread_mutex_t lock;
@@ -40,7 +41,9 @@ struct sender {
     struct worker workers[WORKERS];
     struct sent sent;
     bool ending;
-    atomic_bool failed;
+    /* Lines from this one on are not stored any more: the first that failed.
+     * What stands before it still is. UINT64_MAX: none. */
+    _Atomic uint64_t limit;
     enum cli_exit status;
 };
 

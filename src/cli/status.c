@@ -96,6 +96,7 @@ void status_counts(struct roster *roster, json_t *row)
     if (look(roster, "/metrics", NULL, &metrics)) {
         put_number(row, "namespaces", metrics.body, "roster_namespaces");
         put_number(row, "resources", metrics.body, "roster_resources");
+        put_number(row, "leases", metrics.body, "roster_registered_agents");
     }
     roster_response_done(&metrics);
 }

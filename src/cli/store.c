@@ -9,9 +9,10 @@
 
 enum standing { SEND, SAME, MASKED };
 
-/* Is there a field that only looks like a value? Takes it out when `remove`. */
+/* How many fields only look like a value. Takes them out of `without`, unless
+ * that is NULL. */
 static size_t masks(const struct worker *worker, const struct line *line,
-                    bool remove)
+                    json_t *without)
 {
     const char *name = NULL;
     json_t *value = NULL;
@@ -22,8 +23,8 @@ static size_t masks(const struct worker *worker, const struct line *line,
     {
         if (known_is_mask(worker->sender->types, line->type, name, value)) {
             n++;
-            if (remove) {
-                (void)json_object_del(line->body, name);
+            if (without != NULL) {
+                (void)json_object_del(without, name);
             }
         }
     }
@@ -159,7 +160,7 @@ static bool send_all(struct worker *worker, struct line *const *lines, size_t n)
 static bool send_masked(struct worker *worker, struct line *line)
 {
     size_t at = 0;
-    size_t n = masks(worker, line, false);
+    size_t n = masks(worker, line, NULL);
     enum roster_result result = ROSTER_REFUSED;
 
     if (key_of(worker, line) != NULL) {
@@ -173,7 +174,7 @@ static bool send_masked(struct worker *worker, struct line *line)
             return false;
         }
     }
-    (void)masks(worker, line, true);
+    (void)masks(worker, line, line->body);
     if (json_object_size(line->body) == 0) {
         sending_fail(worker, line, "all its fields are secrets shown as ***");
         return false;
@@ -190,24 +191,41 @@ static bool send_masked(struct worker *worker, struct line *line)
     return true;
 }
 
+/* Is a row equal to the line there, as it is shown, or as it would be stored?
+ */
+static bool is_there(struct worker *worker, const struct line *line,
+                     bool masked, bool *ret_there)
+{
+    const struct known_types *types = worker->sender->types;
+    enum roster_result result =
+        known_rows_take(worker->known, types, worker->roster, line->ns,
+                        line->type, line->body, ret_there);
+
+    if (result == ROSTER_OK && masked && !*ret_there) {
+        json_t *rest = json_copy(line->body);
+        (void)masks(worker, line, rest);
+        result = known_rows_take(worker->known, types, worker->roster, line->ns,
+                                 line->type, rest, ret_there);
+        json_decref(rest);
+    }
+    if (result != ROSTER_OK) {
+        sending_fail(worker, line, NULL);
+    }
+    return result == ROSTER_OK;
+}
+
 /* Asked once for each line, in order: it takes an equal row away. */
 static bool standing_of(struct worker *worker, const struct line *line,
                         enum standing *ret_standing)
 {
+    bool masked = masks(worker, line, NULL) > 0;
     bool there = false;
 
-    if (key_of(worker, line) == NULL) {
-        enum roster_result result = known_rows_take(
-            worker->known, worker->sender->types, worker->roster, line->ns,
-            line->type, line->body, &there);
-        if (result != ROSTER_OK) {
-            sending_fail(worker, line, NULL);
-            return false;
-        }
+    if (key_of(worker, line) == NULL &&
+        !is_there(worker, line, masked, &there)) {
+        return false;
     }
-    *ret_standing = there                            ? SAME
-                    : masks(worker, line, false) > 0 ? MASKED
-                                                     : SEND;
+    *ret_standing = there ? SAME : masked ? MASKED : SEND;
     return true;
 }
 

@@ -1,25 +1,9 @@
 """The program roster (BRIEF 3): one request a command, for people and scripts."""
-import json
 import subprocess
 
+from cli import as_json, good, lines_of, refused, roster
 from harness import (Server, all_pages, bare, binary, environment, fresh_name,
                      make_list, make_ns, path, run, shared, without)
-
-
-def roster(s, *argv, env=None):
-    """(exit status, stdout, stderr) of one command against this server."""
-    return run([binary("roster"), "--server", f"http://127.0.0.1:{s.port}",
-                *argv], env=env)
-
-
-def good(s, *argv):
-    code, out, err = roster(s, *argv)
-    assert code == 0 and not err, (argv, code, out, err)
-    return out
-
-
-def as_json(s, *argv):
-    return json.loads(good(s, "--json", *argv))
 
 
 @shared
@@ -133,6 +117,121 @@ def a_refusal_is_1_a_wrong_command_2_no_server_3(s):
     code, out, err = run([binary("roster"), "--server", "http://127.0.0.1:1",
                           "tree"])
     assert code == 3 and "127.0.0.1:1" in err and not out, (code, out, err)
+
+
+@shared
+def what_was_meant_is_offered(s):
+    ns = make_ns(s, name=fresh_name("nearby"))
+    assert "did you mean 'tree'" in refused(s, "tre", says="tre", status=2)
+    assert f"did you mean {ns}?" in refused(s, "ls", ns[1:], "x", says=ns[1:])
+    assert "did you mean --recursive" in refused(
+        s, "rmns", "x.roster", "--recursiv", says="recursiv", status=2)
+    refused(s, "tree", "--recursive", says="takes no --recursive", status=2)
+    refused(s, "ls", ns, "x", "--match", "y", says="takes no --match", status=2)
+
+
+@bare
+def a_server_that_is_not_there_is_told_with_what_to_try():
+    code, out, err = run([binary("roster"), "--server", "http://127.0.0.1:1",
+                          "ls", "pool.roster", "machine"])
+    assert code == 3 and not out and "ROSTER_SERVER" in err, err
+    assert "is rosterd running" in err, err
+
+
+@shared
+def resources_move_and_are_copied(s):
+    a, b = make_ns(s), make_ns(s)
+    good(s, "add", a, "thing", "name=x", "v=1")
+    row = as_json(s, "get", a, "thing", "x")
+    assert as_json(s, "mv", a, "thing", "x", b)["_id"] == row["_id"]
+    refused(s, "get", a, "thing", "x", says="x")
+    copy = as_json(s, "cp", b, "thing", "x", a)
+    assert copy["_id"] != row["_id"] and copy["v"] == "1"
+    refused(s, "cp", b, "thing", "x", a, says="x")
+    refused(s, "mv", b, "thing", "x", "no.roster", says="no.roster")
+    refused(s, "mv", a, "thing", "x", says="TO-NS", status=2)
+
+
+@shared
+def namespaces_are_renamed_moved_and_removed(s):
+    top = fresh_name("mv")
+    good(s, "mkns", f"{top}.roster", "--branch", "--comment", "a # b")
+    assert s.get(path("v1", "ns", f"{top}.roster")).json["comment"] == "a # b"
+    good(s, "mkns", f"other.{top}.roster", "--branch")
+    good(s, "mkns", f"web.{top}.roster")
+    good(s, "add", f"web.{top}.roster", "thing", "name=x")
+    moved = as_json(s, "mv", f"web.{top}.roster", f"www.other.{top}.roster")
+    assert moved["ns"] == f"www.other.{top}.roster"
+    assert as_json(s, "get", moved["ns"], "thing", "x")["name"] == "x"
+    good(s, "mkns", f"web.{top}.roster")
+    err = refused(s, "mv", f"web.{top}.roster", f"other.{top}.roster",
+                  says="whole new")
+    assert f"web.other.{top}.roster" in err, err
+    assert "--recursive" in refused(s, "rmns", f"{top}.roster", says=top)
+    good(s, "rmns", f"web.{top}.roster")
+    assert as_json(s, "rmns", f"{top}.roster", "--recursive") == {"done": True}
+    refused(s, "ls", moved["ns"], "thing", says=moved["ns"])
+
+
+@shared
+def types_are_listed_shown_and_defined(s):
+    type_ = fresh_name("type")
+    good(s, "types", "define", type_, "key=row", "required=row,hall",
+         "check.row=int", "secret=pw,pin", "template=false")
+    shown = as_json(s, "types", "show", type_)
+    assert shown == s.get(path("v1", "types", type_)).json
+    assert shown["key"] == "row" and shown["checks"] == {"row": "int"}
+    assert shown["secret"] == ["pw", "pin"] and not shown["template"]
+    table = good(s, "types")
+    assert type_ in table and "row is int" in table and "machine" in table
+    assert as_json(s, "types", "list") == s.get("/v1/types").json
+    good(s, "types", "define", type_, "key=")
+    assert as_json(s, "types", "show", type_)["key"] is None
+    file = lines_of({"key": "name", "checks": {"port": "port"}})
+    good(s, "types", "define", type_, file)
+    assert as_json(s, "types", "show", type_)["checks"] == {"port": "port"}
+    refused(s, "types", "define", type_, "nonsense=1", says="nonsense", status=2)
+    refused(s, "types", "define", type_, "check.x=unknown", says="checks.x")
+    refused(s, "types", "shw", says="types show", status=2)
+
+
+@shared
+def the_status_is_one_screen(s):
+    text = good(s, "status")
+    assert "ready" in text and "n1" in text and len(text.splitlines()) < 24
+    [node] = as_json(s, "status")
+    assert node["state"] == "ready" and node["leader"] == node["node"] == "n1"
+    assert node["revision"] == s.revision() and node["namespaces"] >= 2
+    code, out, _ = run([binary("roster"), "--json", "--server",
+                        f"http://127.0.0.1:1,http://127.0.0.1:{s.port}", "status"])
+    assert code == 0 and '"unreachable"' in out and '"ready"' in out, out
+    code, out, _ = run([binary("roster"), "--server", "http://127.0.0.1:1",
+                        "status"])
+    assert code == 3 and "unreachable" in out, out
+
+
+@shared
+def search_takes_options_too(s):
+    ns = make_ns(s)
+    s.post(path("v1", "ns", ns, "thing"), [{"name": "aa"}, {"name": "ab"}]).must(
+        201)
+    assert len(as_json(s, "search", "--ns", ns, "--type", "thing", "--key",
+                       "name", "--value", "a", "--mode", "prefix", "--limit",
+                       "1")[ns]) == 2
+    assert as_json(s, "search", "aa", "--ns", ns, "--type", "other") == {}
+
+
+@shared(timeout=120)
+def a_list_of_ten_thousand_is_shown_whole(s):
+    things = make_list(s)
+    ns = things.split("/")[3]
+    for i in range(10):
+        s.post(things, [{"name": f"n{i}-{k}", "x": "y" * 40}
+                        for k in range(1000)]).must(201)
+    assert len(as_json(s, "ls", ns, "thing")) == 10000
+    table = good(s, "ls", ns, "thing").splitlines()
+    assert len(table) == 10001
+    assert len({len(line) for line in table[1:]}) == 1, "columns are crooked"
 
 
 @bare
