@@ -80,6 +80,11 @@ const struct cli_verb cli_verbs[] = {
     {"snapshots", "", "those that are kept", "", 0, 0, admin_snapshots, NULL},
     {"digest", "", "a sum over the whole state", "", 0, 0, admin_digest,
      "Nodes at the same index answer the same digest."},
+    {"recover", "", "go on alone after the other nodes are lost",
+     "data-dir yes", 0, 0, recover_run,
+     "Without a server, on the directory of a rosterd that is stopped: it\n"
+     "becomes the sole member of its cluster. Its revision moves forward as\n"
+     "after a restore. Asks before."},
     {"completion", "bash|zsh|fish", "a script that completes commands", "", 1,
      1, complete_script,
      "bash: source <(roster completion bash)\n"

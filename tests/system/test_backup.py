@@ -178,3 +178,20 @@ def snapshots_are_taken_and_listed(s):
     assert taken["file"] in [x["file"] for x in listed], (taken, listed)
     assert taken["file"] in good(s, "snapshots")
     assert json.loads(json.dumps(as_json(s, "digest")))["index"] >= taken["index"]
+
+
+@bare
+def a_survivor_goes_on_alone():
+    with Server() as s:
+        ns = make_ns(s)
+        good(s, "add", ns, "thing", "name=x")
+        where = ("--data-dir", s.data_dir)
+        refused(s, "recover", *where, says="--yes", status=2)
+        refused(s, "recover", *where, "--yes", says="stop that first")
+        refused(s, "recover", "--yes", says="--data-dir", status=2)
+        refused(s, "recover", "--data-dir", "/no/such", "--yes", says="/no/such")
+        s.kill()
+        assert as_json(s, "recover", *where, "--yes", "--quiet")["node"] == "n1"
+        s.start()
+        assert as_json(s, "get", ns, "thing", "x")["name"] == "x"
+        assert s.revision() >= 2**32

@@ -65,10 +65,9 @@ static void columns_are_aligned_by_what_is_seen(void **state)
 {
     (void)state;
     text_init();
-    print_text(print_table,
-               "[{\"a\":\"\\u6f22\\u5b57\",\"b\":\"1\"},"
-               "{\"a\":\"e\\u0301x\",\"b\":\"2\"},"
-               "{\"a\":\"abcd\",\"b\":\"3\"}]");
+    print_text(print_table, "[{\"a\":\"\\u6f22\\u5b57\",\"b\":\"1\"},"
+                            "{\"a\":\"e\\u0301x\",\"b\":\"2\"},"
+                            "{\"a\":\"abcd\",\"b\":\"3\"}]");
     assert_string_equal(printed, "A     B\n"
                                  "\u6f22\u5b57  1\n"
                                  "e\xcc\x81x    2\n"
