@@ -67,6 +67,10 @@ def everything_is_put_in_its_place():
         tree.path("include", "roster.h")
         for page in PAGES.values():
             tree.path("share", "man", page)
+        for script in (("bash-completion", "completions", "roster.bash"),
+                       ("zsh", "site-functions", "_roster"),
+                       ("fish", "vendor_completions.d", "roster.fish")):
+            assert os.path.getsize(tree.path("share", *script)) > 0
         inside = tree.prefix[len(tree.root):]
         for name in ("rosterd", "roster-agent"):
             with open(tree.path("lib", "systemd", "system",
@@ -156,9 +160,8 @@ def manual_pages_name_every_option_and_command_there_is():
         assert len(options) > 5, usage
         for option in options:
             assert re.search(rf"^\.It Fl -{option}\b", text, re.M), option
-        commands = usage.partition("Commands:\n")[2].partition("\n\n")[0]
-        for line in commands.splitlines():
-            verb = line.split()[0]
+        commands = usage.partition("Commands:\n")[2].partition("Options:")[0]
+        for verb in re.findall(r"^  ([a-z]+)", commands, re.M):
             assert re.search(rf"^\.It Cm {verb}\b", text, re.M), verb
         assert "@" not in text, "a part was not filled in"
 
