@@ -231,21 +231,24 @@ void files_sweep(struct core *core)
     }
 }
 
+static int filter_inside(const struct dirent *entry)
+{
+    return strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0;
+}
+
 void files_remove(const char *path)
 {
-    DIR *directory = opendir(path);
-    const struct dirent *entry = NULL;
+    struct dirent **names = NULL;
+    int n = scandir(path, &names, filter_inside, NULL);
 
-    while (directory != NULL && (entry = readdir(directory)) != NULL) {
-        if (strcmp(entry->d_name, ".") != 0 &&
-            strcmp(entry->d_name, "..") != 0) {
-            char *inside = dir_join(path, entry->d_name);
-            files_remove(inside);
-            mem_free(inside);
-        }
+    for (int i = 0; i < n; i++) {
+        char *inside = dir_join(path, names[i]->d_name);
+        files_remove(inside);
+        mem_free(inside);
+        free(names[i]);
     }
-    if (directory != NULL) {
-        (void)closedir(directory);
+    if (n >= 0) {
+        free(names);
     }
     (void)remove(path);
 }
