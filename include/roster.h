@@ -155,7 +155,7 @@ struct roster_stream {
 };
 
 /* As roster_send, for bodies of any size. timeout_ms (default: the handle's) is
- * the longest silence, in whole seconds, instead of a limit for the whole. The
+ * the longest silence, instead of a limit for the whole. The
  * next server is asked only as long as take() was given nothing: afterwards a
  * fault is ROSTER_CUT. An answer whose end cannot be told from a lost
  * connection (neither Content-Length nor chunked) is one too. What take() has

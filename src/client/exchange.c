@@ -9,6 +9,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/mem.h"
 
 enum { MAX_ANSWER = 256 << 20, POLL_MS = 1000 };
@@ -23,6 +24,8 @@ struct exchange {
     uint64_t taken;                     /* bytes take() has got */
     uint64_t given;                     /* bytes of body_fd that went out */
     uint64_t body_fd_bytes;
+    uint64_t moved_ms;   /* when a byte of a body last went or came */
+    uint64_t silence_ms; /* 0: no limit */
     bool stopped;
 };
 
@@ -83,6 +86,7 @@ static size_t hand_over(struct exchange *exchange, const char *bytes, size_t n)
 {
     curl_off_t total = -1;
 
+    exchange->moved_ms = clock_mono_ms();
     exchange->taken += n;
     if (exchange->stream->take(bytes, n, exchange->stream->user) != 0) {
         exchange->stopped = true;
@@ -113,6 +117,7 @@ static size_t on_read(char *bytes, size_t size, size_t n, void *user)
         return CURL_READFUNC_ABORT;
     }
     exchange->given += (uint64_t)got;
+    exchange->moved_ms = clock_mono_ms();
     tell_progress(exchange, exchange->given,
                   (curl_off_t)exchange->body_fd_bytes);
     return (size_t)got;
@@ -155,9 +160,8 @@ static void set_stream(struct exchange *exchange, uint64_t silence_ms)
     CURL *easy = exchange->easy;
 
     (void)curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, 0L);
-    (void)curl_easy_setopt(easy, CURLOPT_LOW_SPEED_LIMIT, 1L);
-    (void)curl_easy_setopt(easy, CURLOPT_LOW_SPEED_TIME,
-                           (long)(silence_ms + 999) / 1000);
+    exchange->silence_ms = silence_ms;
+    exchange->moved_ms = clock_mono_ms();
     (void)curl_easy_setopt(easy, CURLOPT_BUFFERSIZE, 256L << 10);
     if (exchange->stream->body_fd > 0) {
         set_upload(exchange);
@@ -179,59 +183,6 @@ static size_t on_body(char *bytes, size_t size, size_t n, void *user)
     return size * n;
 }
 
-static struct curl_slist *add_header(struct curl_slist *list, const char *line)
-{
-    struct curl_slist *longer = curl_slist_append(list, line);
-    if (longer == NULL) {
-        abort();
-    }
-    return longer;
-}
-
-bool exchange_has_header(const struct roster_request *request, const char *name)
-{
-    size_t n = strlen(name);
-
-    for (const char *const *h = request->headers; h != NULL && *h != NULL;
-         h++) {
-        if (strncasecmp(*h, name, n) == 0 && (*h)[n] == ':') {
-            return true;
-        }
-    }
-    return false;
-}
-
-static struct curl_slist *headers_of(const struct attempt *attempt)
-{
-    const struct roster_request *request = attempt->request;
-    struct curl_slist *list = NULL;
-    struct buf line = {0};
-
-    /* curl would ask a server for permission before a large body and wait a
-     * second for it. */
-    list = add_header(list, "Expect:");
-    if (!exchange_has_header(request, "Accept")) {
-        list = add_header(list, "Accept: application/json, */*");
-    }
-    bool has_body = request->body != NULL ||
-                    (attempt->stream != NULL && attempt->stream->body_fd > 0);
-    if (has_body && !exchange_has_header(request, "Content-Type")) {
-        list = add_header(list, request->body != NULL
-                                    ? "Content-Type: application/json"
-                                    : "Content-Type: application/octet-stream");
-    }
-    if (attempt->idempotency_key != NULL) {
-        buf_printf(&line, "Idempotency-Key: %s", attempt->idempotency_key);
-        list = add_header(list, buf_text(&line));
-    }
-    for (const char *const *h = request->headers; h != NULL && *h != NULL;
-         h++) {
-        list = add_header(list, *h);
-    }
-    buf_done(&line);
-    return list;
-}
-
 static void set_request(struct exchange *exchange,
                         const struct attempt *attempt, const char *url,
                         struct curl_slist *headers)
@@ -245,6 +196,7 @@ static void set_request(struct exchange *exchange,
     exchange->stream = attempt->stream;
     exchange->taken = 0;
     exchange->given = 0;
+    exchange->silence_ms = 0;
     exchange->stopped = false;
     buf_clear(&exchange->body);
     (void)curl_easy_setopt(easy, CURLOPT_URL, url);
@@ -287,6 +239,27 @@ static void set_request(struct exchange *exchange,
     }
 }
 
+/* How long to wait for the next event; 0 when it has been silent too long. */
+static int wait_ms(struct exchange *exchange)
+{
+    if (exchange->silence_ms == 0) {
+        return POLL_MS;
+    }
+    uint64_t silent = clock_mono_ms() - exchange->moved_ms;
+    if (silent >= exchange->silence_ms) {
+        return 0;
+    }
+    uint64_t left = exchange->silence_ms - silent;
+    return left < POLL_MS ? (int)left : POLL_MS;
+}
+
+static void tell_silence(struct exchange *exchange)
+{
+    (void)snprintf(exchange->error, sizeof exchange->error,
+                   "nothing moved for %.1f s",
+                   (double)exchange->silence_ms / 1000);
+}
+
 /* Runs to the end: true; false when woken. */
 static bool perform(struct exchange *exchange, int wake_fd, CURLcode *ret_code)
 {
@@ -301,9 +274,15 @@ static bool perform(struct exchange *exchange, int wake_fd, CURLcode *ret_code)
             *ret_code = message->data.result;
             return true;
         }
+        int wait = wait_ms(exchange);
+        if (wait == 0) {
+            tell_silence(exchange);
+            *ret_code = CURLE_OPERATION_TIMEDOUT;
+            return true;
+        }
         if (code == CURLM_OK) {
             code = curl_multi_poll(exchange->multi, &wake, wake_fd > 0 ? 1 : 0,
-                                   POLL_MS, NULL);
+                                   wait, NULL);
         }
         if (code != CURLM_OK) {
             (void)snprintf(exchange->error, sizeof exchange->error, "%s",
@@ -369,7 +348,7 @@ enum exchange_outcome exchange_run(struct exchange *exchange,
                                    struct roster_response *ret_response,
                                    char **ret_why)
 {
-    struct curl_slist *headers = headers_of(attempt);
+    struct curl_slist *headers = exchange_headers(attempt);
     struct buf url = {0};
     CURLcode code = CURLE_OK;
     enum exchange_outcome outcome = EXCHANGE_WOKEN;

@@ -44,6 +44,10 @@ enum exchange_outcome exchange_run(struct exchange *exchange,
 void exchange_read_answer(void *easy, struct buf *body,
                           struct roster_response *ret_response);
 
+/* Gives (curl_slist_free_all). */
+struct curl_slist;
+struct curl_slist *exchange_headers(const struct attempt *attempt) MUST_USE;
+
 /* Does the caller bring the header itself? */
 bool exchange_has_header(const struct roster_request *request,
                          const char *name) MUST_USE;

@@ -38,7 +38,7 @@ static enum roster_result get(const char *url, struct taken *taken,
         .take = take, .progress = told, .user = taken};
 
     taken->most = taken->most == 0 ? sizeof taken->bytes : taken->most;
-    roster_set_timeouts(roster, 500, 1000);
+    roster_set_timeouts(roster, 500, 300);
     enum roster_result result =
         roster_transfer(roster, &request, &stream, response);
     *ret_roster = roster;
