@@ -105,7 +105,7 @@ static enum cli_exit judge(struct receiving *to, struct state_info *ret_info)
     char why[STATE_WHY] = "it is shorter than a header";
     uint8_t sum[32];
 
-    to->hash = sha256_end(to->hash, sum);
+    (void)sha256_end(to->hash, sum);
     if (to->n < sizeof to->head ||
         state_head_decode(to->head, ret_info, why) != 0) {
         ask_say("what came is no backup: %s", why);
@@ -135,7 +135,7 @@ static enum cli_exit to_stdout(struct cli *cli)
         status = judge(&to, &info);
     } else {
         uint8_t sum[32];
-        to.hash = sha256_end(to.hash, sum);
+        (void)sha256_end(to.hash, sum);
     }
     if (status == CLI_OK && !cli->quiet) {
         (void)fprintf(stderr,

@@ -131,7 +131,7 @@ static void sum_of(const struct known_types *types, const char *type,
     char *text = json_dumps(row, JSON_COMPACT | JSON_SORT_KEYS);
     struct sha256 *hash = sha256_new();
     sha256_add(hash, text, strlen(text));
-    hash = sha256_end(hash, digest);
+    (void)sha256_end(hash, digest);
     memcpy(ret_sum, digest, SUM);
     free(text);
     json_decref(row);

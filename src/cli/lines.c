@@ -191,7 +191,7 @@ static int read_type_put(struct line *line, struct buf *why)
 
 static int read_op(struct line *line, struct buf *why)
 {
-    const char *op = NULL;
+    const char *op = "";
     int r = take_text(line->json, "op", &op, why);
 
     if (r == 0) {

@@ -126,7 +126,7 @@ static void *run_worker(void *user)
         worker->first = job->next;
         (void)pthread_mutex_unlock(&sender->lock);
         run_job(worker, job);
-        job = job_free(job);
+        (void)job_free(job);
         (void)pthread_mutex_lock(&sender->lock);
         worker->n_jobs--;
         (void)pthread_cond_signal(&sender->less);

@@ -229,7 +229,7 @@ static json_t *node_of(const struct cli *cli, const char *url)
     if (roster_set_servers(roster, url) == ROSTER_OK) {
         read_node(node, roster);
     }
-    roster = roster_free(roster);
+    (void)roster_free(roster);
     return node;
 }
 

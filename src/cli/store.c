@@ -82,7 +82,9 @@ static size_t blamed(const struct worker *worker,
     const char *field = roster_error(worker->roster)->field;
     unsigned long at = n;
 
-    if (sscanf(field, "do[%lu]", &at) != 1 && response->body != NULL) {
+    if (strncmp(field, "do[", 3) == 0) {
+        at = strtoul(field + 3, NULL, 10);
+    } else if (response->body != NULL) {
         json_t *problem = json_loadb(response->body, response->body_size,
                                      JSON_ALLOW_NUL, NULL);
         const json_t *operation = json_object_get(problem, "operation");

@@ -23,7 +23,7 @@ struct stream {
 
 /* For roster_stream's take: not 0 when it is no array of objects, an element
  * is larger than LINE_MOST, or element() said so. */
-int stream_take(const void *bytes, size_t n, void *stream);
+int stream_take(const void *bytes, size_t n, void *user);
 /* Has the array ended? */
 bool stream_whole(const struct stream *stream);
 void stream_done(struct stream *stream);
@@ -39,6 +39,6 @@ struct stream_without {
     bool skipping;
 };
 
-int stream_without_take(const void *bytes, size_t n, void *without);
+int stream_without_take(const void *bytes, size_t n, void *user);
 
 #endif
