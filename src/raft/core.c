@@ -364,7 +364,7 @@ struct core_stats core_stats(const struct core *core)
         READ(packs),     READ(commands),          READ(pack_bytes),
         READ(refused),   READ(unknown),           READ(submit_to_done_us),
         READ(snapshots), READ(snapshot_failures), READ(snapshot_us),
-        READ(log_bytes),
+        READ(log_bytes), READ(log_waits),
     };
 #undef READ
     histogram_read(&core->stats.turns, &stats.turns);

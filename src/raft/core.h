@@ -117,7 +117,8 @@ struct core_stats {
     uint64_t packs, commands, pack_bytes, refused, unknown;
     uint64_t submit_to_done_us;
     uint64_t snapshots, snapshot_failures, snapshot_us;
-    uint64_t log_bytes;           /* since the last snapshot */
+    uint64_t log_bytes;           /* since the last snapshot was begun */
+    uint64_t log_waits;           /* times writes waited for one to be stored */
     struct histogram_sum turns;   /* of the loop */
     struct histogram_sum writes;  /* of an entry: until it is on the disk (and
                                      on a quorum) */

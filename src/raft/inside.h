@@ -133,6 +133,7 @@ struct core {
     bool refusing;           /* libraft took no entry the last time */
     bool snapshotting;       /* from its beginning until it is stored */
     bool snapshot_wanted;    /* as soon as there is room */
+    bool waiting;            /* packs wait for a snapshot to be stored */
     bool wants_entry;        /* an entry, if only to have one */
     uint64_t snapshot_index; /* of the newest that is stored */
 
@@ -170,7 +171,7 @@ struct core {
     struct {
         _Atomic uint64_t packs, commands, pack_bytes, refused, unknown,
             submit_to_done_us, snapshots, snapshot_failures, snapshot_us,
-            log_bytes;
+            log_bytes, log_waits;
         struct histogram turns, writes, commits; /* the loop alone adds */
     } stats;
 };

@@ -201,6 +201,21 @@ static void send_pack(struct core *core)
 
 /* ---- one turn of the loop ---- */
 
+/* While a state file is written the log is cut by nobody, and libraft holds all
+ * of it in memory. Clients that write faster than the disk takes the state wait
+ * here, so that both are bounded by bytes. */
+static bool waits_for_snapshot(struct core *core)
+{
+    bool waits =
+        core->snapshotting && core->log_bytes >= core->config.snapshot_bytes;
+
+    if (waits && !core->waiting) {
+        COUNT(core, log_waits, 1);
+    }
+    core->waiting = waits;
+    return waits;
+}
+
 static int outcome_of(const struct pack *pack)
 {
     /* Once libraft took the entry, a failure says nothing about what becomes of
@@ -227,10 +242,10 @@ void order_turn(struct core *core, uint64_t now_ms)
     }
     bool sends = core->pending != NULL || core->wants_entry;
     if (sends && !core->pack.in_flight && !core->stalled) {
-        if (log_leads(core)) {
-            send_pack(core);
-        } else {
+        if (!log_leads(core)) {
             order_refuse_all(core);
+        } else if (!waits_for_snapshot(core)) {
+            send_pack(core);
         }
     }
 }

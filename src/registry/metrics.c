@@ -115,6 +115,9 @@ static void add_core(struct registry *registry, struct buf *out)
                    "Time spent on snapshots.", stats.snapshot_us);
     metric_gauge(out, "roster_log_bytes",
                  "Bytes of the log since the last snapshot.", stats.log_bytes);
+    metric_counter(out, "roster_log_waits_total",
+                   "Times writes waited until a snapshot was stored.",
+                   stats.log_waits);
 }
 
 static void add_leases(struct registry *registry, struct buf *out)
