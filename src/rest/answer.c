@@ -134,6 +134,8 @@ static enum MHD_Result send_lent(struct rest_request *request, unsigned status,
                                  struct MHD_Response *response)
 {
     request->stage = REST_ANSWERED;
+    request->peer->n_more = 0;
+    request->peer->is_long = false;
     request->status = status;
     rest_deadlines_enter(&request->loop->deadlines, request->peer, REST_SEND,
                          request->loop->now_ms);
@@ -258,9 +260,7 @@ static enum MHD_Result send_file(struct rest_request *request, unsigned status)
     rest_file_headers(request, &file, response);
     rest_header_add_node(request, response);
     enum MHD_Result r = send_answer(request, status, response);
-    /* As long as it goes on: the library ends who takes nothing at all. */
-    rest_deadlines_enter(&request->loop->deadlines, request->peer, REST_NONE,
-                         0);
+    request->peer->is_long = true;
     return r;
 }
 

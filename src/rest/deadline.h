@@ -1,7 +1,8 @@
 /* What a connection may take how long for.
  *
  * libmicrohttpd's timeout counts from the last byte: a client that sends one
- * header line a second is never closed. Here each phase of a connection has one
+ * header line a second is never closed, and each byte costs a look at the clock
+ * and a lock. Here each phase of a connection has one
  * length for all, so that each list is in order by itself and every move is
  * O(1).
  *
@@ -29,7 +30,10 @@ struct rest_peer {
     enum rest_phase phase;
     uint64_t ends_ms;
     int fd;
-    bool asked; /* a request line has come: it can be answered */
+    unsigned n_more; /* times that more was granted for this answer */
+    bool is_long;    /* more is granted as long as it goes on: a file */
+    uint64_t acked;  /* bytes sent to it that had arrived then */
+    bool asked;      /* a request line has come: it can be answered */
 };
 
 struct rest_deadlines {

@@ -27,7 +27,7 @@ void *rest_request_begin(void *user, const char *uri,
             ->socket_context;
     /* The daemon takes its own copy apart in place. */
     request->target = arena_str(request->arena, str_of(uri));
-    request->began_us = clock_mono_us();
+    request->began_us = loop->now_us; /* it had come by then */
     request->peer->asked = true;
     enter(request, REST_HEAD);
     rest_count(&loop->counts.in_flight, 1);

@@ -104,9 +104,9 @@ struct rest_loop {
     struct rest_request *spare;
     unsigned n_spare;
     struct cache_memo *kept; /* kept.c */
-    uint64_t now_ms;
-    uint64_t second; /* since 1970, as `date` says */
-    char date[32];   /* "Sun, 06 Nov 1994 08:49:37 GMT" */
+    uint64_t now_us, now_ms; /* when this turn began */
+    uint64_t second;         /* since 1970, as `date` says */
+    char date[32];           /* "Sun, 06 Nov 1994 08:49:37 GMT" */
     unsigned max_connections;
     bool has_room;       /* a connection ended during this run */
     bool closing;        /* no new connections */
