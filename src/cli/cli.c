@@ -133,7 +133,7 @@ static char *make_about(void)
         buf_done(&left);
     }
     buf_add_text(&about,
-                 "\n \n'roster help COMMAND' tells more about one. Exit "
+                 "\n\n'roster help COMMAND' tells more about one. Exit "
                  "status: 0 done, 1 refused, 2 misused, 3 no server answered "
                  "or the outcome is unknown.");
     return buf_text(&about);

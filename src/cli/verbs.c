@@ -29,7 +29,7 @@ const struct cli_verb cli_verbs[] = {
     {"mkns", "NS", "a new namespace", "leaf branch match comment", 1, 1,
      spaces_mkns, NULL},
     {"rmns", "NS", "remove a namespace", "recursive", 1, 1, spaces_rmns, NULL},
-    {"types", "[list|show|define] [TYPE] [NAME=VALUE...]",
+    {"types", "[list|show|define] [TYPE ...]",
      "definitions of types", "", 0, MANY, types_run,
      "roster types list\nroster types show TYPE\n"
      "roster types define TYPE key=FIELD required=A,B check.FIELD=KIND\n"
