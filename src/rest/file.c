@@ -54,13 +54,26 @@ static ssize_t read_nothing(void *user, uint64_t at, char *block, size_t most)
     return MHD_CONTENT_READER_END_OF_STREAM;
 }
 
+/* Never in chunks: the library ends those with a last one even here, and the
+ * client would read that as the next answer. The connection closes instead. */
+static struct MHD_Response *unmade(void)
+{
+    struct MHD_Response *response = MHD_create_response_from_callback(
+        MHD_SIZE_UNKNOWN, 1, read_nothing, NULL, NULL);
+
+    if (response != NULL) {
+        (void)MHD_set_response_options(
+            response, MHD_RF_HTTP_1_0_COMPATIBLE_STRICT, MHD_RO_END);
+    }
+    return response;
+}
+
 struct MHD_Response *rest_file_response(struct rest_request *request)
 {
     struct op_file *file = request->op.answer.file;
 
     if (file->fd < 0) {
-        return MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, 1,
-                                                 read_nothing, NULL, NULL);
+        return unmade();
     }
     struct sending *sending = mem_zero(sizeof *sending);
     sending->loop = request->loop;

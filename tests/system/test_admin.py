@@ -83,6 +83,10 @@ def a_backup_is_one_file_and_says_what_is_in_it(s):
     assert "content-disposition" not in head.headers
     assert "roster-digest" not in head.headers
     assert head.headers["content-type"] == "application/octet-stream"
+    with s.wire() as w:     # a head, and not one byte of a body
+        w.send(f"HEAD {BACKUP} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+        assert w.answer("HEAD").status == 200
+        assert w.closed_within(5) and w.buffer == b"", w.buffer
     assert backup(s).headers["roster-digest"] == before["digest"]
     nothing_left(s)
     # The connection is in step after each of them.
