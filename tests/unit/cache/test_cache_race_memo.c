@@ -139,7 +139,7 @@ static void *answerer(void *user)
             read_list(world, memo);
         }
     }
-    memo = cache_memo_free(memo);
+    (void)cache_memo_free(memo);
     return NULL;
 }
 

@@ -30,7 +30,10 @@ static const struct cache_list *put(struct cache *cache, uint64_t snapshot,
     buf_reserve(&body, size);
     for (body.n = 0; body.n < size; body.n++) {
         x = x * UINT64_C(6364136223846793005) + 1442695040888963407;
-        body.p[body.n] = random ? (char)(x >> 56) : "row of a list "[x >> 61];
+        body.p[body.n] = "row of a list "[x >> 61];
+        if (random) {
+            body.p[body.n] = (char)(x >> 56);
+        }
     }
     return cache_put(cache, 1, TYPE, snapshot, snapshot, 1, &body);
 }
@@ -167,7 +170,7 @@ static void nor_does_the_one_in_its_place_get_it(void **state)
 
 static void without_room_there_is_none(void **state)
 {
-    CACHE cache = cache_new(8 * 2000);
+    CACHE cache = cache_new(UINT64_C(8) * 2000);
     const struct cache_list *list = put(cache, 5, 2000, false);
     struct str body;
 

@@ -63,8 +63,7 @@ static void a_wrong_line_is_explained(void **state)
         "{\"op\":\"put\",\"ns\":\"a\",\"type\":\"t\"}",
         "{\"op\":\"put\",\"ns\":\"a\",\"type\":\"t\",\"resource\":{}}",
         "{\"op\":\"put\",\"ns\":\"a\",\"type\":\"t\",\"resource\":{\"a\":1}}",
-        "{\"op\":\"put\",\"ns\":\"a\\u0000b\",\"type\":\"t\","
-        "\"resource\":{\"a\":\"\"}}",
+        "{\"op\":\"ns-put\",\"ns\":\"a\\u0000b\"}",
         "{\"op\":\"ns-put\",\"ns\":\"a\",\"match\":1}",
         "{\"op\":\"ns-put\",\"ns\":\"a\",\"mtach\":null}",
         "{\"op\":\"type-put\",\"type\":\"t\"}",

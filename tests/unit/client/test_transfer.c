@@ -191,7 +191,7 @@ static void a_file_is_sent_whole_each_time(void **state)
     assert_non_null(strstr(first + 1, "the file"));
     assert_non_null(strstr(fake.seen, "application/octet-stream"));
     roster_response_done(&response);
-    roster = roster_free(roster);
+    (void)roster_free(roster);
     fake_stop(&fake);
     (void)close(stream.body_fd);
 }
@@ -210,7 +210,7 @@ static void an_upload_that_may_be_done_is_unknown(void **state)
     assert_int_equal(roster_transfer(roster, &request, &stream, &response),
                      ROSTER_UNKNOWN);
     assert_int_equal(fake.n_requests, 1);
-    roster = roster_free(roster);
+    (void)roster_free(roster);
     fake_stop(&fake);
     (void)close(stream.body_fd);
 }
@@ -227,7 +227,7 @@ static void a_file_that_cannot_be_read_stops_it(void **state)
     struct roster *roster = client_of(fake.url);
     assert_int_equal(roster_transfer(roster, &request, &stream, &response),
                      ROSTER_STOPPED);
-    roster = roster_free(roster);
+    (void)roster_free(roster);
     fake_stop(&fake);
 }
 
