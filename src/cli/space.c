@@ -7,6 +7,8 @@
 #include "cli/ask.h"
 #include "cli/sending.h"
 
+/* Without an Idempotency-Key: the server holds so many and no more, and what is
+ * made twice is found there the second time. */
 static enum roster_result request(struct worker *worker, const char *method,
                                   const char *path, const json_t *body)
 {
@@ -14,7 +16,8 @@ static enum roster_result request(struct worker *worker, const char *method,
     struct roster_request request = {.method = method,
                                      .path = path,
                                      .body = text,
-                                     .body_size = strlen(text)};
+                                     .body_size = strlen(text),
+                                     .repeat = ROSTER_REPEAT_SAFE};
     struct roster_response response = {0};
     enum roster_result result =
         roster_send(worker->roster, &request, &response);

@@ -105,8 +105,14 @@ static enum roster_result send_lines(struct worker *worker,
     struct buf body = {0};
     struct roster_response response = {0};
 
+    /* Rows with a key may be put twice; keys of requests are few. */
+    enum roster_repeat repeat = ROSTER_REPEAT_SAFE;
+
     buf_add_text(&body, "{\"do\":[");
     for (size_t i = 0; i < n; i++) {
+        if (key_of(worker, lines[i]) == NULL) {
+            repeat = ROSTER_REPEAT_KEYED;
+        }
         buf_add_text(&body, i > 0 ? "," : "");
         add_op(worker, lines[i], &body);
     }
@@ -114,7 +120,8 @@ static enum roster_result send_lines(struct worker *worker,
     struct roster_request request = {.method = "POST",
                                      .path = "/v1/txn",
                                      .body = body.p,
-                                     .body_size = body.n};
+                                     .body_size = body.n,
+                                     .repeat = repeat};
     enum roster_result result =
         roster_send(worker->roster, &request, &response);
     if (result == ROSTER_OK) {

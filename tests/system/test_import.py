@@ -328,3 +328,20 @@ def an_export_that_cannot_be_written_leaves_no_file(s):
                        text=True, timeout=20 * PATIENCE, env=environment(),
                        check=False)
     assert p.returncode == 1 and "cannot be written" in p.stderr, p
+
+
+@shared
+def namespaces_and_keyed_rows_cost_no_idempotency_keys(s):
+    """A server holds 200,000 for ten minutes: an import of more namespaces than
+    that found every place taken, and nobody else could write."""
+    def keys():
+        return int(next(line.split()[1] for line in s.get(
+            "/metrics").body.decode().splitlines()
+            if line.startswith("roster_idempotency_keys ")))
+    top = fresh_name("keys") + ".roster"
+    before = keys()
+    for _ in range(2):
+        good(s, "import", lines_of(
+            *[put_ns(f"n{i}.{top}") for i in range(50)],
+            *[put(f"n{i}.{top}", "thing", name="x") for i in range(50)]))
+    assert keys() == before
