@@ -324,7 +324,8 @@ enum op_step registry_run(struct registry *registry, struct op *op,
         assert(!s->on_worker);
         return s->said = OP_WORK;
     }
-    if (r < 0) {
+    if (r != ANSWERED) { /* A lower room's no that nobody has put in words: it
+                            must not pass for a yes. */
         fail(s, r);
     }
     settle(s);

@@ -294,8 +294,9 @@ static enum MHD_Result run(struct rest_request *request)
         return rest_page_serve(request);
     }
     request->op.body = buf_str(&request->body);
+    /* A chunked body of no bytes has made no file. */
     request->op.file =
-        request->upload == NULL ? NULL : rest_upload_path(request->upload);
+        request->spooled == 0 ? NULL : rest_upload_path(request->upload);
     return run_op(request);
 }
 

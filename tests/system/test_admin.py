@@ -439,6 +439,11 @@ def what_is_wrong_with_the_request_is_said_before_the_file_is_read(s):
             ("Content-Length", str(10**15)), ("Expect", "100-continue")]))
         wire.answer().problem(413)
         assert wire.closed_within(5)
+    for empty in (("Transfer-Encoding", "chunked"), ("Content-Length", "0")):
+        with s.wire() as wire:
+            wire.send(request_bytes("POST", RESTORE, headers=[empty]) +
+                      (b"0\r\n\r\n" if empty[1] == "chunked" else b""))
+            wire.answer().problem(400, detail=re.compile("empty"))
     assert digest(s) == before
     nothing_left(s)
 
