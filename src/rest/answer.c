@@ -231,8 +231,8 @@ static enum MHD_Result send_op(struct rest_request *request, unsigned status)
 {
     struct op_answer *answer = &request->op.answer;
     struct rest_stamp stamp = rest_header_stamp(request);
-    bool keep = rest_kept_may(request);
-    struct MHD_Response *response = make_response(answer, keep);
+    uint64_t cost = rest_kept_cost(request);
+    struct MHD_Response *response = make_response(answer, cost > 0);
 
     if (response == NULL) {
         return MHD_NO;
@@ -242,8 +242,7 @@ static enum MHD_Result send_op(struct rest_request *request, unsigned status)
     }
     rest_header_add_stamp(request, &stamp, response);
     rest_header_add_op(request, response);
-    if (keep &&
-        rest_kept_keep(request, status, &stamp, answer->body.n, response)) {
+    if (cost > 0 && rest_kept_keep(request, status, &stamp, cost, response)) {
         return send_lent(request, status, response);
     }
     return send_answer(request, status, response);

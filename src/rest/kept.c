@@ -12,11 +12,12 @@
 #include "rest/state.h"
 
 enum {
-    KEY_MOST = 1024,       /* longer targets are made up, not read again */
-    COPY_MOST = 16 << 10,  /* bytes of a body that is copied to be kept */
-    LENT_MOST = 256 << 10, /* of one that the cache lends */
-    ALL_MOST = 8 << 20,    /* of all; a list may be gone elsewhere */
-    ONE = 2048,            /* what the library has in one with its headers */
+    KEY_MOST = 1024,          /* longer targets are made up, not read again */
+    COPY_MOST = 16 << 10,     /* bytes of a body that is copied to be kept */
+    LENT_MOST = 256 << 10,    /* of one that the cache lends */
+    ALL_MOST = 8 << 20,       /* of all; a list may be gone elsewhere */
+    HELD_MOST = ALL_MOST / 8, /* one list must not push out all others */
+    ONE = 2048,               /* what the library has in one with its headers */
 };
 
 static void end(void *value)
@@ -32,11 +33,15 @@ struct cache_memo *rest_kept_new(struct cache *cache)
     return cache_memo_new(cache, ALL_MOST, end);
 }
 
-/* One that asks for nothing special. */
+/* One that asks for nothing special. An If-None-Match without a tag is wrong,
+ * which the key would not show. */
 bool rest_kept_is_plain(const struct rest_request *request,
                         const struct rest_head *head)
 {
+    struct str tags = head->conditions.if_none_match;
+
     return request->method == REST_GET && !head->body &&
+           (tags.p == NULL || tags.n > 0) &&
            head->conditions.if_match.p == NULL &&
            head->conditions.idempotency_key.p == NULL &&
            head->min_revision.p == NULL;
@@ -86,8 +91,16 @@ const struct rest_kept *rest_kept_find(struct rest_request *request)
     return is_same(&kept->stamp, &now) ? kept : NULL;
 }
 
+/* Of a list, all that stays in memory as long as the answer is kept: both of
+ * its forms, whichever is sent. */
+static uint64_t held_bytes(const struct op_answer *answer)
+{
+    uint64_t form = answer->gzip ? answer->body.n : 0;
+    return answer->list == NULL ? answer->body.n : answer->list->body.n + form;
+}
+
 /* Reads of lists and resources: what stands in the store at one revision. */
-bool rest_kept_may(const struct rest_request *request)
+static bool is_worth_it(const struct rest_request *request)
 {
     const struct op *op = &request->op;
     const struct op_answer *answer = &op->answer;
@@ -97,20 +110,26 @@ bool rest_kept_may(const struct rest_request *request)
            !op->query.linearizable && !answer->passing &&
            (answer->code == OP_OK || answer->code == OP_NOT_MODIFIED) &&
            answer->body.n <= (answer->list != NULL ? LENT_MOST : COPY_MOST) &&
+           held_bytes(answer) <= HELD_MOST &&
            !rest_header_is_draining(request) &&
            cache_memo_wants(request->loop->kept, request->key);
 }
 
+uint64_t rest_kept_cost(const struct rest_request *request)
+{
+    return is_worth_it(request) ? ONE + held_bytes(&request->op.answer) : 0;
+}
+
 bool rest_kept_keep(struct rest_request *request, unsigned status,
-                    const struct rest_stamp *stamp, size_t body_bytes,
+                    const struct rest_stamp *stamp, uint64_t cost,
                     struct MHD_Response *response)
 {
     struct rest_kept *kept = mem_alloc(sizeof *kept);
 
-    *kept = (struct rest_kept){response, request->route, status, body_bytes,
-                               *stamp};
+    *kept = (struct rest_kept){response, request->route, status,
+                               request->answer_bytes, *stamp};
     if (cache_memo_keep(request->loop->kept, request->key, stamp->revision,
-                        ONE + body_bytes, kept)) {
+                        cost, kept)) {
         return true;
     }
     (void)mem_free(kept);

@@ -239,7 +239,7 @@ struct rest_kept {
     struct MHD_Response *response;
     const struct rest_route *route;
     unsigned status;
-    size_t body_bytes;
+    uint64_t body_bytes;
     struct rest_stamp stamp;
 };
 struct cache_memo *rest_kept_new(struct cache *cache) MUST_USE;
@@ -249,12 +249,14 @@ bool rest_kept_is_plain(const struct rest_request *request,
 /* The very answer that a plain read would get now, NULL when there is none
  * known. Lends until the loop goes on. */
 const struct rest_kept *rest_kept_find(struct rest_request *request);
-/* Whether the operation's answer is worth keeping. */
-bool rest_kept_may(const struct rest_request *request);
+/* What it takes in memory to keep the operation's answer; 0: it is not worth
+ * it.
+ */
+uint64_t rest_kept_cost(const struct rest_request *request);
 /* Takes the response, whose body must not be the request's. False when it is
  * not kept after all: then it is not taken. */
 bool rest_kept_keep(struct rest_request *request, unsigned status,
-                    const struct rest_stamp *stamp, size_t body_bytes,
+                    const struct rest_stamp *stamp, uint64_t cost,
                     struct MHD_Response *response);
 
 /* ---- page.c ---- */

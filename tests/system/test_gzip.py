@@ -3,10 +3,11 @@ bytes for everybody, and never older than what anybody has seen (BRIEF 8.13,
 P4)."""
 import gzip
 import json
+import re
 import threading
 
 from harness import (Client, Server, bare, make_list, make_ns, path, shared,
-                     until)
+                     test, until)
 
 GZIP = {"Accept-Encoding": "gzip"}
 
@@ -202,6 +203,34 @@ def a_kept_answer_goes_when_its_path_means_something_else(s):
     s.delete(f"{moved}/n1").must(204)
     s.get(f"{moved}/n1").must(404)
     s.get(moved, headers={"If-None-Match": before.etag}).must(200)
+
+
+@shared
+def a_request_that_is_wrong_is_wrong_also_when_the_answer_is_kept(s):
+    things = make_list(s)
+    for _ in range(4):
+        s.get(things).must(200)
+        s.get(things, headers={"If-None-Match": ""}).problem(400)
+        s.get(things, headers={"If-None-Match": "1"}).problem(400)
+        s.get(things + "?limit=0").problem(400)
+
+
+def n_kept(s):
+    text = s.get("/metrics").must(200).body.decode()
+    return int(re.search("^roster_http_answers_kept_total ([0-9]+)$", text, re.M)[1])
+
+
+@test(flags=("--io-threads", "1"))
+def what_an_answer_keeps_in_memory_counts_however_small_it_is_sent(s):
+    things = make_list(s)
+    for size, some in ((100_000, True), (1_200_000, False)):
+        s.put(things, [{"name": f"n{i}", "text": "a" * 100_000}
+                       for i in range(size // 100_000)]).must(200)
+        assert len(compressed(s, things).body) < 10_000
+        before = n_kept(s)
+        for _ in range(20):      # (for a second at a time: the Date)
+            assert "content-encoding" in s.get(things, headers=GZIP).headers
+        assert (n_kept(s) > before) == some, (size, n_kept(s), before)
 
 
 @bare
