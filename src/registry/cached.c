@@ -119,9 +119,11 @@ static int answer_found(struct op_state *s, uint64_t ns,
                         const struct cache_list *list)
 {
     struct op_answer *answer = &s->op->answer;
+    struct str body;
+    bool gzip = s->op->gzip && cache_gzip_get(list, &body) == CACHE_GZIP_MADE;
     bool same = false;
 
-    int r = resolve_not_modified(s, list->revision, &same);
+    int r = resolve_not_modified(s, list->revision, &same, &gzip);
     if (r == 0 && !same) {
         r = squeeze(s, ns, list);
     }
@@ -135,6 +137,7 @@ static int answer_found(struct op_state *s, uint64_t ns,
     set_form(s, list);
     if (same) {
         answer->code = OP_NOT_MODIFIED;
+        answer->gzip = gzip;
         answer->passing = false; /* either tag is right */
         (void)cache_unref(list);
     } else {

@@ -21,11 +21,12 @@ static struct str trim(struct str text)
 
 /* The revision a tag names, 0 when it is none of ours. "0123" is another tag
  * than "123", and no revision is 0. */
-static uint64_t revision_of(struct str tag)
+static uint64_t revision_of(struct str tag, bool *ret_gzip)
 {
     uint64_t revision = 0;
 
-    if (tag.n > 3 && memcmp(tag.p + tag.n - 3, "-gz", 3) == 0) {
+    *ret_gzip = tag.n > 3 && memcmp(tag.p + tag.n - 3, "-gz", 3) == 0;
+    if (*ret_gzip) {
         tag.n -= 3;
     }
     if (tag.n == 0 || tag.p[0] == '0' ||
@@ -71,8 +72,10 @@ static int parse_list(struct str rest, bool weak_counts,
             (rest.n > 0 && rest.p[0] != ',')) {
             return ERR_INVALID;
         }
-        uint64_t revision = revision_of(tag);
+        bool gzip = false;
+        uint64_t revision = revision_of(tag, &gzip);
         if (revision != 0 && (weak_counts || !weak)) {
+            condition->gzips[condition->n] = gzip;
             condition->revs[condition->n++] = revision;
         }
     }
@@ -95,6 +98,7 @@ int condition_parse(struct arena *arena, struct str header, bool weak_counts,
     }
     /* A tag has two quotes and one character of ours at least. */
     condition.revs = arena_alloc(arena, (text.n / 3 + 1) * sizeof(uint64_t));
+    condition.gzips = arena_alloc(arena, (text.n / 3 + 1) * sizeof(bool));
     int r = parse_list(text, weak_counts, &condition);
     if (r == 0) {
         *ret_condition = condition;
@@ -102,10 +106,11 @@ int condition_parse(struct arena *arena, struct str header, bool weak_counts,
     return r;
 }
 
-bool condition_has(const struct condition *condition, uint64_t revision)
+bool condition_has(const struct condition *condition, uint64_t revision,
+                   bool gzip)
 {
     for (size_t i = 0; i < condition->n; i++) {
-        if (condition->revs[i] == revision) {
+        if (condition->revs[i] == revision && condition->gzips[i] == gzip) {
             return true;
         }
     }

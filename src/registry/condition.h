@@ -15,12 +15,15 @@
 struct condition {
     bool any;
     uint64_t *revs; /* in the arena */
+    bool *gzips;    /* of each: whether it is a compressed form's tag */
     size_t n;
 };
 
 /* `weak_counts`: weak comparison, for If-None-Match. Answers: INVALID. */
 int condition_parse(struct arena *arena, struct str header, bool weak_counts,
                     struct condition *ret_condition) MUST_USE;
-bool condition_has(const struct condition *condition, uint64_t revision);
+/* The tag of that form. */
+bool condition_has(const struct condition *condition, uint64_t revision,
+                   bool gzip);
 
 #endif

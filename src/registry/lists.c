@@ -74,6 +74,7 @@ struct reading {
     uint64_t revision;
     uint64_t count;
     bool same; /* the client has it already */
+    bool gzip; /* compressed */
     bool more;
     struct ulid last;
     struct buf body;
@@ -105,7 +106,8 @@ static int look_at(struct op_state *s, struct store_txn *txn,
     reading->leaf = node.kind == STORE_LEAF;
     reading->count = list.count;
     reading->revision = list.revision > path_rev ? list.revision : path_rev;
-    return resolve_not_modified(s, reading->revision, &reading->same);
+    return resolve_not_modified(s, reading->revision, &reading->same,
+                                reading->whole ? &reading->gzip : NULL);
 }
 
 static int project(struct op_state *s, struct store_txn *txn,
@@ -182,7 +184,7 @@ static int read_list(struct op_state *s, struct store_txn *txn, void *user)
 {
     struct reading *reading = user;
 
-    reading->more = false;
+    reading->more = reading->gzip = false;
     int r = look_at(s, txn, reading);
     if (r != 0 || reading->same) {
         return r;
@@ -235,6 +237,7 @@ static int read_and_answer(struct op_state *s, struct reading *reading)
     answer->varies = reading->whole && s->op->kind == OP_LIST_GET;
     if (reading->same) {
         answer->code = OP_NOT_MODIFIED;
+        answer->gzip = reading->gzip;
         return 0;
     }
     answer->code = OP_OK;

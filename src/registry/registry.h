@@ -127,7 +127,7 @@ struct op_answer {
                         the last byte was sent */
     const struct cache_list *list;
     bool varies;          /* whether it is compressed depends on op.gzip */
-    bool gzip;            /* and it is (304: it would be) */
+    bool gzip;            /* and it is (304: as the client has it) */
     bool passing;         /* and soon will be: keep this answer for nobody */
     struct op_file *file; /* instead of a body; NULL: none. The mouth's to end
                              with registry_file_close */

@@ -177,9 +177,11 @@ int resolve_lease(struct op_state *s, uint8_t *ret_has, struct ulid *ret_lease)
                           SHOW(text));
 }
 
-int resolve_not_modified(struct op_state *s, uint64_t etag, bool *ret_same)
+int resolve_not_modified(struct op_state *s, uint64_t etag, bool *ret_same,
+                         bool *io_gzip)
 {
     struct condition none = {0};
+    bool forms = io_gzip != NULL && s->op->gzip;
 
     *ret_same = false;
     if (s->op->if_.if_none_match.p == NULL) {
@@ -187,8 +189,14 @@ int resolve_not_modified(struct op_state *s, uint64_t etag, bool *ret_same)
     }
     int r =
         parse_header(s, "If-None-Match", s->op->if_.if_none_match, true, &none);
-    if (r == 0) {
-        *ret_same = none.any || condition_has(&none, etag);
+    if (r != 0) {
+        return r;
     }
-    return r;
+    bool plain = condition_has(&none, etag, false);
+    bool gzip = forms && condition_has(&none, etag, true);
+    *ret_same = none.any || plain || gzip;
+    if (forms && plain != gzip) {
+        *io_gzip = gzip;
+    }
+    return 0;
 }

@@ -49,8 +49,11 @@ int resolve_conditions(struct op_state *s, uint8_t *ret_cond,
 /* `?lease=`: 0 and *ret_has, or a problem. */
 int resolve_lease(struct op_state *s, uint8_t *ret_has,
                   struct ulid *ret_lease) MUST_USE;
-/* Whether If-None-Match says the client has it already. */
-int resolve_not_modified(struct op_state *s, uint64_t etag,
-                         bool *ret_same) MUST_USE;
+/* Whether If-None-Match says the client has it already, in a form that this
+ * request may be answered with (RFC 9110 13.1.2). `io_gzip`: whether it would
+ * get the compressed form; then whether that is the one it has. NULL: there is
+ * one form. */
+int resolve_not_modified(struct op_state *s, uint64_t etag, bool *ret_same,
+                         bool *io_gzip) MUST_USE;
 
 #endif

@@ -98,7 +98,7 @@ int row_op_get(struct op_state *s)
         return r;
     }
     answer->etag = revision_of(reading.row);
-    r = resolve_not_modified(s, answer->etag, &same);
+    r = resolve_not_modified(s, answer->etag, &same, NULL);
     if (r != 0 || same) {
         answer->code = same ? OP_NOT_MODIFIED : answer->code;
         return r;

@@ -235,7 +235,7 @@ int tree_node_get(struct op_state *s)
         r = snapshot_run(s, read_node, &reading);
     }
     if (r == 0) {
-        r = resolve_not_modified(s, reading.node.changed_rev, &same);
+        r = resolve_not_modified(s, reading.node.changed_rev, &same, NULL);
     }
     if (r != 0) {
         buf_done(&reading.out);

@@ -24,9 +24,11 @@ static void a_tag_of_either_encoding_names_its_revision(void **state)
     (void)state;
 
     struct condition condition = parsed(arena, "\"123\", \"45-gz\"", false);
-    assert_true(condition_has(&condition, 123));
-    assert_true(condition_has(&condition, 45));
-    assert_false(condition_has(&condition, 12));
+    assert_true(condition_has(&condition, 123, false));
+    assert_true(condition_has(&condition, 45, true));
+    assert_false(condition_has(&condition, 12, false));
+    assert_false(condition_has(&condition, 123, true));
+    assert_false(condition_has(&condition, 45, false));
     assert_false(condition.any);
 }
 
@@ -44,9 +46,9 @@ static void a_weak_tag_never_fulfils_if_match(void **state)
     (void)state;
 
     struct condition match = parsed(arena, "W/\"123\"", false);
-    assert_false(condition_has(&match, 123));
+    assert_false(condition_has(&match, 123, false));
     struct condition none_match = parsed(arena, "W/\"123\"", true);
-    assert_true(condition_has(&none_match, 123));
+    assert_true(condition_has(&none_match, 123, false));
 }
 
 static void a_tag_of_others_is_valid_and_matches_nothing(void **state)
