@@ -141,7 +141,10 @@ int admin_backup(struct op_state *s)
     if (admin->job.outcome != 0) {
         return admin_refused(s, admin);
     }
-    return s->on_worker ? open_backup(s, admin) : NEEDS_WORKER;
+    /* Without a worker on this thread: better one slow open than a copy of
+     * everything made for nothing. */
+    return s->on_worker || s->op->no_worker ? open_backup(s, admin)
+                                            : NEEDS_WORKER;
 }
 
 void admin_end(struct op_state *s)

@@ -97,12 +97,27 @@ static void a_backup_that_nobody_takes_leaves_no_file(void **state)
     for (int i = 0; i < 6; i++) {
         (void)kit_op(k, OP_BACKUP, NULL, NULL, NULL, NULL);
         assert_int_equal(registry_run(k->registry, &k->op, k->reader), OP_WAIT);
-        /* Made, and as no worker has room for it, given up. */
+        /* Made, and then given up. */
         assert_int_equal(registry_run(k->registry, &k->op, k->reader), OP_WORK);
         assert_int_equal(backups(k), 1);
         registry_op_done(k->registry, &k->op);
         assert_int_equal(backups(k), 0);
     }
+}
+
+static void a_backup_that_is_made_is_sent_also_without_a_worker(void **state)
+{
+    struct kit *k = *state;
+
+    (void)kit_op(k, OP_BACKUP, NULL, NULL, NULL, NULL);
+    assert_int_equal(registry_run(k->registry, &k->op, k->reader), OP_WAIT);
+    assert_int_equal(registry_run(k->registry, &k->op, k->reader), OP_WORK);
+    k->op.no_worker = true;
+    assert_int_equal(registry_run(k->registry, &k->op, k->reader), OP_DONE);
+    assert_int_equal(k->op.answer.code, OP_OK);
+    assert_int_equal(backups(k), 0);
+    (void)registry_file_close(k->op.answer.file);
+    k->op.answer.file = NULL;
 }
 
 static void the_head_of_a_backup_makes_no_copy(void **state)
@@ -273,6 +288,7 @@ int main(void)
         TEST(a_backup_is_a_file_without_a_name),
         TEST(a_backup_is_counted_until_it_is_closed),
         TEST(a_backup_that_nobody_takes_leaves_no_file),
+        TEST(a_backup_that_is_made_is_sent_also_without_a_worker),
         TEST(the_head_of_a_backup_makes_no_copy),
         TEST(each_outcome_of_a_job_has_its_answer),
         TEST(a_restore_goes_above_both_revisions),
