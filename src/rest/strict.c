@@ -8,6 +8,8 @@
 /* Revisions stay below 2^53: what every JSON reader can hold. */
 #define REVISION_MOST ((UINT64_C(1) << 53) - 1)
 #define KEY_MOST 255
+/* Lines of a list that are joined: each costs a copy of those before it. */
+#define JOINED_MOST 32
 
 struct known {
     struct str name;
@@ -85,11 +87,15 @@ static void keep(struct rest_head *head, const struct known *k,
 
     if (target->p == NULL) {
         *target = value;
-    } else if (k->list) {
+    } else if (k->list && head->n_joined < JOINED_MOST) {
+        head->n_joined++;
         *target =
             arena_printf(arena, "%.*s, %.*s", STR_ARG(*target), STR_ARG(value));
     } else {
-        complain(head, "is given more than once", k->name);
+        complain(head,
+                 k->list ? "is given too often: join its lines"
+                         : "is given more than once",
+                 k->name);
     }
 }
 

@@ -23,8 +23,9 @@ struct rest_head {
     struct str min_revision;
     struct str accept_encoding;
     struct op_conditions conditions;
-    bool body;       /* one follows */
-    uint64_t length; /* of it; 0 when it is chunked */
+    unsigned n_joined; /* lines of lists behind their first */
+    bool body;         /* one follows */
+    uint64_t length;   /* of it; 0 when it is chunked */
     /* The first thing found wrong while adding. */
     const char *wrong;
     struct str wrong_name;

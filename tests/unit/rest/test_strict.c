@@ -174,6 +174,31 @@ static void conditions_are_read(void **state)
     assert_true(head.conditions.min_revision == 9007199254740991);
 }
 
+/* Each line more is a copy of those before it. */
+static void a_list_does_not_come_in_any_number_of_lines(void **state)
+{
+    static const char *const names[] = {"If-Match", "If-None-Match",
+                                        "Accept-Encoding"};
+    struct rest_head head = {0};
+    struct rest_refusal refusal = {0};
+
+    rest_head_add(&head, *state, STR("Host"), STR("h"));
+    for (int i = 0; i < 33; i++) {
+        rest_head_add(&head, *state, str_of(names[i % 3]), STR("\"1\""));
+    }
+    assert_int_equal(
+        rest_head_check(&head, STR("HTTP/1.1"), REST_JSON, MAX_BODY, &refusal),
+        0);
+    for (int i = 0; i < 3000; i++) {
+        rest_head_add(&head, *state, str_of(names[i % 3]), STR("\"1\""));
+    }
+    assert_int_equal(
+        rest_head_check(&head, STR("HTTP/1.1"), REST_JSON, MAX_BODY, &refusal),
+        ERR_INVALID);
+    assert_int_equal(refusal.status, 400);
+    assert_true(head.conditions.if_match.n < 200);
+}
+
 static void wrong_conditions_are_named(void **state)
 {
     char key[300] = {0};
@@ -245,6 +270,7 @@ int main(void)
         WITH_ARENA(only_foreign_bodies_are_refused),
         WITH_ARENA(a_file_may_be_of_any_size_and_kind_but_not_packed),
         WITH_ARENA(conditions_are_read),
+        WITH_ARENA(a_list_does_not_come_in_any_number_of_lines),
         WITH_ARENA(wrong_conditions_are_named),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
