@@ -784,9 +784,9 @@ def without_room_copies_are_507_and_all_else_goes_on():
         with Server("--disk-reserve", "8MiB", "--snapshot-bytes", "1GiB",
                     data_dir=os.path.join(disk, "data")) as s:
             target = fill(s, 100, pad=32 * KIB)
-            settle(disk)
             file = backup(s).body
             s.post(target, {"name": "more"}).must(201)
+            settle(disk)     # the backup's file goes a moment after its reader
             other = os.path.join(disk, "other")
             with open(other, "wb") as f:
                 f.write(b"x" * int((free_mib(disk) - 10) * MIB))
