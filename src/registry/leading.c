@@ -4,6 +4,9 @@
 #include "registry/agents.h"
 #include "registry/wait.h"
 
+_Static_assert(LEASE_TTL_MOST_MS == STORE_TTL_MOST_MS,
+               "a lease that a file may bring is one that the table takes");
+
 static void on_lease_put(void *user, struct str hostname, struct ulid id,
                          uint64_t ttl_ms)
 {

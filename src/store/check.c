@@ -199,6 +199,22 @@ static int check_type(struct check *c, struct str name, struct str json)
     return good ? 0 : check_wrong(c, "the definition of a type is damaged");
 }
 
+/* What waits to be freed is nobody's child any more. */
+static int check_trash(struct check *c, struct str key)
+{
+    struct store_node node;
+    uint64_t holder = 0;
+
+    if (key.n != 9 || store_node_get(c->txn, kv_be64(key.p + 1), &node) != 0) {
+        return check_wrong(c, "there is an unknown entry in the tree");
+    }
+    int r = store_node_child(c->txn, node.parent, node.name, &holder);
+    if (node.id == STORE_ROOT || (r == 0 && holder == node.id)) {
+        return check_wrong(c, "a namespace is deleted and is not");
+    }
+    return r < 0 ? r : 0;
+}
+
 static int check_tree(struct check *c, struct str key, struct str value)
 {
     struct store_node node;
@@ -213,12 +229,13 @@ static int check_tree(struct check *c, struct str key, struct str value)
     case 'd':
         return check_type(c, name, value);
     case 'm':
-    case 'x':
         if (key.n == 9 &&
             store_node_get(c->txn, kv_be64(key.p + 1), &node) == 0) {
             return 0;
         }
         break;
+    case 'x':
+        return check_trash(c, key);
     case 'u':
         if (name_is_type(name) && is_number(value, &number) &&
             number <= meta_of(c)->revision) {
@@ -243,7 +260,7 @@ static int check_lease(struct check *c, struct str hostname)
         !str_equal(same.hostname, hostname)) {
         return check_wrong(c, "a lease is damaged");
     }
-    if (lease.ttl_ms == 0 || lease.ttl_ms > UINT32_MAX) {
+    if (lease.ttl_ms == 0 || lease.ttl_ms > STORE_TTL_MOST_MS) {
         return check_wrong(c, "a lease has no possible time to live");
     }
     c->n_leases++;
@@ -258,6 +275,16 @@ static struct ulid ulid_at(const char *bytes)
     return id;
 }
 
+static bool has_lease(struct check *c, struct ulid lease)
+{
+    struct kv_key key;
+    struct str hostname;
+
+    kv_key_start(&key, 'i');
+    kv_key_ulid(&key, lease);
+    return kv_get(c->txn, kv_base(c->txn, KV_LEASES), &key, &hostname) == 0;
+}
+
 /* 'b' lease:16 ns:8 id:16 type */
 static int check_binding(struct check *c, struct str key)
 {
@@ -266,7 +293,8 @@ static int check_binding(struct check *c, struct str key)
     if (key.n < 42 || !name_is_type((struct str){key.p + 41, key.n - 41}) ||
         store_bound_to(c->txn, kv_be64(key.p + 17), ulid_at(key.p + 25),
                        &lease) != 0 ||
-        memcmp(lease.b, key.p + 1, sizeof lease.b) != 0) {
+        memcmp(lease.b, key.p + 1, sizeof lease.b) != 0 ||
+        !has_lease(c, lease)) {
         return check_wrong(c, "a row is bound to a lease that knows nothing");
     }
     c->n_bound++;
@@ -303,19 +331,35 @@ static int check_leases(struct check *c, struct str key, struct str value)
 /* ---- idempotency keys, history, names ---- */
 
 /* The head of this room's record and that of the machine's in it. */
-enum { KEY_LEAST = 16 + 96, HASH = 32 };
+enum { KEY_ENDS = 8, KEY_ANSWER = 16 + 4, KEY_LEAST = 16 + 96, HASH = 32 };
+
+/* What was answered is answered again, as it stands. */
+static bool is_answer(uint32_t answer)
+{
+    return answer <= ERR_KEYS_FULL && answer != ERR_RETRY;
+}
+
+static bool ends_at(struct check *c, struct str hash, uint64_t ends_ms)
+{
+    struct kv_key key;
+    struct str value;
+
+    kv_key_start(&key, 'k');
+    kv_key_str(&key, hash);
+    return kv_get(c->txn, kv_base(c->txn, KV_KEYS), &key, &value) == 0 &&
+           value.n >= KEY_LEAST && kv_le64(value.p + KEY_ENDS) == ends_ms;
+}
 
 static int check_keys(struct check *c, struct str key, struct str value)
 {
-    struct str record;
-
     if (key.n == 1 + HASH && key.p[0] == 'k' && value.n >= KEY_LEAST &&
-        value.p[0] == KV_FORMAT && value.p[16] == 1) {
+        value.p[0] == KV_FORMAT && value.p[16] == 1 &&
+        is_answer(kv_le32(value.p + KEY_ANSWER))) {
         c->n_keys++;
         return 0;
     }
     if (key.n == 9 + HASH && key.p[0] == 'e' &&
-        store_key_get(c->txn, (const uint8_t *)key.p + 9, &record) == 0) {
+        ends_at(c, (struct str){key.p + 9, HASH}, kv_be64(key.p + 1))) {
         c->n_ends++;
         return 0;
     }
@@ -334,17 +378,30 @@ static int check_event(struct check *c, struct str key, struct str value)
     return 0;
 }
 
+enum { DB_ENTRIES = 32 }; /* in LMDB's record of a database: pages.c */
+
 static int check_name(struct check *c, struct str key, struct str value)
 {
+    struct store_node node;
     uint64_t ns = 0;
 
-    (void)value;
     for (int i = 0; i < KV_N_BASES; i++) {
         if (str_is(key, kv_base_names[i])) {
             return 0;
         }
     }
-    return kv_ns_parse(key, &ns) ? 0 : check_wrong(c, "an unknown database");
+    if (!kv_ns_parse(key, &ns)) {
+        return check_wrong(c, "an unknown database");
+    }
+    int r = store_node_get(c->txn, ns, &node);
+    if (r == ERR_NOT_FOUND) {
+        /* It was dropped while a reader held it: its name alone is left. Else
+         * what is in it would be that of a namespace to come. */
+        r = kv_le64(value.p + DB_ENTRIES) == 0
+                ? 0
+                : check_wrong(c, "there are rows of no namespace");
+    }
+    return r;
 }
 
 /* ---- all ---- */
@@ -381,14 +438,18 @@ static int check_counts(struct check *c)
 
     if (c->n_nodes != meta->n_ns || c->n_rows != meta->n_rows ||
         c->n_leases != meta->n_leases || c->n_ids != c->n_leases ||
-        c->n_bound != c->n_back || c->n_keys != meta->n_keys ||
-        c->n_ends != c->n_keys || c->n_events != meta->history_n ||
+        c->n_bound != c->n_back || c->n_bound != c->n_bound_rows ||
+        c->n_keys != meta->n_keys || c->n_ends != c->n_keys ||
+        c->n_events != meta->history_n ||
         c->first_event != meta->history_first ||
         c->all_children != c->linked_children) {
         return check_wrong(c, "it has not as much in it as it says");
     }
     return 0;
 }
+
+/* JSON holds them exactly, and they can go on, also by a restore's step. */
+static const uint64_t NUMBER_MOST = (UINT64_C(1) << 53) - (UINT64_C(1) << 33);
 
 static int check_meta(struct check *c)
 {
@@ -399,8 +460,9 @@ static int check_meta(struct check *c)
         return check_wrong(c, "no registry has been begun in it");
     }
     if (meta->tree_rev > meta->revision || meta->types_rev > meta->revision ||
-        meta->revision >= UINT64_C(1) << 53 || meta->next_ns <= STORE_POOL ||
-        meta->feature_level == 0) {
+        meta->revision > NUMBER_MOST || meta->next_ns <= STORE_POOL ||
+        meta->next_ns > NUMBER_MOST || meta->lease_epoch > NUMBER_MOST ||
+        meta->log_time_ms > NUMBER_MOST || meta->feature_level == 0) {
         return check_wrong(c, "its numbers are none that there can be");
     }
     return 0;
@@ -417,14 +479,14 @@ static int check_records(struct check *c)
                  {KV_HISTORY, check_event}};
     int r = check_meta(c);
 
-    if (r == 0) {
-        r = check_each(c, c->txn->gen->main, check_name);
-    }
     for (size_t i = 0; r == 0 && i < sizeof bases / sizeof bases[0]; i++) {
         r = check_each(c, kv_base(c->txn, bases[i].base), bases[i].func);
     }
     if (r == 0) {
         r = end_children(c);
+    }
+    if (r == 0) {
+        r = check_each(c, c->txn->gen->main, check_name);
     }
     if (r == 0) {
         r = check_all_namespaces(c);
@@ -434,10 +496,11 @@ static int check_records(struct check *c)
 
 static int take_domain(struct check *c, struct store_found *found)
 {
-    struct store_node root, pool;
+    struct store_node root;
+    bool linked = false;
 
     if (store_node_get(c->txn, STORE_ROOT, &root) != 0 ||
-        store_node_get(c->txn, STORE_POOL, &pool) != 0) {
+        is_linked(c, STORE_POOL, &linked) != 0 || !linked) {
         return check_wrong(c, "it has no root");
     }
     memcpy(found->domain, root.name.p, root.name.n);

@@ -13,12 +13,14 @@ struct check {
     uint64_t n_nodes, n_rows, n_leases, n_keys, n_ends, n_events;
     uint64_t first_event;
     uint64_t n_bound, n_back; /* bindings and the ways back */
+    uint64_t n_bound_rows;    /* rows that a binding is of */
     uint64_t n_ids;           /* ids of leases */
     /* Of the parent whose children come. */
     uint64_t parent, n_children;
     uint64_t all_children; /* that linked nodes say they have */
     uint64_t linked_children;
     /* Of the namespace whose entries come. */
+    uint64_t ns;
     MDB_dbi dbi;
     bool ns_linked;
     uint64_t ns_rows, ns_said, ns_keyed;

@@ -55,7 +55,28 @@ static bool read_object(struct check *c, struct str text,
     return revision == NULL || json_u64(revision, ret_rev) == 0;
 }
 
-static int check_row(struct check *c, struct str rest, struct str value)
+/* Bindings name a row each: who finds as many from the rows has found all. */
+static void note_bound(struct check *c, struct str type, struct ulid id)
+{
+    struct kv_key binding;
+    struct ulid lease;
+    struct str value;
+
+    if (c->n_bound == 0 || store_bound_to(c->txn, c->ns, id, &lease) != 0) {
+        return;
+    }
+    kv_key_start(&binding, 'b');
+    kv_key_ulid(&binding, lease);
+    kv_key_u64(&binding, c->ns);
+    kv_key_ulid(&binding, id);
+    kv_key_str(&binding, type);
+    if (kv_get(c->txn, kv_base(c->txn, KV_LEASES), &binding, &value) == 0) {
+        c->n_bound_rows++;
+    }
+}
+
+static int check_row(struct check *c, struct str type, struct str rest,
+                     struct str value)
 {
     struct row_input input;
     uint64_t revision = 0;
@@ -70,6 +91,7 @@ static int check_row(struct check *c, struct str rest, struct str value)
     if (!str_equal(buf_str(&c->scratch), value)) {
         return check_wrong(c, "a resource has not the one form there is");
     }
+    note_bound(c, type, input.id);
     c->ns_rows++;
     return 0;
 }
@@ -146,7 +168,7 @@ static int check_entry(struct check *c, struct str key, struct str value)
     }
     switch (kind) {
     case 'r':
-        return check_row(c, rest, value);
+        return check_row(c, type, rest, value);
     case 's':
         return check_secret(c, type, rest, value);
     case 'k':
@@ -162,6 +184,7 @@ int check_namespace(struct check *c, const struct store_node *node)
     uint64_t n_said = node->n_rows;
     int r = 0;
 
+    c->ns = node->id;
     c->ns_rows = c->ns_said = c->ns_keyed = 0;
     kv_ns_name(node->id, name);
     int rc = mdb_dbi_open(c->txn->mdb, name, 0, &c->dbi);

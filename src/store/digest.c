@@ -160,6 +160,10 @@ static int open_env(struct store *store, const char *file,
         rc = mdb_env_set_maxdbs(gen->env, KV_N_BASES + 1);
     }
     if (rc == 0) {
+        /* As large as the file, not as the file says its map was. */
+        rc = mdb_env_set_mapsize(gen->env, 1);
+    }
+    if (rc == 0) {
         rc = mdb_env_open(gen->env, file,
                           MDB_RDONLY | MDB_NOLOCK | MDB_NOSUBDIR, 0);
     }

@@ -30,7 +30,8 @@
  *   24     8, 8  address and size of the map
  *   40     48 ×2 databases: free pages, and the main one
  *   136    8     last page
- *   144    8     number of its transaction */
+ *   144    8     number of its transaction: even in the first, odd in the
+ *                second, which is how LMDB chooses */
 #include "store/pages.h"
 
 #include <assert.h>
@@ -54,8 +55,10 @@ enum {
     INTEGER_KEY = 8, /* the flag of the database of free pages, and its only */
     DEPTH_MOST = 24,
     SHORT_BY = 65536, /* free pages at the end that were never written */
+    PAGE_MOST = 32768,
 };
 static const uint32_t MAGIC = 0xbeefc0deU;
+static const uint64_t TXN_MOST = UINT64_C(1) << 62; /* more would turn over */
 
 struct tree {
     uint16_t flags, depth;
@@ -149,7 +152,7 @@ static size_t count_nodes(const struct walk *w, const uint8_t *page)
 {
     size_t lower = get(page + 12, 2), upper = get(page + 14, 2);
 
-    if (lower < HEAD || lower % 2 != 0 || lower > upper ||
+    if (lower < HEAD || lower % 2 != 0 || lower > upper || upper % 2 != 0 ||
         upper > w->page_size) {
         return 0;
     }
@@ -175,6 +178,40 @@ static bool node_at(struct walk *w, const uint8_t *page, size_t i,
     }
     ret->value = ret->key + ret->n_key;
     ret->room = rest - ret->n_key;
+    return true;
+}
+
+/* Its bytes on the page, with what makes the next one even. */
+static size_t node_bytes(const struct node *node, bool is_leaf)
+{
+    uint64_t value = node->flags == BIG ? 8 : node->n_value;
+
+    return (NODE + node->n_key + (size_t)(is_leaf ? value : 0) + 1) & ~1UL;
+}
+
+/* Who deletes one moves the others by its size: were two to share bytes, they
+ * would be moved out of their page. */
+static bool lie_apart(struct walk *w, const uint8_t *page, size_t n,
+                      bool is_leaf)
+{
+    uint8_t taken[PAGE_MOST];
+    struct node node;
+
+    memset(taken, 0, w->page_size);
+    for (size_t i = 0; i < n; i++) {
+        if (!node_at(w, page, i, &node)) {
+            return false;
+        }
+        size_t at = (size_t)(node.key - page) - NODE;
+        size_t bytes = node_bytes(&node, is_leaf);
+        if (bytes > w->page_size - at) {
+            return bad(w, "a value lies outside of its page");
+        }
+        if (memchr(taken + at, 1, bytes) != NULL) {
+            return bad(w, "two entries lie in one place");
+        }
+        memset(taken + at, 1, bytes);
+    }
     return true;
 }
 
@@ -241,14 +278,16 @@ static bool walk_big(struct path *path, const struct node *node,
     return true;
 }
 
-/* A number of pages, then those, each free. */
+/* A number of pages, then those, each free, the greatest first: LMDB looks for
+ * neighbours by their places in the list. It begins behind transaction 0. */
 static bool walk_free(struct path *path, const struct node *node,
                       uint64_t big_page)
 {
     struct walk *w = path->walk;
     size_t n = (size_t)node->n_value;
     uint8_t *copy = mem_alloc(n + 8);
-    bool good = n >= 8 && get(node->key, 8) <= w->txn;
+    uint64_t txn = get(node->key, 8), above = UINT64_MAX;
+    bool good = n >= 8 && txn > 0 && txn <= w->txn;
 
     if (big_page != 0) {
         good = good &&
@@ -260,7 +299,9 @@ static bool walk_free(struct path *path, const struct node *node,
     good = good && n % 8 == 0 && get(copy, 8) <= n / 8 - 1;
     uint64_t n_pages = good ? get(copy, 8) : 0;
     for (uint64_t i = 1; good && i <= n_pages; i++) {
-        good = claim(w, get(copy + 8 * i, 8), 1);
+        uint64_t number = get(copy + 8 * i, 8);
+        good = number < above && claim(w, number, 1);
+        above = number;
     }
     mem_free(copy);
     return good ? true : bad(w, "the list of free pages is damaged");
@@ -356,6 +397,9 @@ static bool walk_page(struct path *path, uint64_t number, unsigned level)
         get(page + 10, 2) != (is_leaf ? LEAF : BRANCH)) {
         return bad(w, "a page is not what it should be");
     }
+    if (!lie_apart(w, page, n, is_leaf)) {
+        return false;
+    }
     return is_leaf ? walk_leaf(path, page, n)
                    : walk_branch(path, page, n, level);
 }
@@ -419,7 +463,7 @@ static bool read_metas(struct walk *w, uint8_t ret_meta[META_BYTES])
         return bad(w, "it is too short");
     }
     w->page_size = (uint32_t)get(metas[0] + META_DBS, 4);
-    if (w->page_size < 4096 || w->page_size > 32768 ||
+    if (w->page_size < 4096 || w->page_size > PAGE_MOST ||
         (w->page_size & (w->page_size - 1)) != 0) {
         return bad(w, "its pages have no possible size");
     }
@@ -429,8 +473,15 @@ static bool read_metas(struct walk *w, uint8_t ret_meta[META_BYTES])
     if (!check_meta(w, metas[0], 0) || !check_meta(w, metas[1], 1)) {
         return false;
     }
-    bool second = get(metas[1] + META_TXN, 8) > get(metas[0] + META_TXN, 8);
-    memcpy(ret_meta, metas[second ? 1 : 0], META_BYTES);
+    uint64_t first = get(metas[0] + META_TXN, 8);
+    uint64_t second = get(metas[1] + META_TXN, 8);
+    uint64_t newest = second > first ? second : first;
+    /* LMDB takes the greater number when it opens the file, and from there on
+     * the page that the number says. */
+    if (newest % 2 != (second > first ? 1 : 0) || newest > TXN_MOST) {
+        return bad(w, "its first pages hold what none can");
+    }
+    memcpy(ret_meta, metas[newest % 2], META_BYTES);
     return true;
 }
 

@@ -319,6 +319,8 @@ struct store_placement {
     bool owned; /* made by the registration: goes with the lease */
 };
 
+#define STORE_TTL_MOST_MS 86400000 /* a lease's */
+
 struct store_lease {
     struct ulid id;
     uint64_t ttl_ms;

@@ -409,9 +409,138 @@ static void a_file_with_right_sums_and_wrong_pages_is_no_crash(void **state)
     buf_done(&bytes);
 }
 
-/* OVER: the first key that begins so gets the value. BLANK: its value gets a
- * blank before its last byte. */
-enum what { PUT, DELETE, OVER, BLANK };
+/* LMDB itself would believe these, and write where it should not: the page
+ * numbers and offsets are told in src/store/pages.c. */
+enum { PAGE_0 = STATE_HEADER_BYTES, PAGE_1 = PAGE_0 + PAGE, META_TXN = 144 };
+
+static void assert_refused_for(struct bench *b, struct buf *bytes,
+                               const char *part)
+{
+    char why[STATE_WHY];
+
+    seal(b, bytes, NULL);
+    int r = check(b, bytes->p, bytes->n, why);
+    if (r != ERR_INVALID || strstr(why, part) == NULL) {
+        fail_msg("%s: %d, %s", part, r, why);
+    }
+}
+
+/* Which of the first two pages counts depends on who looks, unless the number
+ * fits the page. */
+static void a_file_with_its_first_pages_swapped_is_refused(void **state)
+{
+    struct bench *b = *state;
+    struct buf bytes = {0};
+
+    buf_add_str(&bytes, buf_str(&b->bytes));
+    memcpy(bytes.p + PAGE_0 + 16, bytes.p + PAGE_1 + 16, META_TXN - 16);
+    le_put((uint8_t *)bytes.p + PAGE_0 + META_TXN, 3, 8);
+    assert_refused_for(b, &bytes, "its first pages");
+    le_put((uint8_t *)bytes.p + PAGE_0 + META_TXN, 0, 8);
+    le_put((uint8_t *)bytes.p + PAGE_1 + META_TXN, UINT64_MAX, 8);
+    assert_refused_for(b, &bytes, "its first pages");
+    buf_done(&bytes);
+}
+
+/* The first leaf with two entries of which one ends where the other begins. */
+static uint8_t *entry_with_neighbour(struct buf *bytes)
+{
+    for (size_t at = PAGE_1 + PAGE; at < bytes->n; at += PAGE) {
+        uint8_t *page = (uint8_t *)bytes->p + at;
+        size_t n = (le_get(page + 12, 2) - 16) / 2;
+        for (size_t i = 0; le_get(page + 10, 2) == 2 && i < n * n; i++) {
+            size_t low = le_get(page + 16 + 2 * (i / n), 2);
+            uint8_t *node = page + low;
+            size_t size = 8 + le_get(node + 6, 2) + le_get(node, 4);
+            if (le_get(node + 4, 2) == 0 &&
+                low + size == le_get(page + 16 + 2 * (i % n), 2)) {
+                return node;
+            }
+        }
+    }
+    fail_msg("no such page");
+    return NULL;
+}
+
+static void a_file_with_entries_that_share_bytes_is_refused(void **state)
+{
+    struct bench *b = *state;
+    struct buf bytes = {0};
+
+    buf_add_str(&bytes, buf_str(&b->bytes));
+    uint8_t *node = entry_with_neighbour(&bytes);
+    le_put(node, le_get(node, 4) + 2, 4);
+    assert_refused_for(b, &bytes, "two entries lie in one place");
+    buf_done(&bytes);
+}
+
+/* A copy page by page, after a few transactions: with a list of free pages. */
+static struct buf image_with_free_pages(struct bench *b)
+{
+    char image[160], why[STATE_WHY];
+    struct state_info info;
+    MDB_env *env;
+    MDB_txn *txn;
+    MDB_dbi dbi;
+
+    (void)snprintf(image, sizeof image, "%s/image", b->dir);
+    assert_int_equal(state_file_unpack(b->file, image, NULL, &info, why), 0);
+    assert_int_equal(mdb_env_create(&env), 0);
+    assert_int_equal(mdb_env_set_maxdbs(env, 1), 0);
+    assert_int_equal(mdb_env_set_mapsize(env, 64U << 20), 0);
+    assert_int_equal(mdb_env_open(env, image, MDB_NOSUBDIR | MDB_NOLOCK, 0600),
+                     0);
+    for (int i = 0; i < 2; i++) {
+        MDB_val k = {1, (void *)"z"}, v = {0, NULL};
+        assert_int_equal(mdb_txn_begin(env, NULL, 0, &txn), 0);
+        assert_int_equal(mdb_dbi_open(txn, "tree", 0, &dbi), 0);
+        assert_int_equal(i == 0 ? mdb_put(txn, dbi, &k, &v, 0)
+                                : mdb_del(txn, dbi, &k, NULL),
+                         0);
+        assert_int_equal(mdb_txn_commit(txn), 0);
+    }
+    mdb_env_close(env);
+    struct buf bytes = {0};
+    buf_add(&bytes, b->bytes.p, STATE_HEADER_BYTES);
+    struct buf content = slurp(image);
+    buf_add_str(&bytes, buf_str(&content));
+    buf_done(&content);
+    (void)unlink(image);
+    return bytes;
+}
+
+static void a_file_with_free_pages_in_disorder_is_refused(void **state)
+{
+    struct bench *b = *state;
+    struct buf bytes = image_with_free_pages(b);
+    char why[STATE_WHY];
+    uint8_t *newest = (uint8_t *)bytes.p + PAGE_1;
+
+    seal(b, &bytes, NULL);
+    assert_int_equal(check(b, bytes.p, bytes.n, why), 0);
+    if (le_get(newest + META_TXN, 8) < le_get(newest - PAGE + META_TXN, 8)) {
+        newest -= PAGE;
+    }
+    uint8_t *page =
+        (uint8_t *)bytes.p + PAGE_0 + PAGE * le_get(newest + 40 + 40, 8);
+    uint8_t *node = page + le_get(page + 16, 2);
+    uint8_t *list = node + 8 + le_get(node + 6, 2);
+    assert_true(le_get(list, 8) >= 2);
+    uint64_t first = le_get(list + 8, 8), second = le_get(list + 16, 8);
+    le_put(list + 8, second, 8);
+    le_put(list + 16, first, 8);
+    assert_refused_for(b, &bytes, "the list of free pages");
+    le_put(list + 8, first, 8);
+    le_put(list + 16, second, 8);
+    le_put(node + 8, 0, 8); /* its transaction */
+    assert_refused_for(b, &bytes, "the list of free pages");
+    buf_done(&bytes);
+}
+
+/* OVER: the first key that begins so gets the value. POKE: its value gets these
+ * bytes, which the offset stands before. BLANK: its value gets a blank before
+ * its last byte. REBIND: the first binding is of another row. */
+enum what { PUT, DELETE, OVER, POKE, BLANK, REBIND };
 
 struct damage {
     const char *base;
@@ -420,6 +549,23 @@ struct damage {
     const char *why; /* a part of it */
 };
 
+/* Bytes of a binding's key: lease 1 to 16, namespace 17, row 25 to 40. */
+static void rebind(MDB_txn *txn, MDB_dbi dbi, const MDB_val *binding)
+{
+    char key[511], back[25] = "r";
+    MDB_val k = {binding->mv_size, key}, r = {sizeof back, back};
+    MDB_val nothing = {0, NULL}, lease = {16, key + 1};
+
+    memcpy(key, binding->mv_data, binding->mv_size);
+    memcpy(back + 1, key + 17, 24);
+    assert_int_equal(mdb_del(txn, dbi, &k, NULL), 0);
+    assert_int_equal(mdb_del(txn, dbi, &r, NULL), 0);
+    key[40] ^= 1;
+    back[24] ^= 1;
+    assert_int_equal(mdb_put(txn, dbi, &k, &nothing, 0), 0);
+    assert_int_equal(mdb_put(txn, dbi, &r, &lease, 0), 0);
+}
+
 static void change(MDB_txn *txn, MDB_dbi dbi, const struct damage *d)
 {
     MDB_val k = {d->key.n, (void *)d->key.p};
@@ -427,7 +573,7 @@ static void change(MDB_txn *txn, MDB_dbi dbi, const struct damage *d)
     MDB_cursor *cursor;
     char key[511], value[1024];
 
-    if (d->what == OVER || d->what == BLANK) {
+    if (d->what >= OVER) {
         assert_int_equal(mdb_cursor_open(txn, dbi, &cursor), 0);
         assert_int_equal(mdb_cursor_get(cursor, &k, &old, MDB_SET_RANGE), 0);
         assert_memory_equal(k.mv_data, d->key.p, d->key.n);
@@ -440,7 +586,17 @@ static void change(MDB_txn *txn, MDB_dbi dbi, const struct damage *d)
             value[old.mv_size - 1] = ' ';
             v = (MDB_val){old.mv_size + 1, value};
         }
+        if (d->what == POKE) {
+            assert_true(old.mv_size < sizeof value);
+            memcpy(value, old.mv_data, old.mv_size);
+            memcpy(value + d->value.p[0], d->value.p + 1, d->value.n - 1);
+            v = (MDB_val){old.mv_size, value};
+        }
         mdb_cursor_close(cursor);
+    }
+    if (d->what == REBIND) {
+        rebind(txn, dbi, &k);
+        return;
     }
     assert_int_equal(d->what == DELETE ? mdb_del(txn, dbi, &k, NULL)
                                        : mdb_put(txn, dbi, &k, &v, 0),
@@ -495,6 +651,10 @@ static void damage(struct bench *b, const struct damage *d)
 #define ID_9 "\0\0\0\0\0\0\0\x99"
 #define ULID_NEW                                                               \
     "\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff"
+#define LOG_TIME_AT "\x28"
+#define EPOCH_AT "\x30"
+#define NEXT_NS_AT "\x38"
+#define HUGE_8 "\0\0\0\0\0\0\0\x7f"
 #define BYTES(literal)                                                         \
     {                                                                          \
         (literal), sizeof(literal) - 1                                         \
@@ -547,6 +707,23 @@ static void a_file_with_right_sums_and_wrong_records_is_refused(void **state)
         {POOL_DB, PUT, BYTES("lservice"), BYTES("\x01"), "a list has not"},
         {POOL_DB, PUT, BYTES("lother"), BYTES("\x01"), "a list has not"},
         {POOL_DB, PUT, BYTES("z"), BYTES(""), "among the rows"},
+        {"meta", POKE, BYTES("state"), BYTES(EPOCH_AT HUGE_8),
+         "numbers are none"},
+        {"meta", POKE, BYTES("state"), BYTES(NEXT_NS_AT HUGE_8),
+         "numbers are none"},
+        {"meta", POKE, BYTES("state"), BYTES(LOG_TIME_AT HUGE_8),
+         "numbers are none"},
+        {"tree", PUT, BYTES("x" ID_1), BYTES(""), "is deleted and is not"},
+        {"tree", PUT, BYTES("x" ID_2), BYTES(""), "is deleted and is not"},
+        {"leases", POKE, BYTES("lweb-1"), BYTES("\x18\xff\xff\xff\x7f"),
+         "time to live"},
+        {"leases", REBIND, BYTES("b"), BYTES(""), "not as much in it"},
+        {"keys", POKE, BYTES("k"), BYTES("\x14\xff\xff\xff\xff"),
+         "idempotency key"},
+        {"keys", POKE, BYTES("k"), BYTES("\x14\x04"), "idempotency key"},
+        {"keys", POKE, BYTES("k"), BYTES("\x08\x01"), "idempotency key"},
+        {"n00000000000000ff", PUT, BYTES("z"), BYTES(""),
+         "rows of no namespace"},
         {"unheard", PUT, BYTES("z"), BYTES(""), "an unknown database"},
     };
     struct bench *b = *state;
@@ -588,6 +765,9 @@ int main(void)
         cmocka_unit_test(a_flipped_bit_of_the_header_is_refused),
         cmocka_unit_test(a_flipped_page_is_refused),
         cmocka_unit_test(a_file_with_right_sums_and_wrong_pages_is_no_crash),
+        cmocka_unit_test(a_file_with_its_first_pages_swapped_is_refused),
+        cmocka_unit_test(a_file_with_entries_that_share_bytes_is_refused),
+        cmocka_unit_test(a_file_with_free_pages_in_disorder_is_refused),
         cmocka_unit_test(a_file_with_right_sums_and_wrong_records_is_refused),
         cmocka_unit_test(a_header_that_tells_of_another_state_is_refused),
     };
