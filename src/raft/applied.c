@@ -216,6 +216,7 @@ void applied_retry(struct core *core, uint64_t now_ms)
                            "applied");
         core->stalled = false;
         atomic_store(&core->status.stalled, false);
+        core_catch_up(core);
     }
 }
 

@@ -195,6 +195,17 @@ static int check_domain(struct core *core)
     return r;
 }
 
+/* A sole voter has replayed all there is: it can be read also when the disk is
+ * too full to begin a leadership. Not when it is too full for that: what was
+ * acknowledged before would be missing. */
+void core_catch_up(struct core *core)
+{
+    if (!core->stalled && log_leads(core) &&
+        machine_view(core->machine).initialized) {
+        atomic_store(&core->status.caught_up, true);
+    }
+}
+
 static int open_all(struct core *core)
 {
     int r = dir_open(core);
@@ -218,11 +229,9 @@ static int open_all(struct core *core)
     if (r == 0) {
         r = check_domain(core);
     }
-    /* A sole voter has replayed all there is: it can be read also when the
-     * disk is too full to begin a leadership. */
-    atomic_store(&core->status.caught_up,
-                 r == 0 && log_leads(core) &&
-                     machine_view(core->machine).initialized);
+    if (r == 0) {
+        core_catch_up(core);
+    }
     return r;
 }
 

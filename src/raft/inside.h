@@ -183,6 +183,8 @@ struct core {
 /* How the store in `directory` is opened. */
 struct store_config core_store_config(const struct core *core,
                                       const char *directory);
+/* All that the log says is applied: reads may begin. */
+void core_catch_up(struct core *core);
 
 /* ---- dir.c: the data directory ---- */
 int dir_open(struct core *core) MUST_USE;

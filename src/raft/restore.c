@@ -42,7 +42,12 @@ static int unpack(struct core *core, const struct command_restore *c,
     char why[STATE_WHY] = "it is not the one that was restored";
 
     files_remove(fresh);
-    int r = mkdir(fresh, 0700) == 0 ? 0 : err_raise(ERR_IO);
+    /* Asked before: it is tried again and again, and who fills the disk each
+     * time takes the log's last room. */
+    int r = core_disk(core).free_bytes > c->size ? 0 : err_raise(ERR_DISK_FULL);
+    if (r == 0 && mkdir(fresh, 0700) != 0) {
+        r = err_raise(ERR_IO);
+    }
     if (r == 0) {
         r = state_file_unpack(path, image, NULL, &info, why);
     }
@@ -57,6 +62,9 @@ static int unpack(struct core *core, const struct command_restore *c,
                   "the state that was restored cannot be restored again: put "
                   "its file back, or begin with a backup in a new directory",
                   LOG_TXT("file", path), LOG_TXT("why", why));
+    }
+    if (r != 0) {
+        files_remove(fresh);
     }
     mem_free(path);
     mem_free(image);

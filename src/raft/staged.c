@@ -98,7 +98,7 @@ int staged_prepare(const struct core *core, const char *fresh)
         }
     }
     store_close(store);
-    return r;
+    return r == 0 ? dir_sync(fresh) : r; /* The file has its name there. */
 }
 
 /* Checked, and ready to be served but for what the log has to say. */

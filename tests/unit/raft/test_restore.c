@@ -21,6 +21,8 @@
 #include <semaphore.h>
 #include <signal.h>
 #include <stdatomic.h>
+#include <sys/statvfs.h>
+#include <sys/vfs.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -41,6 +43,24 @@ struct node {
     const char *domain;
     _Atomic unsigned restored;
 };
+
+/* What the disk says it has; 0: the truth. */
+static _Atomic uint64_t disk_says;
+
+int statvfs(const char *path, struct statvfs *ret)
+{
+    struct statfs truth;
+
+    if (statfs(path, &truth) != 0) {
+        return -1;
+    }
+    *ret = (struct statvfs){.f_frsize = 1, .f_bavail = disk_says};
+    if (disk_says == 0) {
+        ret->f_frsize = (unsigned long)truth.f_bsize;
+        ret->f_bavail = truth.f_bavail;
+    }
+    return 0;
+}
 
 static void on_lead(void *user, bool leads)
 {
@@ -831,6 +851,40 @@ static void a_start_without_the_file_is_refused(void **state)
     node_free(node);
 }
 
+/* What was acknowledged is not in what could be read. */
+static void
+a_start_without_room_for_it_serves_nothing_until_there_is(void **state)
+{
+    struct node *node = node_new();
+    uint64_t of_backup = 0;
+
+    (void)state;
+    node_start(node);
+    add_rows(node, 0, 30);
+    of_backup = count(node);
+    struct job job;
+    export_to(node, "backup", &job);
+    add_rows(node, 30, 50);
+    node_stop(node);
+    prepare_needed(node);
+    power_cut(node);
+    disk_says = 4096;
+    assert_int_equal(node_open(node), 0);
+    struct core_status status = core_status(node->core);
+    assert_true(status.stalled && !status.caught_up);
+    assert_int_equal(files(node, "store.new", "staged-"), 0);
+    disk_says = 0;
+    assert_int_equal(sem_init(&node->led, 0, 0), 0);
+    assert_int_equal(pthread_create(&node->thread, NULL, run, node), 0);
+    assert_int_equal(sem_wait(&node->led), 0);
+    status = core_status(node->core);
+    assert_true(!status.stalled && status.caught_up);
+    assert_true(status.revision >= STEP);
+    assert_true(count(node) == of_backup);
+    node_stop(node);
+    node_free(node);
+}
+
 static void a_start_with_the_file_damaged_is_refused(void **state)
 {
     struct node *node = node_new();
@@ -1269,6 +1323,8 @@ int main(void)
         cmocka_unit_test(a_death_between_the_renames_is_made_good),
         cmocka_unit_test(a_death_at_any_moment_leaves_the_old_or_the_new),
         cmocka_unit_test(a_start_without_the_file_is_refused),
+        cmocka_unit_test(
+            a_start_without_room_for_it_serves_nothing_until_there_is),
         cmocka_unit_test(a_start_with_the_file_damaged_is_refused),
         cmocka_unit_test(a_trusted_store_does_without_the_file),
         cmocka_unit_test(writers_are_before_it_or_behind_it),
