@@ -1,3 +1,5 @@
+#include <errno.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -79,15 +81,22 @@ static void propose_reclaim(struct core *core)
     propose(&core->reclaim, &command);
 }
 
-/* Once; the marker goes when it is applied. */
+/* Once; the marker goes when it is applied. One that does not go makes the next
+ * start do it again, which costs revisions; this one goes on. */
 static void recover_applied(struct core_request *request)
 {
     struct duty *duty = CONTAINER(request, struct duty, request);
     struct core *core = duty->core;
 
-    if (request->outcome == 0 && request->result.answer == 0 &&
-        unlink(core->recover_mark) == 0) {
+    if (request->outcome == 0 && request->result.answer == 0) {
         core->recovering = false;
+        if (unlink(core->recover_mark) != 0 && errno != ENOENT) {
+            log_warn(LOG_CORE,
+                     "the mark of a recovery cannot be removed: "
+                     "remove it, or the next start recovers again",
+                     LOG_TXT("file", core->recover_mark),
+                     LOG_TXT("why", strerror(errno)));
+        }
         log_info(LOG_CORE, "recovered: this node decides alone",
                  LOG_U64("revision", request->result.revision));
     }

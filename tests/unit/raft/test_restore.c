@@ -1288,6 +1288,21 @@ static void one_of_three_that_is_left_is_made_the_only_one(void **state)
     node_free(node);
 }
 
+/* Else it would move on for ever and never lead. */
+static void a_mark_that_cannot_be_removed_counts_once(void **state)
+{
+    struct node *node = node_new();
+
+    (void)state;
+    in_dir(node, "mkdir recover");
+    node_start(node);
+    assert_true(revision_of(node) == STEP);
+    add_rows(node, 0, 1);
+    assert_true(revision_of(node) == STEP + 1);
+    node_stop(node);
+    node_free(node);
+}
+
 static void what_is_no_node_is_not_recovered(void **state)
 {
     struct node *node = node_new();
@@ -1331,6 +1346,7 @@ int main(void)
         cmocka_unit_test(what_was_resolved_before_is_sent_back),
         cmocka_unit_test(a_survivor_goes_on_alone_with_all_it_has),
         cmocka_unit_test(one_of_three_that_is_left_is_made_the_only_one),
+        cmocka_unit_test(a_mark_that_cannot_be_removed_counts_once),
         cmocka_unit_test(what_is_no_node_is_not_recovered),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
