@@ -59,6 +59,7 @@ static void on_prepare(uv_prepare_t *handle)
     struct core *core = handle->data;
 
     run_calls(core);
+    staged_turn(core);
     jobs_turn(core);
     duties_turn(core);
     order_drain(core);

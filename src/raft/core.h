@@ -163,8 +163,8 @@ struct core_state_job {
 /* Any thread. One at a time, on a thread of its own, in the order asked; a
  * SNAPSHOT goes with the next snapshot that begins. */
 void core_state_job(struct core *core, struct core_state_job *job);
-/* Forget a staged file whose RESTORE will not be sent; one that is on its way
- * or is needed stays. Any thread. */
+/* Forget, soon, a staged file whose RESTORE will not be sent; one that is on
+ * its way or is needed stays. Any thread. */
 void core_state_unstage(struct core *core, const char *file);
 
 struct core_snapshot {

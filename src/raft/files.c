@@ -186,12 +186,45 @@ int files_rebuild(struct core *core)
 
 enum { KEEP = 2 }; /* libraft keeps two descriptors */
 
+struct discard {
+    struct work work;
+    char *path;
+};
+
+static void discard_run(struct work *work)
+{
+    files_remove(CONTAINER(work, struct discard, work)->path);
+}
+
+static void discard_after(struct work *work)
+{
+    struct discard *discard = CONTAINER(work, struct discard, work);
+
+    if (!work->ran) {
+        files_remove(discard->path); /* Stopped before its turn. */
+    }
+    mem_free(discard->path);
+    mem_free(discard);
+}
+
+void files_discard(struct core *core, char *path)
+{
+    struct discard *discard = mem_zero(sizeof *discard);
+
+    discard->path = path;
+    discard->work.run = discard_run;
+    discard->work.after = discard_after;
+    if (core->running) {
+        jobs_push(core, &discard->work);
+    } else {
+        discard_after(&discard->work);
+    }
+}
+
 void files_forget(struct core *core, const char *file)
 {
     if (file[0] != '\0') {
-        char *path = dir_join(core->state_dir, file);
-        (void)unlink(path);
-        mem_free(path);
+        files_discard(core, dir_join(core->state_dir, file));
     }
 }
 

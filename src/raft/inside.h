@@ -93,6 +93,7 @@ struct staged {
     uint64_t index; /* of the entry that names it, 0: none yet */
     bool sent;      /* an entry that may name it is on its way */
     bool unpacked;  /* lies in store.new/, ready to be served */
+    bool unwanted;  /* by who had it staged: goes with the loop's next turn */
 };
 
 struct core {
@@ -140,6 +141,7 @@ struct core {
     struct jobs jobs;
     pthread_mutex_t staged_lock;
     struct staged *staged;
+    _Atomic bool unstaged; /* one of them is unwanted */
 
     struct queue queue; /* core_requests */
     struct queue calls; /* core_calls */
@@ -268,6 +270,9 @@ void files_forget(struct core *core, const char *file);
 int files_newest(const struct core *core, struct state_info *ret_info) MUST_USE;
 /* Removes a file, or a directory with the files in it. */
 void files_remove(const char *path);
+/* The same, by the thread of the jobs while the loop runs: what is as large as
+ * the state takes its time to go. Core thread; takes the path. */
+void files_discard(struct core *core, char *path);
 
 /* ---- snapshot.c ---- */
 void snapshot_init(struct core *core);
@@ -298,6 +303,8 @@ int staged_check_in(struct core *core, const char *path,
 void staged_note(struct core *core, uint64_t index, struct str file);
 /* Files that the log does not name are gone. */
 void staged_sweep(struct core *core);
+/* Those that are unwanted go. */
+void staged_turn(struct core *core);
 /* A RESTORE is on its way, or has come to something. */
 void staged_sent(struct core *core, struct str command, bool sent);
 /* A snapshot at `index` is stored: files named up to there are not needed. */

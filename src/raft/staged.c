@@ -192,17 +192,38 @@ static void forget(struct core *core, struct staged *staged)
     }
     *at = staged->next;
     files_forget(core, staged->file);
-    files_remove(fresh);
-    mem_free(fresh);
+    files_discard(core, fresh);
     mem_free(staged);
 }
 
 void core_state_unstage(struct core *core, const char *file)
 {
+    bool unwanted = false;
+
     (void)pthread_mutex_lock(&core->staged_lock);
     struct staged *staged = staged_find(core, str_of(file));
     if (staged != NULL && staged->index == 0 && !staged->sent) {
-        forget(core, staged);
+        staged->unwanted = unwanted = true;
+    }
+    (void)pthread_mutex_unlock(&core->staged_lock);
+    if (unwanted && !atomic_load(&core->over)) {
+        atomic_store(&core->unstaged, true);
+        (void)uv_async_send(&core->wake);
+    }
+}
+
+void staged_turn(struct core *core)
+{
+    if (!atomic_exchange(&core->unstaged, false)) {
+        return;
+    }
+    (void)pthread_mutex_lock(&core->staged_lock);
+    for (struct staged *staged = core->staged; staged != NULL;) {
+        struct staged *next = staged->next;
+        if (staged->unwanted) {
+            forget(core, staged);
+        }
+        staged = next;
     }
     (void)pthread_mutex_unlock(&core->staged_lock);
 }
