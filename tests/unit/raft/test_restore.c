@@ -47,6 +47,7 @@ struct node {
 /* What the disk says it has; 0: the truth. */
 static _Atomic uint64_t disk_says;
 
+/* NOLINTNEXTLINE(readability-inconsistent-declaration-parameter-name) */
 int statvfs(const char *path, struct statvfs *ret)
 {
     struct statfs truth;
