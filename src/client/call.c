@@ -98,6 +98,15 @@ static bool is_not_ready(int status)
     return status >= 502 && status <= 504;
 }
 
+/* Does the answer tell what became of an earlier attempt too? What this
+ * connection (408, 429) or this server (5xx) failed with does not: the one that
+ * was cut off may have been done. */
+static bool settles(const struct call *call, int status)
+{
+    return call->request->repeat == ROSTER_REPEAT_SAFE ||
+           (status < 500 && status != 408 && status != 429);
+}
+
 enum verdict { NEXT_SERVER, DECIDED };
 
 static enum verdict on_answer(struct call *call, struct server *server,
@@ -114,7 +123,7 @@ static enum verdict on_answer(struct call *call, struct server *server,
     call->answer = *response;
     call->answered = true;
     if (!is_not_ready(response->status)) {
-        call->maybe_done = false;
+        call->maybe_done = call->maybe_done && !settles(call, response->status);
         return DECIDED;
     }
     problem_read(&call->roster->error, response);

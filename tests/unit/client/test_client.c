@@ -172,6 +172,35 @@ static void what_may_have_happened_is_unknown(void **state)
     fake_stop(&fake);
 }
 
+/* [CLIENT-2] The second server's own trouble says nothing about the first. */
+static void a_refusal_after_a_cut_settles_only_what_it_is_about(void **state)
+{
+    static const struct {
+        const char *answer;
+        enum roster_result result;
+    } cases[] = {
+        {ANSWER("409 Conflict", "", "...."), ROSTER_REFUSED},
+        {ANSWER("408 Request Timeout", "", "...."), ROSTER_UNKNOWN},
+        {ANSWER("429 Too Many Requests", "", "...."), ROSTER_UNKNOWN},
+        {ANSWER("500 Internal Server Error", "", "...."), ROSTER_UNKNOWN},
+        {ANSWER("507 Insufficient Storage", "", "...."), ROSTER_UNKNOWN},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        struct fake fake;
+        struct roster_response got = {0};
+        fake_start(&fake, SCRIPT(CUT, cases[i].answer));
+        struct roster *roster = client_of(fake.url);
+        roster_set_patience(roster, 5000);
+        assert_int_equal(ask(roster, "POST", &got), cases[i].result);
+        assert_int_equal(fake.n_requests, 2);
+        roster_response_done(&got);
+        (void)roster_free(roster);
+        fake_stop(&fake);
+    }
+}
+
 static void a_server_that_is_not_ready_is_asked_again(void **state)
 {
     struct fake fake;
@@ -272,6 +301,7 @@ int main(void)
         cmocka_unit_test(without_any_server_the_error_names_each),
         cmocka_unit_test(a_cut_write_is_sent_again_under_one_key),
         cmocka_unit_test(what_may_have_happened_is_unknown),
+        cmocka_unit_test(a_refusal_after_a_cut_settles_only_what_it_is_about),
         cmocka_unit_test(a_server_that_is_not_ready_is_asked_again),
         cmocka_unit_test(a_silent_server_costs_the_timeout_at_most),
         cmocka_unit_test(a_wake_descriptor_ends_the_wait),
