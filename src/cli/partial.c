@@ -24,13 +24,22 @@ static void on_signal(int number)
     (void)raise(number);
 }
 
-static void clean_on_signals(void)
+/* What is ignored stays so: nohup(1), or a script's background job. */
+static void clean_on(int number)
 {
     const struct sigaction clean = {.sa_handler = on_signal};
+    struct sigaction old;
 
-    (void)sigaction(SIGINT, &clean, NULL);
-    (void)sigaction(SIGTERM, &clean, NULL);
-    (void)sigaction(SIGHUP, &clean, NULL);
+    if (sigaction(number, NULL, &old) == 0 && old.sa_handler != SIG_IGN) {
+        (void)sigaction(number, &clean, NULL);
+    }
+}
+
+static void clean_on_signals(void)
+{
+    clean_on(SIGINT);
+    clean_on(SIGTERM);
+    clean_on(SIGHUP);
 }
 
 static int sync_directory(const char *path)

@@ -171,6 +171,24 @@ def an_interrupted_backup_leaves_nothing(s):
 
 
 @shared
+def a_signal_that_is_ignored_stays_so(s):
+    folder = scratch(s, "nohup")
+    os.mkdir(folder)
+    name = os.path.join(folder, "b")
+    with HalfServer(b"Content-Length: 5001\r\n\r\n", 5000, False) as half:
+        p = spawn(["nohup", binary("roster"), "--server",
+                   f"http://127.0.0.1:{half.port}", "backup", name],
+                  stderr=subprocess.PIPE, env=environment())
+        until(lambda: os.listdir(folder))
+        p.send_signal(signal.SIGHUP)
+        until(lambda: half.open)
+        half.open[0].sendall(b"R")
+        # To its end: what came is no backup.
+        assert b"roster: " in p.communicate(timeout=10 * PATIENCE)[1]
+        assert p.returncode == 1 and os.listdir(folder) == []
+
+
+@shared
 def snapshots_are_taken_and_listed(s):
     some_data(s)
     taken = as_json(s, "snapshot")
