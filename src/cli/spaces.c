@@ -52,7 +52,8 @@ enum cli_exit spaces_rmns(struct cli *cli)
     if (status == CLI_OK) {
         show_change(cli, answer, "removed");
     } else if (status == CLI_REFUSED && !cli->recursive &&
-               roster_error(cli->roster)->status == 409) {
+               roster_error(cli->roster)->status == 409 &&
+               strstr(roster_error(cli->roster)->detail, "recursive") != NULL) {
         ask_say("--recursive removes it with all that is in it");
     }
     json_decref(answer);

@@ -1,9 +1,12 @@
 """The program roster (BRIEF 3): one request a command, for people and scripts."""
+import os
 import subprocess
+import tempfile
 
 from cli import as_json, good, lines_of, refused, roster
-from harness import (Server, all_pages, bare, binary, environment, fresh_name,
-                     make_list, make_ns, path, run, shared, without)
+from harness import (Server, all_pages, bare, binary, die_with_parent,
+                     environment, fresh_name, make_list, make_ns, path, run,
+                     shared, until, without)
 
 
 @shared
@@ -171,6 +174,7 @@ def namespaces_are_renamed_moved_and_removed(s):
     good(s, "rmns", f"web.{top}.roster")
     assert as_json(s, "rmns", f"{top}.roster", "--recursive") == {"done": True}
     refused(s, "ls", moved["ns"], "thing", says=moved["ns"])
+    assert "--recursive" not in refused(s, "rmns", "roster", says="root")
 
 
 @shared
@@ -260,3 +264,22 @@ def a_reader_that_leaves_is_noticed(s):
     code, _, err = run(["bash", "-c", f"{binary('roster')} --server "
                         f"http://127.0.0.1:{s.port} tree >/dev/full"])
     assert code != 0 and err, "a full disk looked like success"
+
+
+@bare
+def standard_descriptors_that_are_closed_are_nobody_else_s():
+    """The next file that is opened would get the log, or the answer."""
+    for argv in (["rosterd", "--http", "127.0.0.1:0", "--raft", "127.0.0.1:0"],
+                 ["roster-agent", "--server", "http://127.0.0.1:1"]):
+        with tempfile.TemporaryDirectory() as home:
+            p = subprocess.Popen(
+                ["bash", "-c", 'cd "$1"; shift; exec "$@" 0<&- 1>&- 2>&-',
+                 "bash", home, binary(argv[0]), *argv[1:]],
+                env=environment(), preexec_fn=die_with_parent)
+            try:
+                until(lambda: all(
+                    os.path.realpath(f"/proc/{p.pid}/fd/{n}") == "/dev/null"
+                    for n in range(3)))
+            finally:
+                p.kill()
+                p.wait()
