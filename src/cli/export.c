@@ -1,6 +1,7 @@
 /* Everything as JSON lines, a page at a time. Not one moment of the registry: a
  * row that changes meanwhile is written as it was or as it is. (A backup is one
  * moment.) */
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -120,6 +121,14 @@ static enum cli_exit cannot_write(void)
     return CLI_REFUSED;
 }
 
+static enum cli_exit cannot_keep_names(void)
+{
+    ask_say("the names of the namespaces cannot be kept in /tmp meanwhile: %s; "
+            "make room there",
+            strerror(errno));
+    return CLI_REFUSED;
+}
+
 static enum cli_exit put_spaces(struct export *export)
 {
     struct stream stream = {.element = on_node, .user = export};
@@ -131,7 +140,9 @@ static enum cli_exit put_spaces(struct export *export)
 
     enum roster_result result =
         roster_transfer(export->cli->roster, &request, &body, &response);
-    if (result == ROSTER_STOPPED) {
+    if (fflush(export->spaces) != 0 || ferror(export->spaces) != 0) {
+        status = cannot_keep_names();
+    } else if (result == ROSTER_STOPPED) {
         status =
             ferror(export->out) != 0 ? cannot_write() : ask_not_json(&response);
     } else if (result != ROSTER_OK) {
@@ -280,6 +291,9 @@ static enum cli_exit put_rows(struct export *export)
     rewind(export->spaces);
     while (status == CLI_OK && line_read(export->spaces, &ns) == 0) {
         status = put_lists(export, buf_text(&ns));
+    }
+    if (status == CLI_OK && ferror(export->spaces) != 0) {
+        status = cannot_keep_names();
     }
     buf_done(&ns);
     return status;

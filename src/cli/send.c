@@ -126,9 +126,11 @@ static void *run_worker(void *user)
         worker->first = job->next;
         (void)pthread_mutex_unlock(&sender->lock);
         run_job(worker, job);
+        bool is_space = job->is_space;
         (void)job_free(job);
         (void)pthread_mutex_lock(&sender->lock);
         worker->n_jobs--;
+        sender->n_spaces -= is_space ? 1 : 0;
         (void)pthread_cond_signal(&sender->less);
     }
     (void)pthread_mutex_unlock(&sender->lock);
@@ -167,9 +169,13 @@ static void hand_over(struct worker *worker, struct job *job)
     struct sender *sender = worker->sender;
 
     (void)pthread_mutex_lock(&sender->lock);
-    while (worker->n_jobs >= JOBS_MOST) {
+    /* Rows wait for all namespaces: one made when a branch above has its rows
+     * already would start with a copy of them. */
+    while (worker->n_jobs >= JOBS_MOST ||
+           (!job->is_space && sender->n_spaces > 0)) {
         (void)pthread_cond_wait(&sender->less, &sender->lock);
     }
+    sender->n_spaces += job->is_space ? 1 : 0;
     if (worker->first == NULL) {
         worker->first = job;
     } else {
@@ -215,6 +221,7 @@ bool sender_line(struct sender *sender, struct line *line)
         /* It overtakes rows of other namespaces that are still collected, and
          * stands before all rows behind it. */
         struct job *job = job_new(1);
+        job->is_space = true;
         add_to(job, line);
         hand_over(worker, job);
         return !has_failed(sender);

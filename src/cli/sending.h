@@ -15,6 +15,7 @@ struct job {
     struct job *next;
     size_t n;
     size_t bytes;
+    bool is_space;
     struct line lines[];
 };
 
@@ -40,6 +41,7 @@ struct sender {
     pthread_cond_t less; /* a job is done */
     struct worker workers[WORKERS];
     struct sent sent;
+    size_t n_spaces; /* ns-puts waiting or under way */
     bool ending;
     /* Lines from this one on are not stored any more: the first that failed.
      * What stands before it still is. UINT64_MAX: none. */

@@ -106,8 +106,10 @@ static bool kind_fits(struct worker *worker, const struct line *line,
     return false;
 }
 
-/* It is there: is it the same? */
-static void adjust(struct worker *worker, const struct line *line)
+/* It is there: is it the same? When it is not there either, `why` is what
+ * making it was refused with; NULL: it was not tried. */
+static void adjust(struct worker *worker, const struct line *line,
+                   const char *why)
 {
     char *path = roster_path("v1", "ns", line->ns, NULL);
     json_t *changes = json_object();
@@ -123,7 +125,7 @@ static void adjust(struct worker *worker, const struct line *line)
         }
     }
     if (result != ROSTER_OK) {
-        sending_fail(worker, line, NULL);
+        sending_fail(worker, line, is_status(worker, result, 404) ? why : NULL);
     } else if (good) {
         sending_count(worker, (struct sent){.spaces = 1});
     }
@@ -137,13 +139,15 @@ void store_space(struct worker *worker, const struct line *line)
     const char *kind = json_string_value(json_object_get(line->json, "kind"));
 
     if (strchr(line->ns, '.') == NULL) { /* the root */
-        adjust(worker, line);
+        adjust(worker, line, NULL);
         return;
     }
     enum roster_result result =
         make(worker, line->ns, kind == NULL ? "leaf" : kind, line->json);
     if (is_status(worker, result, 409)) {
-        adjust(worker, line);
+        char *why = mem_text(roster_error(worker->roster)->detail);
+        adjust(worker, line, why);
+        (void)mem_free(why);
     } else if (result != ROSTER_OK) {
         sending_fail(worker, line, NULL);
     } else {

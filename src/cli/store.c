@@ -257,7 +257,8 @@ void store_rows(struct worker *worker, struct job *job)
             lines[n++] = line;
         }
     }
-    if (good) {
+    /* What stands before a line that was refused is stored. */
+    if (good || roster_error(worker->roster)->result == ROSTER_REFUSED) {
         (void)send_all(worker, lines, n);
     }
 }

@@ -117,7 +117,8 @@ def what_is_wrong_is_named_with_its_line(s):
         (put(ns, "machine", os="x"), "hostname"),
         (put(ns, "Thing", name="x"), "type"),
         (put_ns(ns, "branch"), "a kind cannot change"),
-        (put_ns(f"x.{ns}"), ns),
+        (put_ns(f"x.{ns}"), f"{ns} is a leaf"),
+        (put(ns, "no type", x="1"), "no type is no name of a type"),
         (put_ns("x.y.elsewhere"), "elsewhere"),
         (put_ns(f"{fresh_name()}.roster", match="("), "match"),
         ({"op": "type-put", "type": "thing", "definition": {"key": 1}}, "key"),
@@ -133,6 +134,17 @@ def what_is_wrong_is_named_with_its_line(s):
         assert rows_of(s, ns, "thing") == [{"name": "fine"}, {"name": "two"}]
     code, _, err = roster(s, "import", "/no/such/file")
     assert code == 1 and "/no/such/file" in err, err
+
+
+@shared
+def rows_of_a_branch_are_no_templates_of_leaves_in_lines_before(s):
+    for _ in range(5):
+        top = f"{fresh_name()}.roster"
+        good(s, "import", lines_of(
+            put_ns(top, "branch"), *(put_ns(f"l{i}.{top}") for i in range(40)),
+            put(top, "config", name="later", a="1")), remarks=True)
+        assert [ns for ns in (f"l{i}.{top}" for i in range(40))
+                if rows_of(s, ns, "config")] == []
 
 
 @shared
@@ -345,3 +357,16 @@ def namespaces_and_keyed_rows_cost_no_idempotency_keys(s):
             *[put_ns(f"n{i}.{top}") for i in range(50)],
             *[put(f"n{i}.{top}", "thing", name="x") for i in range(50)]))
     assert keys() == before
+
+
+@shared
+def an_export_without_room_for_names_is_no_export(s):
+    ns = make_ns(s)
+    s.post(path("v1", "ns", ns, "thing"), {"name": "x"}).must(201)
+    # A limit of the process stands for a full /tmp; stdout is no file.
+    p = subprocess.run(["bash", "-c", "trap '' XFSZ; ulimit -f 0; "
+                        f"{binary('roster')} --server http://127.0.0.1:{s.port} "
+                        f"export --ns {ns}; echo $? >&2"], capture_output=True,
+                       text=True, timeout=20 * PATIENCE, env=environment(),
+                       check=False)
+    assert p.stderr.endswith("\n1\n") and "make room" in p.stderr, p
