@@ -47,8 +47,11 @@ int collect_main(const char *name)
     const struct collector *collector = collector_find(str_of(name));
 
     if (collector == NULL) {
-        (void)fprintf(stderr, "roster-agent: there is no inventory '%s'\n",
-                      name);
+        (void)fprintf(
+            stderr,
+            "roster-agent: --show-inventory: there is no '%s': choose "
+            "interfaces, filesystems, sockets, units or packages\n",
+            name);
         return EXIT_FAILURE;
     }
     (void)alarm(LIFE_S);

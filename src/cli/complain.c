@@ -60,6 +60,10 @@ static const char *advice(const struct roster_error *error)
         return "nothing of it is kept: try again";
     }
     switch (error->status) {
+    case 414:
+    case 431:
+        return "a name or a text is too long for a request: shorten it, or "
+               "raise rosterd's --max-header";
     case 413:
         return "send less at once, or raise rosterd's --max-body";
     case 503:

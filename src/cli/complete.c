@@ -179,9 +179,9 @@ static void offer_argument(struct cli *cli, const struct words *at,
     struct buf word = {0};
     const char *text = verb->args;
 
-    for (size_t i = 0; i <= n && *text != '\0'; i++) {
+    for (size_t i = 0; i <= n; i++) {
         size_t length = strcspn(text, " ");
-        buf_clear(&word);
+        buf_clear(&word); /* empty behind the last one */
         buf_add(&word, text, length);
         text += length + (text[length] == ' ' ? 1 : 0);
     }
@@ -197,7 +197,9 @@ static void offer_argument(struct cli *cli, const struct words *at,
     } else {
         for (char *part = strtok(word.p, "|[]"); part != NULL;
              part = strtok(NULL, "|[]")) {
-            offer(at, part);
+            if (part[0] >= 'a' && part[0] <= 'z') { /* not ID, FIELD=VALUE */
+                offer(at, part);
+            }
         }
     }
     buf_done(&word);

@@ -108,6 +108,7 @@ def a_refusal_is_1_a_wrong_command_2_no_server_3(s):
     for argv, says in ((("get", ns, "thing", "nobody"), "nobody"),
                        (("ls", "no.roster", "thing"), "no.roster"),
                        (("add", ns, "machine", "x=1"), "hostname"),
+                       (("get", ns, "thing", "k" * 9000), "--max-header"),
                        (("mkns", "x.no.roster"), "no.roster")):
         code, out, err = roster(s, *argv)
         assert code == 1 and says in err and not out, (argv, code, out, err)
