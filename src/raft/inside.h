@@ -68,6 +68,7 @@ struct work {
     struct queue_link link;
     void (*run)(struct work *work);
     void (*after)(struct work *work);
+    bool urgent; /* goes ahead of what waits */
     bool ran;
 };
 

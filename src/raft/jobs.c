@@ -69,10 +69,17 @@ void jobs_push(struct core *core, struct work *work)
 
     jobs->n_works++;
     work->ran = false;
-    work->link.next = NULL;
     (void)pthread_mutex_lock(&jobs->lock);
-    *jobs->end = &work->link;
-    jobs->end = &work->link.next;
+    if (work->urgent) {
+        work->link.next = jobs->first;
+        jobs->first = &work->link;
+    } else {
+        work->link.next = NULL;
+        *jobs->end = &work->link;
+    }
+    if (work->link.next == NULL) {
+        jobs->end = &work->link.next;
+    }
     (void)pthread_cond_signal(&jobs->more);
     (void)pthread_mutex_unlock(&jobs->lock);
     if (!jobs->started) {

@@ -132,6 +132,7 @@ static int put(struct raft_io *io, unsigned trailing,
     s->started_us = clock_mono_us();
     s->work.run = write_state;
     s->work.after = state_written;
+    s->work.urgent = true; /* Writes may have to wait for it. */
     core->snapshotting = true;
     jobs_push(core, &s->work);
     return 0;
