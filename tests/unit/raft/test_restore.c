@@ -515,9 +515,11 @@ static void many_restores_leave_nothing_behind(void **state)
         wait_for_snapshot(node);
         assert_int_equal(count(node), 10);
         if (i == 0) {
+            export_to(node, "first", &job); /* Behind what is being removed. */
             fds = open_files();
         }
     }
+    export_to(node, "last", &job);
     assert_int_equal(open_files(), fds);
     assert_int_equal(maps_of("data.mdb"), 1);
     assert_int_equal(maps_of("lock.mdb"), 1);
