@@ -161,14 +161,19 @@ int cached_answer(struct op_state *s)
     return answer_found(s, ns, list);
 }
 
-void cached_put(struct op_state *s, struct cache_path path, uint64_t revision,
-                uint64_t count, struct buf *body)
+int cached_put(struct op_state *s, struct cache_path path, uint64_t revision,
+               uint64_t count, struct buf *body)
 {
     struct cache *cache = s->registry->cache;
 
     cache_path_put(cache, s->op->ns, path, s->seen.revision);
     const struct cache_list *list = cache_put(
         cache, path.ns, s->op->type, s->seen.revision, revision, count, body);
+    int r = squeeze(s, path.ns, list);
+    if (r != 0) {
+        return r;
+    }
     set_form(s, list);
     lend(s, list);
+    return 0;
 }

@@ -11,9 +11,9 @@
 /* The list of op->ns and op->type, without a transaction. Also NOT_FOUND. */
 int cached_answer(struct op_state *s) MUST_USE;
 /* Answers with a list that was read in the last snapshot, and offers it to the
- * cache. Takes the body. */
-void cached_put(struct op_state *s, struct cache_path path, uint64_t revision,
-                uint64_t count, struct buf *body);
+ * cache. Takes the body. Also NEEDS_WORKER. */
+int cached_put(struct op_state *s, struct cache_path path, uint64_t revision,
+               uint64_t count, struct buf *body) MUST_USE;
 /* Gives back what is claimed and was not made. */
 void cached_end(struct op_state *s);
 

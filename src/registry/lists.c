@@ -199,11 +199,12 @@ static int read_list(struct op_state *s, struct store_txn *txn, void *user)
 
 /* ---- answers ---- */
 
-static void publish(struct op_state *s, struct reading *reading)
+static int publish(struct op_state *s, struct reading *reading)
 {
     struct cache_path path = {reading->ns, reading->leaf};
 
-    cached_put(s, path, reading->revision, reading->count, &reading->body);
+    return cached_put(s, path, reading->revision, reading->count,
+                      &reading->body);
 }
 
 static void add_next(struct op_state *s, const struct reading *reading)
@@ -242,8 +243,7 @@ static int read_and_answer(struct op_state *s, struct reading *reading)
     }
     answer->code = OP_OK;
     if (reading->whole) {
-        publish(s, reading);
-        return 0;
+        return publish(s, reading);
     }
     if (reading->more) {
         add_next(s, reading);

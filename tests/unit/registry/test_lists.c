@@ -85,13 +85,13 @@ static void expect_gzip(struct kit *k)
     libdeflate_free_decompressor(d);
 }
 
-static void the_second_who_takes_gzip_gets_it(void **state)
+static void the_first_who_takes_gzip_gets_it(void **state)
 {
     struct kit *k = *state;
 
     add_rows(k, 5);
     read_once(k, true);
-    expect_plain(k, true);
+    expect_gzip(k);
     read_once(k, true);
     expect_gzip(k);
     read_once(k, false);
@@ -115,6 +115,17 @@ static void a_large_one_is_compressed_by_a_worker(void **state)
 
     add_rows(k, 30);
     read_once(k, false);
+    (void)ask(k, true);
+    assert_int_equal(turn(k), OP_WORK);
+    assert_int_equal(turn(k), OP_DONE);
+    expect_gzip(k);
+}
+
+static void a_large_one_that_nobody_has_read_too(void **state)
+{
+    struct kit *k = *state;
+
+    add_rows(k, 30);
     (void)ask(k, true);
     assert_int_equal(turn(k), OP_WORK);
     assert_int_equal(turn(k), OP_DONE);
@@ -256,9 +267,10 @@ static void each_change_is_told_to_those_who_keep_answers(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(the_second_who_takes_gzip_gets_it),
+        TEST(the_first_who_takes_gzip_gets_it),
         TEST(a_small_list_is_not_compressed),
         TEST(a_large_one_is_compressed_by_a_worker),
+        TEST(a_large_one_that_nobody_has_read_too),
         TEST(meanwhile_it_goes_out_as_it_is),
         TEST(without_a_worker_it_goes_out_as_it_is),
         TEST(a_claim_ends_with_the_one_who_has_it),
