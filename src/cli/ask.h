@@ -39,8 +39,8 @@ enum cli_exit ask_tell(const struct roster_error *error) MUST_USE;
 enum cli_exit ask_not_json(const struct roster_response *response) MUST_USE;
 /* "roster: " and the words, escaped, on stderr. */
 void ask_say(const char *format, ...) __attribute__((format(printf, 1, 2)));
-/* Asks on the terminal; true for yes. --yes is yes; without a terminal it is a
- * complaint and no. */
+/* Asks on the terminal; true for yes. --yes is yes, and so is a command that
+ * comes from no terminal. */
 bool ask_person(const struct cli *cli, const char *question) MUST_USE;
 
 #endif

@@ -176,11 +176,12 @@ bool ask_person(const struct cli *cli, const char *question)
 {
     char answer[16] = "";
 
-    if (cli->yes) {
+    /* A script has nobody to ask, and means what it says. */
+    if (cli->yes || isatty(STDIN_FILENO) == 0) {
         return true;
     }
-    if (isatty(STDIN_FILENO) == 0 || isatty(STDERR_FILENO) == 0) {
-        ask_say("there is nobody to ask here: give --yes to do it");
+    if (isatty(STDERR_FILENO) == 0) {
+        ask_say("the question cannot be shown: give --yes to do it");
         return false;
     }
     (void)fprintf(stderr, "%s Write yes to go on: ", question);

@@ -73,8 +73,9 @@ const struct cli_verb cli_verbs[] = {
      "damaged."},
     {"restore", "FILE", "replace everything by a backup", "yes", 1, 1,
      restore_run,
-     "Verifies the file, shows what is replaced by what, asks, sends. The\n"
-     "revision moves forward, beyond every one that was seen."},
+     "Verifies the file, shows what is replaced by what, asks when it is\n"
+     "given at a terminal, sends. The revision moves forward, beyond every\n"
+     "one that was seen."},
     {"snapshot", "", "take a Raft snapshot now", "", 0, 0, admin_snapshot,
      NULL},
     {"snapshots", "", "those that are kept", "", 0, 0, admin_snapshots, NULL},
@@ -84,7 +85,7 @@ const struct cli_verb cli_verbs[] = {
      "data-dir yes", 0, 0, recover_run,
      "Without a server, on the directory of a rosterd that is stopped: it\n"
      "becomes the sole member of its cluster. Its revision moves forward as\n"
-     "after a restore. Asks before."},
+     "after a restore. Asks before, at a terminal."},
     {"completion", "bash|zsh|fish", "a script that completes commands", "", 1,
      1, complete_script,
      "bash: source <(roster completion bash)\n"
