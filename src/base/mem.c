@@ -61,6 +61,23 @@ int str_compare(struct str a, struct str b)
     return (a.n > b.n) - (a.n < b.n);
 }
 
+static bool is_blank(char c)
+{
+    return c == ' ' || c == '\t';
+}
+
+struct str str_trim(struct str text)
+{
+    while (text.n > 0 && is_blank(text.p[0])) {
+        text.p++;
+        text.n--;
+    }
+    while (text.n > 0 && is_blank(text.p[text.n - 1])) {
+        text.n--;
+    }
+    return text;
+}
+
 int str_number(struct str text, uint64_t max, uint64_t *ret_number)
 {
     uint64_t number = 0;

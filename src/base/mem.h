@@ -52,6 +52,9 @@ static inline bool str_is(struct str a, const char *text)
 
 /* Byte order, shorter first on a common prefix: <0, 0, >0. */
 int str_compare(struct str a, struct str b);
+/* Without blanks and tabs around it: what HTTP allows around a value (RFC 9110
+ * 5.6.3). */
+struct str str_trim(struct str text);
 /* Whole decimal number 0..max and nothing else: 0 or INVALID. */
 int str_number(struct str text, uint64_t max, uint64_t *ret_number) MUST_USE;
 /* "10s", "500ms", "5m", "24h" or "0": 0 or INVALID. */

@@ -2,23 +2,6 @@
 
 #include "base/err.h"
 
-static bool is_blank(char c)
-{
-    return c == ' ' || c == '\t';
-}
-
-static struct str trim(struct str text)
-{
-    while (text.n > 0 && is_blank(text.p[0])) {
-        text.p++;
-        text.n--;
-    }
-    while (text.n > 0 && is_blank(text.p[text.n - 1])) {
-        text.n--;
-    }
-    return text;
-}
-
 /* The revision a tag names, 0 when it is none of ours. "0123" is another tag
  * than "123", and no revision is 0. */
 static uint64_t revision_of(struct str tag, bool *ret_gzip)
@@ -54,7 +37,7 @@ static int take_tag(struct str *rest, bool *ret_weak, struct str *ret_tag)
         return ERR_INVALID;
     }
     *ret_tag = (struct str){at.p + 1, (size_t)(end - at.p) - 1};
-    *rest = trim((struct str){end + 1, at.n - ret_tag->n - 2});
+    *rest = str_trim((struct str){end + 1, at.n - ret_tag->n - 2});
     return 0;
 }
 
@@ -65,7 +48,7 @@ static int parse_list(struct str rest, bool weak_counts,
         struct str tag;
         bool weak;
         if (rest.p[0] == ',') { /* Empty elements are allowed. */
-            rest = trim((struct str){rest.p + 1, rest.n - 1});
+            rest = str_trim((struct str){rest.p + 1, rest.n - 1});
             continue;
         }
         if (take_tag(&rest, &weak, &tag) != 0 ||
@@ -86,7 +69,7 @@ int condition_parse(struct arena *arena, struct str header, bool weak_counts,
                     struct condition *ret_condition)
 {
     struct condition condition = {0};
-    struct str text = trim(header);
+    struct str text = str_trim(header);
 
     if (text.n == 0) {
         return ERR_INVALID;

@@ -9,23 +9,6 @@ struct weights {
     int gzip, identity, any;
 };
 
-static bool is_blank(char c)
-{
-    return c == ' ' || c == '\t';
-}
-
-static struct str trim(struct str text)
-{
-    while (text.n > 0 && is_blank(text.p[0])) {
-        text.p++;
-        text.n--;
-    }
-    while (text.n > 0 && is_blank(text.p[text.n - 1])) {
-        text.n--;
-    }
-    return text;
-}
-
 /* What stands before the first `end`, which is taken off with it. */
 static struct str cut(struct str *rest, char end)
 {
@@ -35,7 +18,7 @@ static struct str cut(struct str *rest, char end)
 
     rest->p += taken;
     rest->n -= taken;
-    return trim(part);
+    return str_trim(part);
 }
 
 /* "0.5": at most three digits behind the point, and no more than 1. */
@@ -66,8 +49,9 @@ static int read_weight(struct str parameter)
         return WHOLE;
     }
     struct str name = cut(&parameter, '=');
-    return name.n == 1 && (name.p[0] | 0x20) == 'q' ? weight_of(trim(parameter))
-                                                    : NOT_GIVEN;
+    return name.n == 1 && (name.p[0] | 0x20) == 'q'
+               ? weight_of(str_trim(parameter))
+               : NOT_GIVEN;
 }
 
 static bool is(struct str name, const char *text)
@@ -78,7 +62,7 @@ static bool is(struct str name, const char *text)
 static void take(struct weights *weights, struct str element)
 {
     struct str name = cut(&element, ';');
-    int weight = read_weight(trim(element));
+    int weight = read_weight(str_trim(element));
 
     if (weight == NOT_GIVEN) {
         return;

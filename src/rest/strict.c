@@ -43,19 +43,6 @@ static bool equal_caseless(struct str a, struct str b)
     return a.n == b.n && strncasecmp(a.p, b.p, a.n) == 0;
 }
 
-static struct str trim(struct str text)
-{
-    while (text.n > 0 && (text.p[0] == ' ' || text.p[0] == '\t')) {
-        text.p++;
-        text.n--;
-    }
-    while (text.n > 0 &&
-           (text.p[text.n - 1] == ' ' || text.p[text.n - 1] == '\t')) {
-        text.n--;
-    }
-    return text;
-}
-
 /* RFC 9110 5.6.2. */
 static bool is_token(struct str text)
 {
@@ -108,7 +95,7 @@ void rest_head_add(struct rest_head *head, struct arena *arena, struct str name,
     }
     for (size_t i = 0; i < sizeof known / sizeof known[0]; i++) {
         if (equal_caseless(name, known[i].name)) {
-            keep(head, &known[i], arena, trim(value));
+            keep(head, &known[i], arena, str_trim(value));
             return;
         }
     }
@@ -187,7 +174,7 @@ static bool may_be_json(struct str type)
     if (semicolon != NULL) {
         type.n = (size_t)(semicolon - type.p);
     }
-    type = trim(type);
+    type = str_trim(type);
     for (size_t i = 0; i < sizeof fine / sizeof fine[0]; i++) {
         if (equal_caseless(type, fine[i])) {
             return true;
