@@ -1,13 +1,15 @@
 /* The core loop: orders writes, keeps them, has them applied.
  *
  * One thread runs a libuv loop that owns Raft, applying, timers. Everyone else
- * hands requests in through a queue; many requests make one pack, one Raft
- * entry, one flush, one LMDB transaction; one pack is outstanding at a time and
- * all that arrives meanwhile joins the next (group commit).
+ * hands requests in through a queue, on any node of the cluster: on the leader
+ * many requests make one pack, one Raft entry, one flush, one LMDB transaction;
+ * one pack is outstanding at a time and all that arrives meanwhile joins the
+ * next (group commit). On another node they go to the leader, to join its pack.
+ * A request is answered by what its own node made of it when it applied it.
  *
  * Invariants
  *   [CORE-1] a request is completed with outcome 0 only after its entry is
- *            durable and its transaction has committed.
+ *            durable on a quorum and its transaction has committed here.
  *   [CORE-2] outcome NOT_READY, FULL or TOO_LARGE: surely not done, now or
  *            later. UNKNOWN: may be done, once, or not at all.
  *   [CORE-3] the store is trusted after a clean stop or when only the process
@@ -28,14 +30,24 @@
 #include "state/state.h"
 #include "store/store.h"
 
-struct core; /* opaque */
+#define CORE_WHY 256
+
+struct core;       /* opaque */
+struct core_asked; /* below */
 
 struct core_config {
     const char *data_dir;
     const char *node_id;
     const char *domain;       /* seeds a new registry; else must agree */
-    const char *raft_address; /* told to other nodes */
-    uint64_t history_limit;   /* seeds a new registry */
+    const char *raft_listen;  /* HOST:PORT; port 0 takes a free one */
+    const char *raft_address; /* told to other nodes; NULL: the one above */
+    const char *http_address; /* told to other nodes */
+    const char *join;    /* URL of a node of the cluster to join, or NULL */
+    const char *cluster; /* n1=HOST:PORT,… that form one, or NULL */
+    unsigned voters;     /* at most so many, odd */
+    uint64_t voter_timeout_ms; /* a silent voter is replaced after it */
+    uint32_t feature_level;    /* 0: MACHINE_FEATURE_LEVEL */
+    uint64_t history_limit;    /* seeds a new registry */
     uint64_t store_limit_bytes;
     uint64_t disk_reserve_bytes;
     uint64_t snapshot_bytes; /* log bytes between snapshots */
@@ -52,6 +64,13 @@ struct core_config {
     /* On the core thread, after a RESTORE was applied and became visible: all
      * that was known from before is void. May be NULL. */
     void (*on_restored)(void *user);
+    /* On the thread that forms, and it may take its time: send `request` to
+     * the nodes' collection of the cluster at `url`. With another answer than
+     * 0, `why` tells; < 0: ask again. */
+    int (*join_by_url)(void *user, const char *url, struct str request,
+                       struct buf *reply, char why[CORE_WHY]);
+    /* On the core thread of the leader: somebody asks, see core_ask. */
+    void (*on_ask)(void *user, struct core_asked *asked);
     /* On the core thread: SIGTERM or SIGINT arrived (first time), SIGHUP. */
     void (*on_stop)(void *user);
     void (*on_reload)(void *user);
@@ -59,18 +78,26 @@ struct core_config {
 
 #define CORE_TICK_MS 100
 
+/* How long a request waits for a leader before it is given up. */
+#define CORE_HOLD_MS 5000
+
 struct core_request {
     struct queue_link link;
-    struct str command; /* encoded; lent until done. n == 0: a fence, which is
-                           done when everything before it is, and this node
-                           was still the leader (a linearizable read) */
+    struct str command; /* encoded; lent until done; its request id is set by
+                           the core. n == 0: a fence, which is done when all
+                           that anybody was told is done at the time of the
+                           call is applied here (a linearizable read) */
     bool shrinks;       /* may go through on a full disk */
     int outcome;        /* 0: `result` tells. Else NOT_READY, FULL, TOO_LARGE,
                            UNKNOWN */
     struct machine_result result;               /* the submitter ends it */
     void (*done)(struct core_request *request); /* on the core thread; once
                            that has left core_run, on the submitter's */
-    uint64_t since_us;                          /* core's own */
+    /* The core's own: */
+    uint64_t since_us;
+    uint64_t seq;  /* of its request id */
+    uint64_t term; /* it was sent in, 0: it was not */
+    uint64_t index;
 };
 
 /* Lock and load the data directory, replay, become what it was. The log line of
@@ -97,10 +124,85 @@ void core_drain(struct core *core);
  * requests are NOT_READY. */
 void core_stop(struct core *core);
 
+/* ---- asking whoever leads ---- */
+
+enum core_ask_kind {
+    CORE_ASK_JOIN = 1,
+    CORE_ASK_REMOVE,
+    CORE_ASK_TRANSFER,
+    CORE_ASK_FIRST = 16, /* of the rooms above; they go to on_ask */
+};
+
+/* A question, answered by the leader's core thread. Asked again when the leader
+ * goes: only what may be done twice. */
+struct core_ask {
+    struct queue_link link;
+    uint32_t kind;
+    struct str request; /* lent until done; at most CORE_ASK_MOST */
+    int outcome;        /* 0: `code` and `reply` tell. NOT_READY: there was no
+                           leader for CORE_HOLD_MS */
+    uint32_t code;      /* 0, or an answer of err.h */
+    struct buf reply;   /* the asker ends it */
+    void (*done)(struct core_ask *ask); /* as that of a request */
+    uint64_t since_ms, seq, sent_term;  /* the core's own */
+};
+#define CORE_ASK_MOST (1U << 20)
+/* Any thread. */
+void core_ask(struct core *core, struct core_ask *ask);
+
+/* A question that arrived. */
+struct core_asked {
+    uint32_t kind;
+    struct str request;    /* lent for the call of on_ask */
+    struct core_ask *ours; /* the core's own, as what follows */
+    uint64_t link_id, seq;
+};
+/* Core thread; once for each, now or later, whoever leads by then. Takes
+ * `asked`. */
+void core_answer(struct core *core, struct core_asked *asked, uint32_t code,
+                 struct str reply);
+
+/* ---- who is there ---- */
+
+#define CORE_MEMBERS_MOST 32
+#define CORE_ADDRESS 128
+
+enum core_role { CORE_LEARNER, CORE_VOTER };
+
+struct core_member {
+    char id[64]; /* "": not known */
+    uint64_t raft_id;
+    enum core_role role;
+    bool leads, self;
+    char raft[CORE_ADDRESS], http[CORE_ADDRESS], version[32];
+    bool live; /* what follows is known: on the leader, and of oneself */
+    uint64_t applied;
+    uint64_t contact_ms; /* since it was last heard; UINT64_MAX: never */
+    uint64_t feature_level;
+    const char *state; /* "probe", "pipeline", "snapshot"; "self", "unknown" */
+};
+/* Any thread. */
+size_t core_members(const struct core *core,
+                    struct core_member ret[CORE_MEMBERS_MOST]) MUST_USE;
+/* All zero while it is not known. */
+void core_cluster_id(const struct core *core, uint8_t ret[16]);
+/* Whom this node follows, or itself. Any thread. Answers: NOT_FOUND. */
+int core_leader(const struct core *core,
+                struct core_member *ret_leader) MUST_USE;
+/* HOST:PORT where other nodes are listened to. */
+const char *core_raft_address(const struct core *core);
+
 /* Any thread, lock-free. */
 struct core_status {
-    bool leads;     /* leader, first command of the term applied */
-    bool caught_up; /* once since start */
+    bool leads;          /* leader, first command of the term applied */
+    bool follows;        /* the leader was heard within the election timeout */
+    bool voter;          /* by the newest configuration */
+    bool removed;        /* from the cluster: nothing it says counts */
+    bool installing;     /* another node's state is on its way here */
+    bool behind;         /* far behind what the leader told */
+    uint64_t leader;     /* its raft id, 0: none known. Changes with it */
+    const char *forming; /* what the start waits for, a sentence; NULL: not */
+    bool caught_up;      /* once since start */
     bool draining;
     bool disk_low; /* growing writes are refused */
     bool stalled;  /* a committed entry could not be applied yet */
@@ -108,7 +210,9 @@ struct core_status {
     uint64_t applied;
     uint64_t revision; /* published: what reads may claim to reflect */
     uint64_t lease_epoch;
-    uint64_t stale_ms; /* since a quorum last answered (leader: 0) */
+    /* Since the leader was heard, rounded up to 100 ms; on the leader since a
+     * quorum last answered, 0 within an election timeout. */
+    uint64_t stale_ms;
 };
 struct core_status core_status(const struct core *core);
 uint64_t core_revision(const struct core *core);

@@ -11,7 +11,17 @@
 #include "raft/core.h"
 #include "state/state.h"
 
+struct members;  /* members.c */
+struct form;     /* form.c */
+struct links;    /* link.c */
+struct installs; /* install.c */
+struct peer_id;
+
 enum {
+    /* How long a leader may be silent: the least of what libraft draws from
+     * [1, 2) times this, and how often it speaks. */
+    ELECTION_MS = 600,
+    HEARTBEAT_MS = 100,
     /* An entry never reaches beyond its segment, which is allocated before: a
      * write of it finds room, and one that was cut short leaves a file of full
      * length. Libraft takes a shorter one for an input error and does not
@@ -139,6 +149,17 @@ struct core {
     bool wants_entry;        /* an entry, if only to have one */
     uint64_t snapshot_index; /* of the newest that is stored */
 
+    struct peer *peer;         /* the listener, NULL before it listens */
+    struct members *members;   /* who is there */
+    struct form *form;         /* while this node is none yet, else NULL */
+    struct links *links;       /* to and from the other nodes */
+    struct installs *installs; /* states of others on their way here */
+    uint8_t cluster[16];       /* zero while it is not known */
+    bool fresh;                /* no log yet: bootstrapped with `first` */
+    struct raft_configuration first; /* n == 0: joins what is there */
+    uint64_t session;                /* first half of our request ids */
+    uint64_t next_seq;               /* second half */
+
     struct jobs jobs;
     pthread_mutex_t staged_lock;
     struct staged *staged;
@@ -168,8 +189,10 @@ struct core {
     uint64_t turn_began_us;
 
     struct {
-        _Atomic bool leads, caught_up, draining, disk_low, stalled;
-        _Atomic uint64_t term, applied, revision, lease_epoch;
+        _Atomic bool leads, caught_up, draining, disk_low, stalled, follows,
+            voter, removed, installing, behind;
+        _Atomic uint64_t term, applied, revision, lease_epoch, leader, stale_ms;
+        _Atomic(const char *) forming;
     } status;
     struct {
         _Atomic uint64_t packs, commands, pack_bytes, refused, unknown,
@@ -329,5 +352,82 @@ int restore_apply(struct core *core, uint64_t index, struct str bytes,
 
 /* ---- transport.c ---- */
 void transport_init(struct raft_uv_transport *transport);
+
+/* ---- members.c: libraft's configuration, and what is known beyond it ----
+ * Core thread, but what says otherwise. */
+void members_init(struct core *core);
+void members_done(struct core *core);
+/* What a leader does about its members; tells others what changed. */
+void members_turn(struct core *core, uint64_t now_ms);
+/* Where a member listens; any thread. Answers: NOT_FOUND. */
+int members_address(const struct core *core, uint64_t raft_id,
+                    char ret_address[CORE_ADDRESS]) MUST_USE;
+/* This node, as it tells the others; any thread. */
+void members_self(const struct core *core, struct peer_id *ret_self);
+/* What somebody told about itself in a handshake; any thread. */
+void members_learn(struct core *core, const struct peer_id *id);
+/* By the newest configuration. */
+bool members_is_voter(const struct core *core, uint64_t raft_id);
+unsigned members_voters(const struct core *core);
+/* A message of it came. */
+void members_heard(struct core *core, uint64_t raft_id, uint64_t now_ms);
+/* When a majority of the voters had been heard last, this node among them. */
+uint64_t members_quorum_heard_ms(const struct core *core, uint64_t now_ms);
+/* JOIN, REMOVE, TRANSFER, on the leader; answers them when they are done. */
+void members_ask(struct core *core, struct core_asked *asked);
+/* Frames of a link: this node's state for the leader, and the leader's list
+ * for the others. Reading answers INVALID. */
+void members_status_write(const struct core *core, struct buf *out);
+int members_status_read(struct core *core, uint64_t raft_id,
+                        struct str bytes) MUST_USE;
+void members_table_write(const struct core *core, struct buf *out);
+int members_table_read(struct core *core, struct str bytes) MUST_USE;
+/* Changes with what members_table_write would write. */
+uint64_t members_table_version(const struct core *core);
+/* Hand leadership over to whoever is best, if this node has it: the first
+ * step of leaving. Begins; log_leads tells when it is done. */
+void members_hand_over(struct core *core);
+
+/* ---- form.c: a node that is none yet ---- */
+/* A new directory, with --join or --cluster: asks the others, on a thread of
+ * its own; then the log is opened. */
+bool form_is_needed(const struct core *core);
+int form_start(struct core *core) MUST_USE;
+void form_stop(struct core *core);
+
+/* ---- order.c ---- */
+/* What the log says about a request of ours: its place for the result, NULL
+ * when nobody waits for it. */
+struct core_request *order_find(struct core *core, const uint8_t request[16]);
+
+/* ---- link.c ---- */
+void links_init(struct core *core);
+void links_turn(struct core *core, uint64_t now_ms);
+void links_tick(struct core *core, uint64_t now_ms);
+void links_done(struct core *core);
+/* Peer thread: a descriptor that shook hands. */
+void links_accepted(struct core *core, const struct peer_id *from, int fd);
+
+/* ---- install.c, fetch.c, serve.c: a state of another node ---- */
+void install_init(struct core *core);
+/* A snapshot is offered: true when it is kept back (and its memory taken)
+ * until its file is here; then log_deliver passes it on. */
+bool install_holds(struct core *core, struct raft_message *message);
+/* Each turn of the loop: passes on what is ready, while libraft can take it. */
+void install_turn(struct core *core, uint64_t now_ms);
+/* libraft stores the descriptor of an installed one: its file is in place. */
+bool install_is_stored(struct core *core, const struct raft_snapshot *snapshot);
+/* It became the state: swap the store. A fault stops the process. */
+void install_apply(struct core *core, const struct state_info *info);
+void install_done(struct core *core);
+/* Peer thread: somebody asks for a file. */
+void serve_accepted(struct core *core, const struct peer_id *from, int fd);
+/* The file that a RESTORE names is not here: get it from whoever has it.
+ * Answers: NOT_READY (under way: apply again later). */
+int fetch_staged(struct core *core,
+                 const struct command_restore *restore) MUST_USE;
+
+/* ---- log.c, for those who keep messages back ---- */
+void log_deliver(struct core *core, struct raft_message *message);
 
 #endif

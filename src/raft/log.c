@@ -8,8 +8,6 @@
 #include "raft/inside.h"
 
 enum {
-    ELECTION_MS = 1000,
-    HEARTBEAT_MS = 100,
     INFLIGHT_MOST = 1024,
     DISK_RETRY_MS = 250,
 };
