@@ -18,6 +18,7 @@ enum log_format { LOG_AUTO, LOG_TEXT, LOG_JSON };
 
 #define LOG_CORE "core"
 #define LOG_RAFT "raft"
+#define LOG_PEER "peer"
 #define LOG_STORE "store"
 #define LOG_LEASE "lease"
 #define LOG_HTTP "http"

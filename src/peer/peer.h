@@ -4,8 +4,8 @@
  *
  * The listener's thread takes connections and reads their first words without
  * ever waiting for one of them; dialling waits, and so has threads of its own.
- * TLS has its place between the connection and the handshake, one function on
- * each side (peer_listen_secure, peer_dial_secure in their sources).
+ * TLS has its place between the connection and the handshake: on the one side
+ * in take_one (listen.c), on the other in make (dial.c).
  *
  *     struct peer_config config = {.listen = "[::]:7001", ...};
  *     r = peer_start(&config, &peer);
@@ -88,8 +88,9 @@ struct peer_id {
 struct peer;        /* the listener, its thread, and the threads that dial */
 struct peer_called; /* one request of another node, until peer_reply */
 
-/* All functions are called on the peer thread, and must be quick: while one
- * runs nobody is let in. None may call peer_stop. */
+/* All functions are called on the peer thread, also before peer_start returns,
+ * and must be quick: while one runs nobody is let in. None may call peer_stop.
+ */
 struct peer_config {
     const char *listen; /* HOST:PORT, [V6]:PORT, :PORT; port 0: a free one */
     void *user;
@@ -102,8 +103,8 @@ struct peer_config {
     enum peer_verdict (*judge)(void *user, enum peer_kind kind,
                                const struct peer_id *from, uint64_t expects,
                                char why[PEER_WHY]);
-    /* Hands were shaken: takes the descriptor, non-blocking whatever the kind
-     * (peer_block changes that). Not for PEER_CALL. */
+    /* Hands were shaken, our answer is out: takes the descriptor, non-blocking
+     * whatever the kind (peer_block changes that). Not for PEER_CALL. */
     void (*accepted)(void *user, enum peer_kind kind,
                      const struct peer_id *from, int fd);
     /* PEER_CALL: gives `called`, which peer_reply ends, now or later. `from`

@@ -1,20 +1,14 @@
 #include <errno.h>
-#include <netdb.h>
 #include <netinet/in.h>
-#include <stdio.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "base/address.h"
 #include "base/err.h"
 #include "base/log.h"
 #include "rest/state.h"
 
 enum { BACKLOG = 4096 };
-
-struct place {
-    struct sockaddr_storage sa;
-    socklen_t n;
-};
 
 static void complain(const char *address, const char *why)
 {
@@ -22,53 +16,7 @@ static void complain(const char *address, const char *why)
               LOG_TXT("why", why));
 }
 
-/* "host:port", "[v6]:port", ":port". */
-static int split(const char *address, char host[256], char port[16])
-{
-    const char *colon = strrchr(address, ':');
-    if (colon == NULL) {
-        return ERR_INVALID;
-    }
-    struct str name = {address, (size_t)(colon - address)};
-    if (name.n >= 2 && name.p[0] == '[' && name.p[name.n - 1] == ']') {
-        name = (struct str){name.p + 1, name.n - 2};
-    } else if (memchr(name.p, ':', name.n) != NULL) {
-        return ERR_INVALID;
-    }
-    uint64_t number = 0;
-    if (name.n >= 256 || str_number(str_of(colon + 1), 65535, &number) != 0) {
-        return ERR_INVALID;
-    }
-    (void)snprintf(host, 256, "%.*s", STR_ARG(name));
-    (void)snprintf(port, 16, "%u", (unsigned)number);
-    return 0;
-}
-
-static int resolve(const char *address, struct place *ret_place,
-                   const char **ret_why)
-{
-    const struct addrinfo hints = {.ai_socktype = SOCK_STREAM,
-                                   .ai_flags = AI_PASSIVE | AI_NUMERICSERV};
-    struct addrinfo *found = NULL;
-    char host[256];
-    char port[16];
-
-    if (split(address, host, port) != 0) {
-        *ret_why = "is no HOST:PORT";
-        return ERR_INVALID;
-    }
-    int r = getaddrinfo(host[0] == '\0' ? NULL : host, port, &hints, &found);
-    if (r != 0) {
-        *ret_why = gai_strerror(r);
-        return ERR_INVALID;
-    }
-    memcpy(&ret_place->sa, found->ai_addr, found->ai_addrlen);
-    ret_place->n = found->ai_addrlen;
-    freeaddrinfo(found);
-    return 0;
-}
-
-static bool is_loopback(const struct place *place)
+static bool is_loopback(const struct address *place)
 {
     if (place->sa.ss_family == AF_INET) {
         const struct sockaddr_in *v4 = (const void *)&place->sa;
@@ -83,9 +31,9 @@ static bool is_loopback(const struct place *place)
 int rest_address_is_loopback(const char *address, bool *ret_loopback,
                              const char **ret_why)
 {
-    struct place place = {0};
+    struct address place = {0};
 
-    int r = resolve(address, &place, ret_why);
+    int r = address_to_listen(address, &place, ret_why);
     if (r == 0) {
         *ret_loopback = is_loopback(&place);
     }
@@ -93,7 +41,7 @@ int rest_address_is_loopback(const char *address, bool *ret_loopback,
 }
 
 /* -1 with errno when it cannot be. */
-static int bound(const struct place *place, bool shared)
+static int bound(const struct address *place, bool shared)
 {
     const int on = 1;
     int fd = socket(place->sa.ss_family,
@@ -117,7 +65,7 @@ static int bound(const struct place *place, bool shared)
 /* Sockets that share a port let any process of this user share it too, and two
  * servers would each get half of the clients: ask for it alone first. With port
  * 0 this also finds the port for all of them. */
-static int claim(struct place *place)
+static int claim(struct address *place)
 {
     int fd = bound(place, false);
     if (fd < 0) {
@@ -129,23 +77,7 @@ static int claim(struct place *place)
     return r;
 }
 
-static char *print(const struct place *place)
-{
-    char host[64];
-    char port[16];
-    struct buf text = {0};
-
-    if (getnameinfo((const struct sockaddr *)&place->sa, place->n, host,
-                    sizeof host, port, sizeof port,
-                    NI_NUMERICHOST | NI_NUMERICSERV) != 0) {
-        return mem_text("?");
-    }
-    buf_printf(&text, place->sa.ss_family == AF_INET6 ? "[%s]:%s" : "%s:%s",
-               host, port);
-    return buf_text(&text);
-}
-
-static int open_all(const struct place *place, unsigned n, int *fds)
+static int open_all(const struct address *place, unsigned n, int *fds)
 {
     for (unsigned i = 0; i < n; i++) {
         fds[i] = bound(place, n > 1);
@@ -164,10 +96,10 @@ static int open_all(const struct place *place, unsigned n, int *fds)
 int rest_listen(const char *address, unsigned n, int *ret_fds,
                 char **ret_address)
 {
-    struct place place = {0};
+    struct address place = {0};
     const char *why = NULL;
 
-    int r = resolve(address, &place, &why);
+    int r = address_to_listen(address, &place, &why);
     if (r != 0) {
         complain(address, why);
         return r;
@@ -176,6 +108,6 @@ int rest_listen(const char *address, unsigned n, int *ret_fds,
         complain(address, strerrordesc_np(errno));
         return ERR_INVALID;
     }
-    *ret_address = print(&place);
+    *ret_address = address_text(&place);
     return 0;
 }
