@@ -43,6 +43,9 @@
 #define COMMAND_PACK_BYTES 262144U /* a pack closes here */
 #define COMMAND_PACK_MOST 4096U    /* commands */
 
+#define COMMAND_REQUEST_AT 20U /* where a command has its request id */
+#define COMMAND_REQUEST_BYTES 16U
+
 #define COMMAND_FILE_MOST 63U /* bytes of the name in a RESTORE */
 /* A restore moves the revision to a multiple of this. */
 #define COMMAND_RESTORE_STEP (UINT64_C(1) << 32)

@@ -46,21 +46,9 @@ static void stop_on_damage(int r)
     }
 }
 
-static struct machine_result *results_for(struct core *core, uint64_t index,
-                                          struct str bytes)
+bool applied_is_full(const struct core *core)
 {
-    struct pack *pack = &core->pack;
-    struct command_pack header;
-
-    if (!pack->in_flight || pack->index != index ||
-        command_pack_open(bytes, &header) != 0 || header.nonce != pack->nonce) {
-        return NULL;
-    }
-    for (size_t i = 0; i < pack->n_commands; i++) {
-        machine_result_done(&pack->results[i]);
-        pack->results[i] = (struct machine_result){0};
-    }
-    return pack->results;
+    return core->stalled && core->redo_bytes > REDO_MOST;
 }
 
 static void stall(struct core *core)
@@ -114,7 +102,7 @@ static int apply_restore(struct core *core, uint64_t index, struct str bytes,
 
     if (r == 0) {
         r = restore_apply(core, index, bytes, restore,
-                          results_for(core, index, bytes));
+                          sent_expect(core, index, bytes));
     }
     if (r == 0 && machine_is_open(core->machine)) {
         r = commit(core);
@@ -147,7 +135,7 @@ static int apply_one(struct core *core, uint64_t index, struct str bytes)
     int r = command_pack_restores(bytes, &restore)
                 ? apply_restore(core, index, bytes, &restore)
                 : machine_apply(core->machine, index, bytes,
-                                results_for(core, index, bytes));
+                                sent_expect(core, index, bytes));
     if (r < 0) {
         stop_on_damage(r);
         stall(core);

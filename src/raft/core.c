@@ -7,6 +7,7 @@
 #include "base/clock.h"
 #include "base/err.h"
 #include "base/log.h"
+#include "peer/peer.h"
 #include "raft/inside.h"
 
 /* ---- the loop ---- */
@@ -57,13 +58,18 @@ static void note_turn(struct core *core)
 static void on_prepare(uv_prepare_t *handle)
 {
     struct core *core = handle->data;
+    uint64_t now = clock_mono_ms();
 
     run_calls(core);
     staged_turn(core);
     jobs_turn(core);
+    install_turn(core, now);
+    members_turn(core, now);
     duties_turn(core);
     order_drain(core);
-    order_turn(core, clock_mono_ms());
+    order_turn(core, now);
+    asks_turn(core);
+    links_turn(core, now);
     if (core->stopping && !core->closing && order_idle(core)) {
         core->closing = true;
         uv_stop(&core->loop);
@@ -86,7 +92,13 @@ static void on_tick(uv_timer_t *handle)
 {
     struct core *core = handle->data;
 
-    disk_watch(core, clock_mono_ms());
+    uint64_t now = clock_mono_ms();
+
+    disk_watch(core, now);
+    order_tick(core, now);
+    asks_tick(core, now);
+    confirm_tick(core);
+    status_tick(core, now);
     core->config.on_tick(core->config.user);
 }
 
@@ -201,10 +213,75 @@ static int check_domain(struct core *core)
  * acknowledged before would be missing. */
 void core_catch_up(struct core *core)
 {
-    if (!core->stalled && log_leads(core) &&
+    if (!core->stalled && log_leads(core) && members_voters(core) <= 1 &&
         machine_view(core->machine).initialized) {
         atomic_store(&core->status.caught_up, true);
     }
+}
+
+/* ---- what the listener's thread asks ---- */
+
+static void tell_self(void *user, struct peer_id *ret_self)
+{
+    members_self(user, ret_self);
+}
+
+static enum peer_verdict judge(void *user, enum peer_kind kind,
+                               const struct peer_id *from, uint64_t expects,
+                               char why[PEER_WHY])
+{
+    return members_judge(user, kind, from, expects, why);
+}
+
+static void take_call(void *user, struct peer_called *called,
+                      const struct peer_id *from, struct str request)
+{
+    members_called(user, called, from, request);
+}
+
+static void take(void *user, enum peer_kind kind, const struct peer_id *from,
+                 int fd)
+{
+    switch (kind) {
+    case PEER_RAFT:
+        transport_accepted(user, from, fd);
+        break;
+    case PEER_LINK:
+        links_accepted(user, from, fd);
+        break;
+    case PEER_FILE:
+        serve_accepted(user, from, fd);
+        break;
+    case PEER_CALL:
+        break; /* It goes to take_call. */
+    }
+}
+
+static int start_listening(struct core *core)
+{
+    const struct peer_config config = {
+        .listen = core->config.raft_listen,
+        .user = core,
+        .self = tell_self,
+        .judge = judge,
+        .accepted = take,
+        .called = take_call,
+    };
+    return peer_start(&config, &core->peer);
+}
+
+/* A new node that shall be one of others asks them first, while it answers
+ * already. */
+void stub_first(struct core *core);
+static int open_log(struct core *core)
+{
+    stub_first(core);
+    int r = start_listening(core);
+
+    if (r != 0) {
+        return r;
+    }
+    return form_is_needed(core) ? form_start(core) : log_open(core);
 }
 
 static int open_all(struct core *core)
@@ -225,7 +302,7 @@ static int open_all(struct core *core)
                                 &core->config.machine_hooks);
     r = machine_load(core->machine);
     if (r == 0) {
-        r = log_open(core);
+        r = open_log(core);
     }
     if (r == 0) {
         r = check_domain(core);
@@ -248,12 +325,17 @@ int core_open(const struct core_config *config, struct core **ret_core)
     duties_init(core);
     jobs_init(core);
     staged_init(core);
+    asks_init(core);
+    links_init(core);
+    members_init(core);
+    install_init(core);
+    core->scratch = arena_new();
     if (uv_loop_init(&core->loop) != 0) {
         mem_free(core);
         return err_raise(ERR_SYSTEM);
     }
+    start_loop(core); /* Other threads may wake it from the first moment. */
     int r = open_all(core);
-    start_loop(core);
     if (r != 0) {
         if (r < 0) {
             log_error(LOG_CORE, "cannot start", LOG_TXT("why", err_text(r)),
@@ -276,8 +358,11 @@ void core_run(struct core *core)
      * it. */
     atomic_store(&core->over, true);
     order_refuse_all(core);
+    sent_forget(core);
+    asks_refuse_all(core);
     order_refuse_late(core);
     jobs_refuse_late(core);
+    asks_refuse_late(core);
 }
 
 static void mark_clean(struct core *core)
@@ -295,7 +380,13 @@ struct core *core_close(struct core *core)
     if (core == NULL) {
         return NULL;
     }
+    core->ending = true;
+    form_stop(core);
+    core->peer = peer_stop(core->peer);
+    install_done(core);
     jobs_done(core);
+    run_calls(core); /* Descriptors among them: they are closed. */
+    links_done(core);
     close_own(core);
     log_close(core);
     uv_walk(&core->loop, close_handle, NULL);
@@ -309,6 +400,9 @@ struct core *core_close(struct core *core)
     duties_done(core);
     staged_done(core);
     order_done(core);
+    members_done(core);
+    core->links = mem_free(core->links);
+    arena_free(core->scratch);
     dir_close(core);
     return mem_free(core);
 }
@@ -342,6 +436,28 @@ void core_stop(struct core *core)
     (void)uv_async_send(&core->wake);
 }
 
+struct handing {
+    struct core_call call;
+    struct core *core;
+};
+
+static void hand_over(struct core_call *call)
+{
+    struct handing *handing = CONTAINER(call, struct handing, call);
+
+    members_hand_over(handing->core);
+    mem_free(handing);
+}
+
+void core_hand_over(struct core *core)
+{
+    struct handing *handing = mem_zero(sizeof *handing);
+
+    handing->core = core;
+    handing->call.func = hand_over;
+    core_call(core, &handing->call);
+}
+
 void core_drain(struct core *core)
 {
     atomic_store(&core->status.draining, true);
@@ -351,6 +467,14 @@ struct core_status core_status(const struct core *core)
 {
     return (struct core_status){
         .leads = atomic_load(&core->status.leads),
+        .follows = atomic_load(&core->status.follows),
+        .voter = atomic_load(&core->status.voter),
+        .removed = atomic_load(&core->status.removed),
+        .installing = atomic_load(&core->status.installing),
+        .behind = atomic_load(&core->status.behind),
+        .leader = atomic_load(&core->status.leader),
+        .forming = atomic_load(&core->status.forming),
+        .stale_ms = status_stale_ms(core),
         .caught_up = atomic_load(&core->status.caught_up),
         .draining = atomic_load(&core->status.draining),
         .disk_low = atomic_load(&core->status.disk_low),
@@ -371,10 +495,14 @@ struct core_stats core_stats(const struct core *core)
 {
 #define READ(name) .name = atomic_load(&core->stats.name)
     struct core_stats stats = {
-        READ(packs),     READ(commands),          READ(pack_bytes),
-        READ(refused),   READ(unknown),           READ(submit_to_done_us),
-        READ(snapshots), READ(snapshot_failures), READ(snapshot_us),
-        READ(log_bytes), READ(log_waits),
+        READ(packs),       READ(commands),
+        READ(pack_bytes),  READ(refused),
+        READ(unknown),     READ(submit_to_done_us),
+        READ(snapshots),   READ(snapshot_failures),
+        READ(snapshot_us), READ(log_bytes),
+        READ(log_waits),   READ(forwarded),
+        READ(resent),      READ(guests),
+        READ(rounds),
     };
 #undef READ
     histogram_read(&core->stats.turns, &stats.turns);

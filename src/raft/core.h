@@ -93,11 +93,16 @@ struct core_request {
     struct machine_result result;               /* the submitter ends it */
     void (*done)(struct core_request *request); /* on the core thread; once
                            that has left core_run, on the submitter's */
+    bool local; /* for this node's own leadership: goes to no other, and only
+                   once */
     /* The core's own: */
+    bool guest; /* came over a link */
     uint64_t since_us;
-    uint64_t seq;  /* of its request id */
-    uint64_t term; /* it was sent in, 0: it was not */
-    uint64_t index;
+    uint64_t seq;     /* of its request id */
+    uint64_t term;    /* it was sent in, 0: it was not */
+    uint64_t link_id; /* it was sent over, 0: none */
+    uint64_t index;   /* of its entry, as it was applied here; 0: it was not. Of
+                         a fence: what has to be applied before it is done */
 };
 
 /* Lock and load the data directory, replay, become what it was. The log line of
@@ -120,6 +125,9 @@ struct core_call {
 void core_call(struct core *core, struct core_call *call);
 /* Any thread: say in the status that this node is leaving; it serves on. */
 void core_drain(struct core *core);
+/* Any thread: let another node lead, when this one does and there is one. Soon;
+ * it serves on. */
+void core_hand_over(struct core *core);
 /* Core thread: stop after what is in flight is done; new
  * requests are NOT_READY. */
 void core_stop(struct core *core);
@@ -143,8 +151,9 @@ struct core_ask {
                            leader for CORE_HOLD_MS */
     uint32_t code;      /* 0, or an answer of err.h */
     struct buf reply;   /* the asker ends it */
-    void (*done)(struct core_ask *ask); /* as that of a request */
-    uint64_t since_ms, seq, sent_term;  /* the core's own */
+    void (*done)(struct core_ask *ask);    /* as that of a request */
+    uint64_t since_ms, not_before_ms, seq; /* the core's own */
+    bool sent;
 };
 #define CORE_ASK_MOST (1U << 20)
 /* Any thread. */
@@ -154,8 +163,7 @@ void core_ask(struct core *core, struct core_ask *ask);
 struct core_asked {
     uint32_t kind;
     struct str request;    /* lent for the call of on_ask */
-    struct core_ask *ours; /* the core's own, as what follows */
-    uint64_t link_id, seq;
+    uint64_t link_id, seq; /* the core's own; 0: asked here */
 };
 /* Core thread; once for each, now or later, whoever leads by then. Takes
  * `asked`. */
@@ -223,6 +231,10 @@ struct core_stats {
     uint64_t snapshots, snapshot_failures, snapshot_us;
     uint64_t log_bytes;           /* since the last snapshot was begun */
     uint64_t log_waits;           /* times writes waited for one to be stored */
+    uint64_t forwarded;           /* commands that went to another node's log */
+    uint64_t resent;              /* and again, because a leader was lost */
+    uint64_t guests;              /* commands of other nodes taken here */
+    uint64_t rounds;              /* of confirming that this node leads */
     struct histogram_sum turns;   /* of the loop */
     struct histogram_sum writes;  /* of an entry: until it is on the disk (and
                                      on a quorum) */
@@ -255,7 +267,7 @@ struct core_state_job {
     enum core_state_kind kind;
     const char *path; /* lent until done */
     int outcome; /* 0; FULL (no room), INVALID (why tells), NOT_READY (stopping,
-                    or so many wait; SNAPSHOT: this node does not lead); or a
+                    or so many wait; SNAPSHOT: there is no leader); or a
                     fault */
     char why[STATE_WHY];    /* INVALID: a sentence for a person */
     struct state_info info; /* of what was made or checked; for SNAPSHOT: of

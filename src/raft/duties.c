@@ -32,6 +32,7 @@ static void propose(struct duty *duty, struct command *command)
     command_encode(&duty->bytes, command);
     duty->request.command = buf_str(&duty->bytes);
     duty->request.shrinks = true;
+    duty->request.local = duty != &duty->core->nudge;
     duty->busy = true;
     core_submit(duty->core, &duty->request);
 }
@@ -40,7 +41,7 @@ static void propose_init(struct core *core)
 {
     struct command command = {.kind = COMMAND_INIT};
 
-    chance_fill(command.init.cluster, sizeof command.init.cluster);
+    memcpy(command.init.cluster, core->cluster, sizeof command.init.cluster);
     command.init.domain = str_of(core->config.domain);
     command.init.history_limit = core->config.history_limit;
     propose(&core->init, &command);
@@ -50,15 +51,19 @@ static void epoch_applied(struct core_request *request)
 {
     struct duty *duty = CONTAINER(request, struct duty, request);
     struct core *core = duty->core;
-    bool won = request->outcome == 0 && request->result.answer == 0;
+    bool won = request->outcome == 0 && request->result.answer == 0 &&
+               request->term == core->raft.current_term &&
+               core->epoch_asked_term == request->term;
 
     sent(request);
     if (won && log_leads(core)) {
         core->leading = true;
+        core->leading_term = core->raft.current_term;
         atomic_store(&core->status.caught_up, true);
         core->config.on_lead(core->config.user, true);
         /* Only now: who sees it may send heartbeats. */
         atomic_store(&core->status.leads, true);
+        links_lead(core);
         log_info(LOG_RAFT, "leads",
                  LOG_U64("term", atomic_load(&core->status.term)));
     }
@@ -69,7 +74,7 @@ static void propose_epoch(struct core *core)
 {
     struct command command = {.kind = COMMAND_EPOCH};
 
-    command.epoch.term = atomic_load(&core->status.term);
+    command.epoch.term = core->epoch_asked_term = core->raft.current_term;
     propose(&core->epoch, &command);
 }
 
@@ -123,13 +128,58 @@ void duties_lose(struct core *core)
     }
 }
 
+/* What was acknowledged before this node came to be heard of here is applied
+ * when a fence is done. */
+static void caught_up(struct core_request *request)
+{
+    struct duty *duty = CONTAINER(request, struct duty, request);
+
+    duty->busy = false;
+    duty->not_before_ms = clock_mono_ms() + DUTY_PAUSE_MS;
+    if (request->outcome == 0 && !atomic_load(&duty->core->status.caught_up)) {
+        atomic_store(&duty->core->status.caught_up, true);
+        log_info(LOG_CORE, "caught up",
+                 LOG_U64("applied", machine_view(duty->core->machine).applied));
+    }
+}
+
+/* A node that does not lead asks for an entry as for any command; this one
+ * resolves at a revision that never is, so it does nothing. */
+static void propose_nothing(struct core *core)
+{
+    struct command command = {.kind = COMMAND_RECLAIM, .tree_rev = UINT64_MAX};
+
+    propose(&core->nudge, &command);
+}
+
+static void follow(struct core *core)
+{
+    if (core->snapshot_wanted && !core->snapshotting && !core->stopping &&
+        links_usable(core) && disk_has_room(core) &&
+        may_propose(&core->nudge)) {
+        propose_nothing(core);
+    }
+    if (!atomic_load(&core->status.caught_up) && links_usable(core) &&
+        !core->stopping && may_propose(&core->catch_up)) {
+        core->catch_up.busy = true;
+        core_submit(core, &core->catch_up.request);
+    }
+}
+
 void duties_turn(struct core *core)
 {
     struct machine_view view = machine_view(core->machine);
 
+    if (!core->raft_inited) {
+        return;
+    }
     atomic_store(&core->status.term, core->raft.current_term);
+    if (core->leading && core->leading_term != core->raft.current_term) {
+        duties_lose(core); /* It lost it and has it again. */
+    }
     if (!log_leads(core)) {
         duties_lose(core);
+        follow(core);
         return;
     }
     if (core->stopping) {
@@ -162,8 +212,8 @@ void duties_turn(struct core *core)
 
 void duties_init(struct core *core)
 {
-    struct duty *duties[] = {&core->init, &core->epoch, &core->reclaim,
-                             &core->recover};
+    struct duty *duties[] = {&core->init,    &core->epoch,    &core->reclaim,
+                             &core->recover, &core->catch_up, &core->nudge};
 
     for (size_t i = 0; i < sizeof duties / sizeof duties[0]; i++) {
         duties[i]->core = core;
@@ -171,6 +221,7 @@ void duties_init(struct core *core)
     }
     core->epoch.request.done = epoch_applied;
     core->recover.request.done = recover_applied;
+    core->catch_up.request.done = caught_up;
 }
 
 void duties_done(struct core *core)
@@ -179,4 +230,5 @@ void duties_done(struct core *core)
     buf_done(&core->epoch.bytes);
     buf_done(&core->reclaim.bytes);
     buf_done(&core->recover.bytes);
+    buf_done(&core->nudge.bytes);
 }

@@ -8,14 +8,15 @@
 #include <stdatomic.h>
 #include <uv.h>
 
+#include "peer/peer.h"
 #include "raft/core.h"
 #include "state/state.h"
 
-struct members;  /* members.c */
-struct form;     /* form.c */
-struct links;    /* link.c */
-struct installs; /* install.c */
-struct peer_id;
+struct members;    /* members.c */
+struct form;       /* form.c */
+struct links;      /* link.c */
+struct installs;   /* install.c */
+struct connecting; /* transport.c */
 
 enum {
     /* How long a leader may be silent: the least of what libraft draws from
@@ -29,6 +30,7 @@ enum {
     SEGMENT_BYTES = 12 * 1024 * 1024,
     ENTRY_MOST = SEGMENT_BYTES - 1024 * 1024, /* one command alone */
     REPLAY_COMMIT = 8 * 1024 * 1024,
+    REDO_MOST = 64 * 1024 * 1024,
     /* libraft may take a segment or two of it before LMDB does. */
     BALLAST_BYTES = 24 * 1024 * 1024,
     DISK_CHECK_MS = 500,
@@ -40,12 +42,12 @@ enum {
     TRAILING_MOST = 1024,
 };
 
-/* The requests of one Raft entry. */
+/* The requests of one Raft entry of this leader. */
 struct pack {
-    struct queue_link *first; /* core_requests, in the order of arrival */
-    struct machine_result *results;
+    struct queue_link *first; /* guests and fences; our own are in `sent` */
     size_t n_commands;
     uint64_t index; /* of its entry */
+    uint64_t term;
     uint64_t nonce;
     bool alone; /* takes no other command */
     bool in_flight;
@@ -54,6 +56,19 @@ struct pack {
     int status; /* what it said */
     struct raft_apply apply;
 };
+
+/* An entry that is applied and holds requests of ours: they are told when it
+ * is committed. */
+struct told {
+    struct told *next;
+    uint64_t index;
+    uint64_t epoch_term; /* of the EPOCH in it, 0: none */
+    size_t n;
+    struct machine_result *results;
+    struct core_request **whose; /* NULL: nobody's here */
+};
+
+enum { SENT_BUCKETS = 4096 };
 
 /* An entry applied since the last commit: applied again when that fails. */
 struct redo {
@@ -127,6 +142,7 @@ struct core {
     bool running;
     bool stopping;
     bool closing;
+    bool ending; /* the loop has ended: nothing begins any more */
     bool stop_told;
     _Atomic bool over; /* nobody looks at the queue any more */
 
@@ -134,10 +150,18 @@ struct core {
     struct raft_io io;
     struct raft_fsm fsm;
     struct raft_uv_transport transport;
+    raft_uv_accept_cb accept_stream; /* NULL: libraft does not listen */
+    struct connecting *connecting;   /* transport.c */
+    uint64_t heard_ms;               /* a leader of our term */
     int (*put_snapshot)(struct raft_io *io, unsigned trailing,
                         struct raft_io_snapshot_put *req,
                         const struct raft_snapshot *snapshot,
                         raft_io_snapshot_put_cb cb);
+    int (*start_io)(struct raft_io *io, unsigned msecs, raft_io_tick_cb tick,
+                    raft_io_recv_cb recv);
+    int (*send_message)(struct raft_io *io, struct raft_io_send *req,
+                        const struct raft_message *message, raft_io_send_cb cb);
+    raft_io_recv_cb deliver;
     int (*load_log)(struct raft_io *io, raft_term *term, raft_id *voted_for,
                     struct raft_snapshot **snapshot, raft_index *start_index,
                     struct raft_entry *entries[], size_t *n_entries);
@@ -165,19 +189,44 @@ struct core {
     struct staged *staged;
     _Atomic bool unstaged; /* one of them is unwanted */
 
-    struct queue queue; /* core_requests */
-    struct queue calls; /* core_calls */
-    struct queue_link *pending, **pending_end;
+    struct queue queue;                        /* core_requests */
+    struct queue calls;                        /* core_calls */
+    struct queue_link *pending, **pending_end; /* not in any log */
+    struct queue_link *sent[SENT_BUCKETS];     /* ours, perhaps in one */
+    size_t n_sent;
+    struct told *told, **told_end;
+    uint64_t epoch_term; /* of the newest EPOCH that is committed here */
+    uint64_t usable_ms;  /* when there was last a leader to be had */
     struct pack pack;
+    struct queue_link *fences;  /* ours, for the leader's next word */
+    struct queue_link *asked;   /* those that it is being asked for */
+    struct queue_link *awaited; /* with the index they wait for */
+    struct confirm {
+        struct queue_link *waiting; /* for the next round */
+        struct queue_link *first;   /* of the one that is out */
+        bool out;
+        uint64_t seq;
+        uint64_t by[CORE_MEMBERS_MOST];
+        size_t n;
+    } confirm;
+    struct duty catch_up;  /* a fence: this node has seen what there was */
+    bool handing_over;     /* no more packs: another shall lead */
+    struct arena *scratch; /* of one look at a command */
+    struct queue asks;     /* core_asks, from any thread */
+    struct queue_link *asking, **asking_end; /* not answered yet */
+    uint64_t next_ask;
     struct redo *redo, **redo_end;
     size_t redo_bytes;
     bool refused; /* an entry cannot be applied: the start fails */
     bool stalled; /* the loop's own; status.stalled is for others */
     uint64_t stall_tried_ms;
 
-    struct duty init, epoch, reclaim, recover;
-    bool recovering; /* a marker asks for a RESTORE in place */
-    bool leading;    /* the epoch of this leadership is applied */
+    struct duty init, epoch, reclaim, recover, nudge;
+    bool recovering;           /* a marker asks for a RESTORE in place */
+    bool leading;              /* the epoch of this leadership is applied */
+    uint64_t leading_term;     /* and which it is */
+    uint64_t told_commit;      /* the others know up to there */
+    uint64_t epoch_asked_term; /* what the newest EPOCH proposed says */
     uint64_t disk_checked_ms;
     uint64_t left_bytes;  /* on the disk, when it was last measured */
     uint64_t used_bytes;  /* of the store, when it was last measured */
@@ -191,19 +240,25 @@ struct core {
     struct {
         _Atomic bool leads, caught_up, draining, disk_low, stalled, follows,
             voter, removed, installing, behind;
-        _Atomic uint64_t term, applied, revision, lease_epoch, leader, stale_ms;
+        _Atomic uint64_t term, applied, revision, lease_epoch, leader, heard_ms;
         _Atomic(const char *) forming;
     } status;
     struct {
         _Atomic uint64_t packs, commands, pack_bytes, refused, unknown,
             submit_to_done_us, snapshots, snapshot_failures, snapshot_us,
-            log_bytes, log_waits;
+            log_bytes, log_waits, forwarded, resent, guests, rounds;
         struct histogram turns, writes, commits; /* the loop alone adds */
     } stats;
 };
 
 #define COUNT(core, name, by)                                                  \
     atomic_fetch_add_explicit(&(core)->stats.name, (by), memory_order_relaxed)
+
+/* ---- status.c: what this node says of itself ---- */
+void status_tick(struct core *core, uint64_t now_ms);
+/* A leader of our term spoke. */
+void status_heard(struct core *core, uint64_t now_ms);
+uint64_t status_stale_ms(const struct core *core);
 
 /* ---- core.c ---- */
 /* How the store in `directory` is opened. */
@@ -239,21 +294,89 @@ bool disk_has_room(const struct core *core) MUST_USE;
 /* A write found no room: give the ballast, refuse growth at once. */
 void disk_ran_out(struct core *core);
 
-/* ---- order.c: requests, packs, entries ---- */
+/* ---- order.c: requests on their way into a log ---- */
 void order_init(struct core *core);
 void order_drain(struct core *core);
-/* Commit what was applied, complete who waited, send the next pack. */
+/* Commit what was applied, complete who waited, send what waits. */
 void order_turn(struct core *core, uint64_t now_ms);
+/* Gives up who has waited long enough for a leader. */
+void order_tick(struct core *core, uint64_t now_ms);
 /* Nothing is under way; while stalled: nobody waits for what is. */
 bool order_idle(const struct core *core);
 void order_done(struct core *core);
 void order_refuse_all(struct core *core);
 /* After the loop's end, any thread: what came behind it is told no. */
 void order_refuse_late(struct core *core);
+void order_complete(struct core *core, struct core_request *request,
+                    int outcome);
+/* Into the list of what waits; in front of it: what was there before. */
+void order_wait(struct core *core, struct core_request *request);
+void order_wait_first(struct core *core, struct core_request *request);
+/* The next one that waits and is a command of ours that may go to another
+ * node, at most `room` bytes long; NULL: none. */
+struct core_request *order_take(struct core *core, size_t room);
+/* Whether there is a leader that takes what we have. */
+bool order_has_leader(const struct core *core);
+
+/* ---- sent.c: requests that may be in a log ---- */
+void sent_init(struct core *core);
+/* It is on its way in that term, over that link (0: our own log). */
+void sent_add(struct core *core, struct core_request *request, uint64_t term,
+              uint64_t link);
+/* NULL: nobody waits for it. */
+struct core_request *sent_take(struct core *core, uint64_t seq);
+/* Appends the bytes of a command with its request id in it. */
+void sent_write_id(const struct core *core, const struct core_request *request,
+                   char *command);
+/* An entry is about to be applied: places for the results of its commands, NULL
+ * when none of them is ours. */
+struct machine_result *sent_expect(struct core *core, uint64_t index,
+                                   struct str bytes);
+/* Tells those whose entry is committed, and finds those who cannot be in any
+ * log any more: they wait again. */
+void sent_tell(struct core *core);
+/* Those that went over an older link than this one to a leader of this term,
+ * and were not seen, never came there. */
+void sent_lost(struct core *core, uint64_t term, uint64_t link);
+/* Those of the entry that libraft did not take wait again (0), or fail. */
+void sent_refused(struct core *core, uint64_t term, int outcome);
+/* The state was replaced: what became of them cannot be known. */
+void sent_forget(struct core *core);
+/* Unknown, after they waited for too long. */
+void sent_tick(struct core *core, uint64_t now_ms);
+void sent_done(struct core *core);
+
+/* ---- confirm.c: that this node still leads ---- */
+/* A fence, done when a majority has said so after this call. */
+void confirm_add(struct core *core, struct core_request *fence);
+void confirm_turn(struct core *core);
+/* Ask again who has not answered. */
+void confirm_tick(struct core *core);
+void confirm_heard(struct core *core, uint64_t raft_id, uint64_t term,
+                   uint64_t seq);
+/* This node leads no more. */
+void confirm_lose(struct core *core);
+
+/* ---- asks.c: questions to whoever leads ---- */
+void asks_init(struct core *core);
+void asks_turn(struct core *core);
+void asks_tick(struct core *core, uint64_t now_ms);
+/* The leader said this; a link is gone, or the leader another. */
+void asks_reply(struct core *core, uint64_t seq, uint32_t code,
+                struct str reply);
+void asks_again(struct core *core);
+void asks_refuse_all(struct core *core);
+/* As order_refuse_late. */
+void asks_refuse_late(struct core *core);
+/* On the leader: one came over a link. */
+void asks_take(struct core *core, uint64_t link, uint64_t seq, uint32_t kind,
+               struct str request);
 
 /* ---- applied.c: entries, and the transactions they are applied in ---- */
 void applied_init(struct core *core);
 int applied_add(struct core *core, uint64_t index, struct str bytes) MUST_USE;
+/* Nothing can be applied, and as much waits for it as may. */
+bool applied_is_full(const struct core *core);
 /* Commits what is open. */
 int applied_commit(struct core *core) MUST_USE;
 /* While stalled: all since the last commit, again, after a while. */
@@ -270,6 +393,8 @@ bool log_leads(struct core *core);
 /* Gives the bytes to libraft. Answers: NOT_READY, FULL. */
 int log_submit(struct core *core, const struct buf *bytes) MUST_USE;
 void log_entry_applied(struct core *core, size_t bytes);
+/* On the leader: the others shall apply what is committed. */
+void log_tell_commit(struct core *core);
 
 /* ---- duties.c: what a leader does unasked ---- */
 void duties_init(struct core *core);
@@ -350,13 +475,17 @@ int restore_apply(struct core *core, uint64_t index, struct str bytes,
                   const struct command_restore *restore,
                   struct machine_result *results) MUST_USE;
 
-/* ---- transport.c ---- */
-void transport_init(struct raft_uv_transport *transport);
+/* ---- transport.c: connections for libraft ---- */
+void transport_init(struct core *core);
+/* Peer thread: a descriptor that shook hands. */
+void transport_accepted(struct core *core, const struct peer_id *from, int fd);
 
 /* ---- members.c: libraft's configuration, and what is known beyond it ----
  * Core thread, but what says otherwise. */
 void members_init(struct core *core);
 void members_done(struct core *core);
+/* The cluster says that this node was removed from it. */
+void members_removed(struct core *core);
 /* What a leader does about its members; tells others what changed. */
 void members_turn(struct core *core, uint64_t now_ms);
 /* Where a member listens; any thread. Answers: NOT_FOUND. */
@@ -366,6 +495,11 @@ int members_address(const struct core *core, uint64_t raft_id,
 void members_self(const struct core *core, struct peer_id *ret_self);
 /* What somebody told about itself in a handshake; any thread. */
 void members_learn(struct core *core, const struct peer_id *id);
+enum peer_verdict members_judge(struct core *core, enum peer_kind kind,
+                                const struct peer_id *from, uint64_t expects,
+                                char why[PEER_WHY]);
+void members_called(struct core *core, struct peer_called *called,
+                    const struct peer_id *from, struct str request);
 /* By the newest configuration. */
 bool members_is_voter(const struct core *core, uint64_t raft_id);
 unsigned members_voters(const struct core *core);
@@ -395,18 +529,31 @@ bool form_is_needed(const struct core *core);
 int form_start(struct core *core) MUST_USE;
 void form_stop(struct core *core);
 
-/* ---- order.c ---- */
-/* What the log says about a request of ours: its place for the result, NULL
- * when nobody waits for it. */
-struct core_request *order_find(struct core *core, const uint8_t request[16]);
-
-/* ---- link.c ---- */
+/* ---- link.c: frames to and from the other nodes' loops ---- */
 void links_init(struct core *core);
 void links_turn(struct core *core, uint64_t now_ms);
 void links_tick(struct core *core, uint64_t now_ms);
 void links_done(struct core *core);
 /* Peer thread: a descriptor that shook hands. */
 void links_accepted(struct core *core, const struct peer_id *from, int fd);
+/* Whether there is a link to a leader that leads, in our term. */
+bool links_usable(const struct core *core);
+/* What waits goes to the leader. */
+void links_forward(struct core *core);
+/* Every voter shall say whether this node leads. */
+void links_confirm(struct core *core, uint64_t term, uint64_t seq);
+/* This node leads in this term, and takes commands. */
+void links_lead(struct core *core);
+/* A question for the leader. */
+void links_ask(struct core *core, const struct core_ask *ask);
+void links_reply(struct core *core, uint64_t link, uint64_t seq, uint32_t code,
+                 struct str reply);
+
+/* ---- frame.c: what a link's frames mean ---- */
+struct link;
+/* Answers: INVALID (the link is to be ended). */
+int frame_read(struct core *core, struct link *link, uint8_t type,
+               struct str bytes) MUST_USE;
 
 /* ---- install.c, fetch.c, serve.c: a state of another node ---- */
 void install_init(struct core *core);

@@ -234,7 +234,7 @@ static void job_ran(struct work *self)
 
 static void begin_snapshot(struct core *core, struct core_state_job *job)
 {
-    if (!core->leading) {
+    if (!order_has_leader(core)) {
         jobs_complete(core, job, ERR_NOT_READY);
     } else if (!disk_has_room(core)) {
         jobs_complete(core, job, ERR_FULL);

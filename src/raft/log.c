@@ -8,8 +8,11 @@
 #include "raft/inside.h"
 
 enum {
-    INFLIGHT_MOST = 1024,
+    /* Packs, not commands: a peer that is behind gets so many at once. */
+    INFLIGHT_MOST = 64,
     DISK_RETRY_MS = 250,
+    CONNECT_RETRY_MS = 200,
+    INSTALL_MS = 600000, /* a state may take its time, whatever its size */
 };
 static const unsigned NEVER = 1U << 30; /* entries: no snapshot by itself */
 
@@ -68,6 +71,18 @@ static int take_snapshot(struct raft_fsm *fsm, struct raft_buffer *bufs[],
     return 0;
 }
 
+/* Another node's state takes the place of ours: what was applied is told
+ * before; what is in between is applied nowhere. */
+static void install(struct core *core, const struct state_info *info)
+{
+    if (!core->stalled && applied_commit(core) == 0) {
+        sent_tell(core);
+    }
+    install_apply(core, info);
+    sent_forget(core);
+    core->snapshot_index = info->index;
+}
+
 /* At start, with the descriptor of the newest snapshot: the store has been put
  * in order before (core_open), here it is only held against it. */
 static int restore(struct raft_fsm *fsm, struct raft_buffer *buf)
@@ -78,6 +93,11 @@ static int restore(struct raft_fsm *fsm, struct raft_buffer *buf)
     if (state_read_descriptor(buf->base, buf->len, &info) != 0) {
         log_error(LOG_RAFT, "the snapshot descriptor is damaged");
         return RAFT_CORRUPT;
+    }
+    if (core->running) {
+        install(core, &info);
+        raft_free(buf->base);
+        return 0;
     }
     uint64_t applied = machine_view(core->machine).applied;
     if (applied < info.index) {
@@ -152,6 +172,57 @@ int log_submit(struct core *core, const struct buf *bytes)
     return 0;
 }
 
+/* ---- what is committed is told at once ---- */
+
+static void told(struct raft_io_send *req, int status)
+{
+    (void)status;
+    mem_free(req);
+}
+
+static void tell_one(struct core *core, const struct raft_server *server)
+{
+    struct raft_message message = {
+        .type = RAFT_APPEND_ENTRIES,
+        .server_id = server->id,
+        .server_address = server->address,
+        .append_entries = {.term = core->raft.current_term,
+                           .prev_log_index = core->raft.commit_index,
+                           .prev_log_term = core->raft.current_term,
+                           .leader_commit = core->raft.commit_index},
+    };
+    struct raft_io_send *req = mem_zero(sizeof *req);
+
+    if (core->send_message(&core->io, req, &message, told) != 0) {
+        mem_free(req);
+    }
+}
+
+/* libraft lets the others know of a commit with its next message, which is a
+ * heartbeat when nothing else happens. Who waits for an answer at one of them
+ * would wait as long: so it is sent a heartbeat now, behind the entries, on the
+ * same connection. */
+void log_tell_commit(struct core *core)
+{
+    const struct raft_configuration *now = &core->raft.configuration;
+    raft_index commit = core->raft.commit_index;
+    raft_index match = 0;
+
+    if (commit == core->told_commit || !core->leading) {
+        return;
+    }
+    core->told_commit = commit;
+    for (unsigned i = 0; i < now->n; i++) {
+        const struct raft_server *server = &now->servers[i];
+        bool other = server->id != core->raft_id && server->role != RAFT_SPARE;
+        /* One that is further behind has more to do than this. */
+        if (other && raft_match_index(&core->raft, server->id, &match) == 0 &&
+            match + INFLIGHT_MOST > commit) {
+            tell_one(core, server);
+        }
+    }
+}
+
 /* How many of the newest entries stay in the log (and in memory) behind a
  * snapshot: what fits a bound in bytes. */
 static unsigned trailing(const struct core *core, uint64_t newest)
@@ -196,15 +267,10 @@ static int say(struct core *core, const char *sentence, int r)
 /* Only an empty directory is the beginning of a registry. */
 static int bootstrap(struct core *core)
 {
-    struct raft_configuration voters;
-
-    raft_configuration_init(&voters);
-    int r = raft_configuration_add(&voters, core->raft_id,
-                                   core->config.raft_address, RAFT_VOTER);
-    if (r == 0) {
-        r = raft_bootstrap(&core->raft, &voters);
+    if (core->first.n == 0) {
+        return 0; /* It joins what is there, and is told. */
     }
-    raft_configuration_close(&voters);
+    int r = raft_bootstrap(&core->raft, &core->first);
     return r == RAFT_CANTBOOTSTRAP ? 0 : r;
 }
 
@@ -216,6 +282,9 @@ static void set_up(struct core *core)
     raft_set_snapshot_threshold(&core->raft, NEVER);
     raft_set_snapshot_trailing(&core->raft, 1);
     raft_set_max_inflight_entries(&core->raft, INFLIGHT_MOST);
+    raft_set_install_snapshot_timeout(&core->raft, INSTALL_MS);
+    raft_set_max_catch_up_round_duration(&core->raft, INSTALL_MS);
+    raft_uv_set_connect_retry_delay(&core->io, CONNECT_RETRY_MS);
     /* Renaming a damaged segment away and starting with less log would forget
      * what was acknowledged: stop and say so instead. */
     raft_uv_set_auto_recovery(&core->io, false);
@@ -316,17 +385,107 @@ static void listen_for_retry(struct raft_tracer *tracer, int type,
 
 static struct raft_tracer listener = {.version = 2, .emit = listen_for_retry};
 
+/* libraft 0.22.1 notes a configuration that comes in the middle of a message
+ * under the index of the message's first entry (replicationAppend): the
+ * follower never takes it as committed, and could change nothing when it leads.
+ * So a configuration comes first in a message, always; what is cut off is sent
+ * again. */
+static unsigned before_change(const struct raft_append_entries *append)
+{
+    for (unsigned i = 1; i < append->n_entries; i++) {
+        if (append->entries[i].type == RAFT_CHANGE) {
+            return i;
+        }
+    }
+    return append->n_entries;
+}
+
+static int send_message(struct raft_io *io, struct raft_io_send *req,
+                        const struct raft_message *message, raft_io_send_cb cb)
+{
+    struct core *core = CONTAINER(io, struct core, io);
+    struct raft_message cut = *message;
+
+    if (cut.type == RAFT_APPEND_ENTRIES) {
+        cut.append_entries.n_entries = before_change(&cut.append_entries);
+    }
+    return core->send_message(io, req, &cut, cb);
+}
+
+static bool is_of_leader(const struct core *core,
+                         const struct raft_message *message)
+{
+    switch (message->type) {
+    case RAFT_APPEND_ENTRIES:
+        return message->append_entries.term >= core->raft.current_term;
+    case RAFT_INSTALL_SNAPSHOT:
+        return message->install_snapshot.term >= core->raft.current_term;
+    default:
+        return false;
+    }
+}
+
+/* Nothing can be applied for now, and memory is bounded: they come again. */
+static bool dropped(struct core *core, struct raft_message *message)
+{
+    struct raft_append_entries *append = &message->append_entries;
+
+    if (message->type != RAFT_APPEND_ENTRIES || append->n_entries == 0 ||
+        !applied_is_full(core)) {
+        return false;
+    }
+    raft_free(append->entries[0].batch);
+    raft_free(append->entries);
+    return true;
+}
+
+void log_deliver(struct core *core, struct raft_message *message)
+{
+    core->deliver(&core->io, message);
+}
+
+static void receive(struct raft_io *io, struct raft_message *message)
+{
+    struct core *core = CONTAINER(io, struct core, io);
+    uint64_t now = clock_mono_ms();
+
+    members_heard(core, message->server_id, now);
+    if (is_of_leader(core, message)) {
+        status_heard(core, now);
+    }
+    if (message->type == RAFT_INSTALL_SNAPSHOT &&
+        install_holds(core, message)) {
+        return;
+    }
+    if (!dropped(core, message)) {
+        log_deliver(core, message);
+    }
+}
+
+static int start_io(struct raft_io *io, unsigned msecs, raft_io_tick_cb tick,
+                    raft_io_recv_cb deliver)
+{
+    struct core *core = CONTAINER(io, struct core, io);
+
+    core->deliver = deliver;
+    return core->start_io(io, msecs, tick, receive);
+}
+
 static void step_in_front(struct core *core)
 {
     raft_uv_set_tracer(&core->io, &listener);
     core->load_log = core->io.load;
     core->io.load = load;
+    core->start_io = core->io.start;
+    core->io.start = start_io;
+    core->send_message = core->io.send;
+    core->io.send = send_message;
     snapshot_init(core);
 }
 
 int log_open(struct core *core)
 {
-    transport_init(&core->transport);
+    transport_init(core);
     int r =
         raft_uv_init(&core->io, &core->loop, core->raft_dir, &core->transport);
     if (r != 0) {
@@ -342,8 +501,7 @@ int log_open(struct core *core)
         .snapshot = take_snapshot,
         .restore = restore,
     };
-    r = raft_init(&core->raft, &core->io, &core->fsm, core->raft_id,
-                  core->config.raft_address);
+    r = raft_init(&core->raft, &core->io, &core->fsm, core->raft_id, "");
     if (r != 0) {
         return say(core, "cannot open the log", r);
     }

@@ -5,12 +5,15 @@
 
 /* The way of a request through this room:
  *
- *   core_submit ─► queue ─► pending ─► pack ─► entry (libraft: disk, quorum)
- *                                                │
- *        done ◄─ commit (LMDB) ◄─ applied_add ◄──┘
+ *   core_submit ─► queue ─► pending ─┬─► pack ─► entry (libraft: disk, quorum)
+ *                                    │    ▲                │ on every node
+ *                       not leading: └─► link              ▼
+ *        done ◄─ commit (LMDB) ◄─ sent_expect ◄─ applied_add
  *
- * One pack is in flight; what arrives meanwhile waits in `pending` and makes
- * the next one. */
+ * On the leader one pack is in flight; what arrives meanwhile waits in
+ * `pending` and makes the next one. Elsewhere the bytes go to the leader over a
+ * link and join its next pack, as its guests. A request of ours stands in
+ * `sent` from then on, until the entry with its id is applied here (sent.c). */
 
 static struct core_request *request_of(struct queue_link *link)
 {
@@ -20,10 +23,12 @@ static struct core_request *request_of(struct queue_link *link)
 void order_init(struct core *core)
 {
     core->pending_end = &core->pending;
+    core->usable_ms = clock_mono_ms();
+    sent_init(core);
 }
 
-static void complete(struct core *core, struct core_request *request,
-                     int outcome)
+void order_complete(struct core *core, struct core_request *request,
+                    int outcome)
 {
     if (outcome == ERR_UNKNOWN) {
         COUNT(core, unknown, 1);
@@ -35,18 +40,35 @@ static void complete(struct core *core, struct core_request *request,
     request->done(request);
 }
 
+void order_wait(struct core *core, struct core_request *request)
+{
+    request->link.next = NULL;
+    *core->pending_end = &request->link;
+    core->pending_end = &request->link.next;
+}
+
+void order_wait_first(struct core *core, struct core_request *request)
+{
+    request->link.next = core->pending;
+    core->pending = &request->link;
+    if (request->link.next == NULL) {
+        core->pending_end = &request->link.next;
+    }
+}
+
 void order_drain(struct core *core)
 {
     struct queue_link *link = queue_take(&core->queue);
 
     while (link != NULL) {
         struct queue_link *next = link->next;
-        link->next = NULL;
+        struct core_request *request = request_of(link);
+        request->seq = ++core->next_seq;
+        request->term = request->link_id = request->index = 0;
         if (core->stopping) {
-            complete(core, request_of(link), ERR_NOT_READY);
+            order_complete(core, request, ERR_NOT_READY);
         } else {
-            *core->pending_end = link;
-            core->pending_end = &link->next;
+            order_wait(core, request);
         }
         link = next;
     }
@@ -64,11 +86,24 @@ static struct core_request *pop(struct core *core)
     return request_of(link);
 }
 
+static void refuse_list(struct core *core, struct queue_link **list)
+{
+    while (*list != NULL) {
+        struct core_request *request = request_of(*list);
+        *list = request->link.next;
+        order_complete(core, request, ERR_NOT_READY);
+    }
+}
+
 void order_refuse_all(struct core *core)
 {
+    confirm_lose(core);
     while (core->pending != NULL) {
-        complete(core, pop(core), ERR_NOT_READY);
+        order_complete(core, pop(core), ERR_NOT_READY);
     }
+    refuse_list(core, &core->fences);
+    refuse_list(core, &core->asked);
+    refuse_list(core, &core->awaited);
 }
 
 void order_refuse_late(struct core *core)
@@ -78,26 +113,35 @@ void order_refuse_late(struct core *core)
 
     while (link != NULL) {
         struct queue_link *next = link->next;
-        complete(core, request_of(link), ERR_NOT_READY);
+        order_complete(core, request_of(link), ERR_NOT_READY);
         link = next;
     }
 }
 
-/* ---- making a pack ---- */
+bool order_has_leader(const struct core *core)
+{
+    return core->leading || links_usable(core);
+}
+
+/* ---- on the leader: making a pack ---- */
 
 /* Whether a request may enter; else it has been completed. */
 static bool admit(struct core *core, struct core_request *request)
 {
+    int outcome = 0;
+
     if (request->command.n > ENTRY_MOST) {
-        complete(core, request, ERR_TOO_LARGE);
-        return false;
+        outcome = ERR_TOO_LARGE;
+    } else if (request->guest && request->term != core->raft.current_term) {
+        outcome = ERR_NOT_READY; /* Sent to an earlier leadership. */
+    } else if (request->command.n > 0 && !request->shrinks &&
+               !disk_takes(core, request->command.n)) {
+        outcome = ERR_FULL;
     }
-    if (request->command.n > 0 && !request->shrinks &&
-        !disk_takes(core, request->command.n)) {
-        complete(core, request, ERR_FULL);
-        return false;
+    if (outcome != 0) {
+        order_complete(core, request, outcome);
     }
-    return true;
+    return outcome == 0;
 }
 
 static bool fits(const struct pack *pack, const struct buf *bytes,
@@ -111,6 +155,22 @@ static bool fits(const struct pack *pack, const struct buf *bytes,
             bytes->n + request->command.n + 4 <= COMMAND_PACK_BYTES);
 }
 
+static void add_command(struct core *core, struct core_request *request,
+                        struct buf *bytes)
+{
+    struct pack *pack = &core->pack;
+
+    command_pack_add(bytes, request->command);
+    pack->n_commands++;
+    pack->alone = command_is(request->command, COMMAND_RESTORE);
+    if (pack->alone) {
+        staged_sent(core, request->command, true);
+    }
+    if (!request->guest) {
+        sent_write_id(core, request, bytes->p + bytes->n - request->command.n);
+    }
+}
+
 static void fill(struct core *core, struct buf *bytes)
 {
     struct pack *pack = &core->pack;
@@ -120,56 +180,66 @@ static void fill(struct core *core, struct buf *bytes)
     pack->n_commands = 0;
     pack->alone = false;
     pack->nonce++;
+    pack->term = core->raft.current_term;
     command_pack_begin(bytes, clock_wall_ms(), pack->nonce);
     while (core->pending != NULL &&
+           (core->leading || request_of(core->pending)->local) &&
            fits(pack, bytes, request_of(core->pending))) {
         struct core_request *request = pop(core);
         if (!admit(core, request)) {
             continue;
         }
-        *end = &request->link;
-        end = &request->link.next;
         if (request->command.n > 0) {
-            command_pack_add(bytes, request->command);
-            pack->n_commands++;
-            pack->alone = command_is(request->command, COMMAND_RESTORE);
+            add_command(core, request, bytes);
         }
-        if (pack->alone) {
-            staged_sent(core, request->command, true);
+        if (request->command.n > 0 && !request->guest) {
+            sent_add(core, request, pack->term, 0);
+        } else {
+            *end = &request->link;
+            end = &request->link.next;
         }
     }
     command_pack_end(bytes);
 }
 
-/* What may still come true keeps its file. */
-static void settle(struct core *core, const struct core_request *request,
-                   int outcome)
+/* A fence behind a pack that a majority took after it arrived needs no more
+ * confirmation; one that was alone does. */
+static void finish_fence(struct core *core, struct core_request *fence,
+                         int outcome, bool alone)
 {
-    if (command_is(request->command, COMMAND_RESTORE) &&
-        outcome != ERR_UNKNOWN) {
-        staged_sent(core, request->command, false);
+    if (alone) {
+        confirm_add(core, fence);
+    } else if (outcome == 0) {
+        fence->index = machine_view(core->machine).applied;
+        order_complete(core, fence, 0);
+    } else if (fence->guest) {
+        order_complete(core, fence, ERR_NOT_READY);
+    } else {
+        order_wait(core, fence);
     }
 }
 
+/* What a guest is to be told. Once libraft took the entry, a failure says
+ * nothing about what becomes of it: another leader may have it. */
 static void finish_pack(struct core *core, int outcome)
 {
     struct pack *pack = &core->pack;
     struct queue_link *link = pack->first;
-    size_t at = 0;
+    bool alone = outcome == 0 && !pack->in_flight;
 
     pack->in_flight = pack->answered = false;
     pack->first = NULL;
     while (link != NULL) {
         struct queue_link *next = link->next;
         struct core_request *request = request_of(link);
-        if (request->command.n > 0 && pack->results != NULL) {
-            request->result = pack->results[at++];
+        link->next = NULL;
+        if (request->command.n == 0) {
+            finish_fence(core, request, outcome, alone);
+        } else {
+            order_complete(core, request, outcome);
         }
-        settle(core, request, outcome);
-        complete(core, request, outcome);
         link = next;
     }
-    pack->results = mem_free(pack->results);
 }
 
 static void send_pack(struct core *core)
@@ -181,8 +251,6 @@ static void send_pack(struct core *core)
     fill(core, &bytes);
     bool goes = pack->n_commands > 0 || core->wants_entry;
     if (goes) {
-        pack->results =
-            mem_zero((pack->n_commands + 1) * sizeof *pack->results);
         pack->in_flight = true;
         core->wants_entry = false;
         pack->sent_us = clock_mono_us();
@@ -192,14 +260,13 @@ static void send_pack(struct core *core)
         COUNT(core, pack_bytes, bytes.n);
     }
     buf_done(&bytes);
-    /* Only fences: all before them is done, for nothing is in flight, and a
-     * sole voter is a quorum of itself. Else: refused before it was sent. */
-    if (r != 0 || !goes) {
+    if (r != 0) { /* Refused before it was sent. */
+        sent_refused(core, pack->term, r);
         finish_pack(core, r);
+    } else if (!goes) {
+        finish_pack(core, 0);
     }
 }
-
-/* ---- one turn of the loop ---- */
 
 /* While a state file is written the log is cut by nobody, and libraft holds all
  * of it in memory. Clients that write faster than the disk takes the state wait
@@ -216,12 +283,115 @@ static bool waits_for_snapshot(struct core *core)
     return waits;
 }
 
-static int outcome_of(const struct pack *pack)
+/* A leadership begins with this node's own commands: what others want comes
+ * behind its epoch. */
+static bool local_first(struct core *core)
 {
-    /* Once libraft took the entry, a failure says nothing about what becomes of
-     * it: the disk write may be tried again, another leader may have it. */
-    return pack->status == 0 ? 0 : ERR_UNKNOWN;
+    struct queue_link **at = &core->pending;
+
+    while (*at != NULL && !request_of(*at)->local) {
+        at = &(*at)->next;
+    }
+    if (*at == NULL) {
+        return false;
+    }
+    struct core_request *request = request_of(*at);
+    *at = request->link.next;
+    if (*at == NULL) {
+        core->pending_end = at;
+    }
+    order_wait_first(core, request);
+    return true;
 }
+
+static void lead(struct core *core)
+{
+    bool sends = core->leading ? core->pending != NULL || core->wants_entry
+                               : local_first(core);
+
+    if (sends && !core->pack.in_flight && !core->handing_over &&
+        !waits_for_snapshot(core)) {
+        send_pack(core);
+    }
+    if (core->pack.in_flight) {
+        core->told_commit = core->raft.commit_index; /* The pack says it. */
+    } else {
+        log_tell_commit(core);
+    }
+    confirm_turn(core);
+}
+
+/* ---- on another node ---- */
+
+/* A command for this node's own leadership, a guest: neither goes on. Fences of
+ * ours make one question. */
+static void sort_out(struct core *core)
+{
+    struct queue_link *link = core->pending;
+
+    core->pending = NULL;
+    core->pending_end = &core->pending;
+    while (link != NULL) {
+        struct queue_link *next = link->next;
+        struct core_request *request = request_of(link);
+        if (request->guest || request->local) {
+            order_complete(core, request, ERR_NOT_READY);
+        } else if (request->command.n == 0) {
+            link->next = core->fences;
+            core->fences = link;
+        } else {
+            order_wait(core, request);
+        }
+        link = next;
+    }
+}
+
+struct core_request *order_take(struct core *core, size_t room)
+{
+    struct core_request *request = NULL;
+
+    while (core->pending != NULL) {
+        request = request_of(core->pending);
+        if (request->command.n > ENTRY_MOST) {
+            order_complete(core, pop(core), ERR_TOO_LARGE);
+            continue;
+        }
+        return request->command.n <= room ? pop(core) : NULL;
+    }
+    return NULL;
+}
+
+/* Leads now: what was to go to another stays here. */
+static void take_back_fences(struct core *core)
+{
+    struct queue_link **lists[] = {&core->fences, &core->asked};
+
+    for (size_t i = 0; i < 2; i++) {
+        while (*lists[i] != NULL) {
+            struct core_request *fence = request_of(*lists[i]);
+            *lists[i] = fence->link.next;
+            order_wait(core, fence);
+        }
+    }
+}
+
+static void tell_awaited(struct core *core)
+{
+    struct queue_link **at = &core->awaited;
+    uint64_t applied = machine_view(core->machine).applied;
+
+    while (*at != NULL) {
+        struct core_request *fence = request_of(*at);
+        if (fence->index > applied) {
+            at = &fence->link.next;
+            continue;
+        }
+        *at = fence->link.next;
+        order_complete(core, fence, 0);
+    }
+}
+
+/* ---- one turn of the loop ---- */
 
 void order_turn(struct core *core, uint64_t now_ms)
 {
@@ -231,33 +401,73 @@ void order_turn(struct core *core, uint64_t now_ms)
     if (core->stalled && core->stopping) {
         /* It is in the log: the next start applies it. */
         order_refuse_all(core);
+        sent_forget(core);
         if (core->pack.in_flight && core->pack.answered) {
             finish_pack(core, ERR_UNKNOWN);
         }
     } else if (!core->stalled && applied_commit(core) != 0) {
         return; /* Stalled: nothing may be completed or sent. */
     }
-    if (!core->stalled && core->pack.in_flight && core->pack.answered) {
-        finish_pack(core, outcome_of(&core->pack));
+    if (core->stalled) {
+        return;
     }
-    bool sends = core->pending != NULL || core->wants_entry;
-    if (sends && !core->pack.in_flight && !core->stalled) {
-        if (!log_leads(core)) {
-            order_refuse_all(core);
-        } else if (!waits_for_snapshot(core)) {
-            send_pack(core);
+    if (core->pack.in_flight && core->pack.answered) {
+        finish_pack(core, core->pack.status == 0 ? 0 : ERR_UNKNOWN);
+    }
+    sent_tell(core);
+    tell_awaited(core);
+    if (log_leads(core)) {
+        take_back_fences(core);
+        lead(core);
+    } else {
+        confirm_lose(core);
+        sort_out(core);
+        links_forward(core);
+    }
+}
+
+static void give_up_old(struct core *core, struct queue_link **list,
+                        uint64_t now_ms)
+{
+    while (*list != NULL) {
+        struct core_request *request = request_of(*list);
+        bool old =
+            core->stopping || now_ms >= request->since_us / 1000 + CORE_HOLD_MS;
+        if (!old) {
+            list = &request->link.next;
+            continue;
         }
+        *list = request->link.next;
+        order_complete(core, request, ERR_NOT_READY);
     }
+}
+
+void order_tick(struct core *core, uint64_t now_ms)
+{
+    if (order_has_leader(core)) {
+        core->usable_ms = now_ms;
+        return;
+    }
+    give_up_old(core, &core->pending, now_ms);
+    for (core->pending_end = &core->pending; *core->pending_end != NULL;) {
+        core->pending_end = &(*core->pending_end)->next;
+    }
+    give_up_old(core, &core->fences, now_ms);
+    give_up_old(core, &core->asked, now_ms);
+    give_up_old(core, &core->awaited, now_ms);
+    sent_tick(core, now_ms);
 }
 
 bool order_idle(const struct core *core)
 {
-    return core->pending == NULL && !core->pack.in_flight &&
-           !core->snapshotting && jobs_idle(core) &&
+    return core->pending == NULL && core->n_sent == 0 && core->fences == NULL &&
+           core->asked == NULL && core->awaited == NULL &&
+           !core->pack.in_flight && !core->snapshotting && jobs_idle(core) &&
            !machine_is_open(core->machine);
 }
 
 void order_done(struct core *core)
 {
+    sent_done(core);
     applied_done(core);
 }

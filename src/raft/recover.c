@@ -138,7 +138,7 @@ static int force(struct core *core, struct core_recovered *recovered,
 static int with_raft(struct core *core, struct core_recovered *recovered,
                      char why[CORE_RECOVER_WHY])
 {
-    transport_init(&core->transport);
+    transport_init(core);
     if (raft_uv_init(&core->io, &core->loop, core->raft_dir,
                      &core->transport) != 0) {
         return say(why, "its log cannot be used", core->io.errmsg);

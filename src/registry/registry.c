@@ -57,7 +57,7 @@ static int check_ready(struct op_state *s)
     if ((class == READ || class == LOCAL) && !status.caught_up) {
         return answer_busy(s, "this node has not caught up since it started");
     }
-    if ((class == WRITE || class == BEAT) && !status.leads) {
+    if (class == BEAT && !status.leads) {
         return answer_busy(s, "this node does not lead now, nothing was done");
     }
     return 0;

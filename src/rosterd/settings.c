@@ -165,7 +165,7 @@ static bool check_alone(const struct settings *s)
     if (s->join != NULL) {
         return refuse("join", s->join, why);
     }
-    return s->cluster == NULL || refuse("cluster", s->cluster, why);
+    return true;
 }
 
 static bool check(struct settings *s)

@@ -27,7 +27,7 @@ struct core_config kit_config(const char *dir, struct cache *cache)
         .data_dir = dir,
         .node_id = "n1",
         .domain = "roster",
-        .raft_address = "127.0.0.1:7071",
+        .raft_listen = "127.0.0.1:0",
         .history_limit = 1000,
         .store_limit_bytes = 1U << 30,
         .snapshot_bytes = 64U << 20,
