@@ -1,9 +1,13 @@
 /* HOST:PORT as people write it. */
-#include <cmocka.h>
+/* cmocka.h needs the four before it. */
+/* clang-format off */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+
+#include <cmocka.h>
+/* clang-format on */
 
 #include "base/address.h"
 #include "base/err.h"
