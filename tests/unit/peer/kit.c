@@ -39,8 +39,8 @@ static enum peer_verdict judge(void *user, enum peer_kind kind,
     (void)kind;
     (void)from;
     (void)pthread_mutex_lock(&kit->lock);
-    kit->n_judged++;
-    kit->expected = expects;
+    kit->seen.n_judged++;
+    kit->seen.expected = expects;
     enum peer_verdict verdict = kit->verdict;
     (void)snprintf(why, PEER_WHY, "%s", kit->why);
     (void)pthread_mutex_unlock(&kit->lock);
@@ -56,10 +56,10 @@ static void accepted(void *user, enum peer_kind kind,
     if (kit->fd >= 0) {
         (void)close(kit->fd);
     }
-    kit->kind = kind;
-    kit->from = *from;
+    kit->seen.kind = kind;
+    kit->seen.from = *from;
     kit->fd = fd;
-    kit->n_accepted++;
+    kit->seen.n_accepted++;
     (void)pthread_cond_broadcast(&kit->news);
     (void)pthread_mutex_unlock(&kit->lock);
 }
@@ -71,7 +71,7 @@ static void called(void *user, struct peer_called *call,
 
     (void)pthread_mutex_lock(&kit->lock);
     bool holds = kit->holds;
-    kit->from = *from;
+    kit->seen.from = *from;
     if (holds) {
         assert_true(kit->n_held < KIT_HELD_MOST);
         kit->held[kit->n_held++] = call;
@@ -121,10 +121,25 @@ void kit_judge(struct kit *kit, enum peer_verdict verdict, const char *why)
     (void)pthread_mutex_unlock(&kit->lock);
 }
 
+struct kit_seen kit_seen(struct kit *kit)
+{
+    (void)pthread_mutex_lock(&kit->lock);
+    struct kit_seen seen = kit->seen;
+    (void)pthread_mutex_unlock(&kit->lock);
+    return seen;
+}
+
+void kit_hold(struct kit *kit, bool holds)
+{
+    (void)pthread_mutex_lock(&kit->lock);
+    kit->holds = holds;
+    (void)pthread_mutex_unlock(&kit->lock);
+}
+
 int kit_accepted(struct kit *kit, unsigned n)
 {
     (void)pthread_mutex_lock(&kit->lock);
-    while (kit->n_accepted < n) {
+    while (kit->seen.n_accepted < n) {
         (void)pthread_cond_wait(&kit->news, &kit->lock);
     }
     int fd = kit->fd;

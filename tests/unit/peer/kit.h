@@ -19,21 +19,26 @@
 
 enum { KIT_LONG_MS = 30000, KIT_HELD_MOST = 2 * PEER_WAITING_MOST };
 
+/* What has come so far. */
+struct kit_seen {
+    unsigned n_judged;
+    uint64_t expected; /* raft id the last one expected */
+    unsigned n_accepted;
+    enum peer_kind kind; /* of the last one accepted */
+    struct peer_id from; /* of the last one accepted or called */
+};
+
 struct kit {
     struct peer *peer;
     struct peer_id id; /* the listener's */
 
     pthread_mutex_t lock; /* what follows */
     pthread_cond_t news;
+    struct kit_seen seen;
     enum peer_verdict verdict;
     const char *why;
-    unsigned n_judged;
-    uint64_t expected; /* raft id the last one expected */
-    unsigned n_accepted;
-    enum peer_kind kind; /* of the last one accepted */
-    struct peer_id from; /* of the last one accepted or called */
-    int fd;              /* of the last one accepted, until kit_accepted */
-    bool holds;          /* calls are not answered, but kept */
+    int fd;     /* of the last one accepted, until kit_accepted */
+    bool holds; /* calls are not answered, but kept */
     unsigned n_held;
     struct peer_called *held[KIT_HELD_MOST];
 };
@@ -45,6 +50,9 @@ struct peer_id kit_id(uint64_t raft_id, const char *name);
 struct kit *kit_start(const char *listen);
 struct kit *kit_stop(struct kit *kit);
 void kit_judge(struct kit *kit, enum peer_verdict verdict, const char *why);
+struct kit_seen kit_seen(struct kit *kit);
+/* From now on calls are held, or answered. */
+void kit_hold(struct kit *kit, bool holds);
 /* Waits until so many were accepted; the last one's descriptor. */
 int kit_accepted(struct kit *kit, unsigned n);
 /* Waits until so many calls are held. */

@@ -71,9 +71,9 @@ static void each_kind_is_handed_over_with_who_dialled(void **state)
             dial_at((enum peer_kind)kind, peer_address(kit->peer));
         assert_int_equal(d.r, 0);
         int fd = kit_accepted(kit, ++n);
-        assert_int_equal(kit->kind, kind);
-        assert_int_equal(kit->expected, 1);
-        assert_string_equal(kit->from.name, "two");
+        assert_int_equal(kit_seen(kit).kind, kind);
+        assert_int_equal(kit_seen(kit).expected, 1);
+        assert_string_equal(kit_seen(kit).from.name, "two");
         assert_string_equal(d.other.name, "one");
         assert_int_equal(is_blocking(d.fd), kind == PEER_FILE);
         assert_false(is_blocking(fd));
@@ -106,7 +106,7 @@ static void a_refusal_is_told_with_its_sentence(void **state)
         d = dial_at(PEER_RAFT, peer_address(kit->peer));
         assert_int_equal(d.r, v);
     }
-    assert_int_equal(kit->n_accepted, 0);
+    assert_int_equal(kit_seen(kit).n_accepted, 0);
     kit_stop(kit);
 }
 

@@ -55,7 +55,7 @@ static void what_is_no_hello_is_closed_without_a_word(void **state)
     fd = kit_stranger(peer_address(kit->peer));
     kit_send(fd, hello, sizeof hello);
     assert_ends(fd);
-    assert_int_equal(kit->n_judged, 0);
+    assert_int_equal(kit_seen(kit).n_judged, 0);
     kit_stop(kit);
 }
 
@@ -72,7 +72,7 @@ static void a_hello_that_was_cut_is_nothing(void **state)
         (void)shutdown(fd, SHUT_WR);
         assert_ends(fd);
     }
-    assert_int_equal(kit->n_judged, 0);
+    assert_int_equal(kit_seen(kit).n_judged, 0);
     kit_stop(kit);
 }
 
@@ -130,7 +130,7 @@ static void who_never_ends_a_hello_is_dropped(void **state)
         (void)nanosleep(&pause, NULL);
     }
     assert_true(sent < sizeof hello - 1);
-    assert_int_equal(kit->n_judged, 0);
+    assert_int_equal(kit_seen(kit).n_judged, 0);
     (void)close(fd);
     kit_stop(kit);
 }
@@ -152,7 +152,7 @@ static void another_protocol_is_answered_with_a_reason(void **state)
     assert_non_null(strstr(answer.why, "it speaks protocol 2"));
     assert_string_equal(answer.self.name, "one");
     assert_ends(fd);
-    assert_int_equal(kit->n_judged, 0);
+    assert_int_equal(kit_seen(kit).n_judged, 0);
     kit_stop(kit);
 }
 
@@ -185,7 +185,7 @@ static void a_flood_of_half_open_ones_keeps_no_node_out(void **state)
         }
     }
     assert_lets_in(kit);
-    assert_int_equal(kit->n_judged, FLOOD / 100 + 1);
+    assert_int_equal(kit_seen(kit).n_judged, FLOOD / 100 + 1);
     kit_stop(kit);
     for (unsigned i = 0; i < FLOOD; i++) {
         (void)close(fds[i]);
