@@ -58,9 +58,9 @@ int kit_accepted(struct kit *kit, unsigned n);
 /* Waits until so many calls are held. */
 void kit_wait_held(struct kit *kit, unsigned n);
 
-/* A dial by node 2, in `self`. */
+/* A dial by `id` that expects the kit's node. */
 struct peer_dial kit_dial(enum peer_kind kind, const char *address,
-                          const struct peer_id *self);
+                          const struct peer_id *id);
 /* Connected, blocking, has said nothing. */
 int kit_stranger(const char *address);
 /* Listens on 127.0.0.1, gives the address. */
