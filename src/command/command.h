@@ -121,6 +121,8 @@ enum ns_change { NS_NAME = 1, NS_PARENT = 2, NS_MATCH = 4, NS_COMMENT = 8 };
 #define RESTORE_FIELDS(F)                                                      \
     F(str, file) F(hash, digest) F(u64, size) F(u64, revision)
 
+#define FEATURE_FIELDS(F) F(u64, level)
+
 /* kind, number in the log (never reused), whether it only shrinks the state
  * (then a full disk does not refuse it). */
 #define COMMAND_LIST(C)                                                        \
@@ -140,7 +142,8 @@ enum ns_change { NS_NAME = 1, NS_PARENT = 2, NS_MATCH = 4, NS_COMMENT = 8 };
     C(AGENT_PUT,  agent_put,  14, false)                                       \
     C(AGENT_DEL,  agent_del,  15, true)                                        \
     C(EXPIRE,     expire,     16, true)                                        \
-    C(RESTORE,    restore,    17, false)
+    C(RESTORE,    restore,    17, false)                                       \
+    C(FEATURE,    feature,    18, true)
 /* clang-format on */
 
 enum command_kind {

@@ -50,7 +50,7 @@ struct machine {
     struct store_meta coming; /* of a state stamped and not visible yet */
     bool coming_trash;
 
-    _Atomic uint64_t applied, revision, lease_epoch;
+    _Atomic uint64_t applied, revision, lease_epoch, feature_level;
     _Atomic bool has_trash, initialized;
 };
 

@@ -1,6 +1,15 @@
 #include "base/err.h"
 #include "machine/apply.h"
 
+/* There is no way down. */
+static int apply_feature(struct apply *a, const struct command_feature *c)
+{
+    if (c->level > a->meta->feature_level) {
+        a->meta->feature_level = c->level;
+    }
+    return 0;
+}
+
 static int dispatch(struct apply *a, const struct command *c)
 {
     switch (c->kind) {
@@ -38,6 +47,8 @@ static int dispatch(struct apply *a, const struct command *c)
         return apply_expire(a, &c->expire);
     case COMMAND_RESTORE:
         return apply_restore(a, &c->restore);
+    case COMMAND_FEATURE:
+        return apply_feature(a, &c->feature);
     }
     return err_raise(ERR_CORRUPT);
 }

@@ -48,6 +48,7 @@ struct machine_view machine_view(const struct machine *m)
         .applied = atomic_load(&m->applied),
         .revision = atomic_load(&m->revision),
         .lease_epoch = atomic_load(&m->lease_epoch),
+        .feature_level = atomic_load(&m->feature_level),
         .has_trash = atomic_load(&m->has_trash),
         .initialized = atomic_load(&m->initialized),
     };
@@ -170,6 +171,7 @@ void machine_show(struct machine *m, const struct store_meta *meta,
     atomic_store(&m->applied, meta->applied);
     atomic_store(&m->revision, meta->revision);
     atomic_store(&m->lease_epoch, meta->lease_epoch);
+    atomic_store(&m->feature_level, meta->feature_level);
     atomic_store(&m->has_trash, has_trash);
     atomic_store(&m->initialized, machine_is_begun(meta));
 }

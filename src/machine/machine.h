@@ -32,7 +32,9 @@
  * in one step, which has to stay short. Beyond it: FULL. */
 #define MACHINE_BOUND_MOST 1000U
 #define MACHINE_SPREAD 256
-#define MACHINE_FEATURE_LEVEL 1U /* what this program can apply */
+/* What a registry begins with, and what this program can apply. */
+#define MACHINE_FEATURE_FIRST 1U
+#define MACHINE_FEATURE_LEVEL 2U
 
 struct machine; /* opaque */
 
@@ -109,6 +111,7 @@ struct machine_view {
     uint64_t applied;
     uint64_t revision;
     uint64_t lease_epoch;
+    uint64_t feature_level; /* 0 before the first command */
     bool has_trash;
     bool initialized;
 };

@@ -80,7 +80,8 @@ int apply_init(struct apply *a, const struct command_init *c)
     memcpy(a->meta->cluster, c->cluster, sizeof a->meta->cluster);
     a->meta->history_limit = c->history_limit;
     a->meta->next_ns = STORE_POOL + 1;
-    a->meta->feature_level = MACHINE_FEATURE_LEVEL;
+    /* The same by every version; a FEATURE raises it. */
+    a->meta->feature_level = MACHINE_FEATURE_FIRST;
     int r = put_first(a, STORE_ROOT, 0, STORE_BRANCH, c->domain);
     if (r == 0) {
         r = put_first(a, STORE_POOL, STORE_ROOT, STORE_LEAF, STR("pool"));

@@ -267,21 +267,24 @@ static int start_listening(struct core *core)
         .accepted = take,
         .called = take_call,
     };
-    return peer_start(&config, &core->peer);
+    int r = peer_start(&config, &core->peer);
+    if (r == 0) {
+        members_listen(core, peer_address(core->peer));
+    }
+    return r;
 }
 
-/* A new node that shall be one of others asks them first, while it answers
- * already. */
-void stub_first(struct core *core);
-static int open_log(struct core *core)
+int core_begin(struct core *core)
 {
-    stub_first(core);
-    int r = start_listening(core);
+    int r = log_open(core);
 
-    if (r != 0) {
-        return r;
+    if (r == 0) {
+        r = check_domain(core);
     }
-    return form_is_needed(core) ? form_start(core) : log_open(core);
+    if (r == 0) {
+        core_catch_up(core);
+    }
+    return r;
 }
 
 static int open_all(struct core *core)
@@ -302,15 +305,21 @@ static int open_all(struct core *core)
                                 &core->config.machine_hooks);
     r = machine_load(core->machine);
     if (r == 0) {
-        r = open_log(core);
+        r = feature_check(core);
     }
     if (r == 0) {
-        r = check_domain(core);
+        r = start_listening(core);
     }
-    if (r == 0) {
-        core_catch_up(core);
+    if (r != 0 || core->node_state == NODE_REMOVED) {
+        return r; /* One that was removed says so and does nothing else. */
     }
-    return r;
+    /* A new node that shall be one of others asks them first, while it answers
+     * already. */
+    if (form_is_needed(core)) {
+        return form_start(core);
+    }
+    r = form_settle(core);
+    return r != 0 ? r : core_begin(core);
 }
 
 int core_open(const struct core_config *config, struct core **ret_core)

@@ -13,7 +13,8 @@
 
 /* data-dir/
  *   lock         held while a process serves the directory
- *   node         who this is: format, id, raft id
+ *   node         who this is: see node.c
+ *   peers        where the other members were last: see known.c
  *   store.state  whether the store may be trusted: format, boot id, clean
  *   store/       LMDB
  *   raft/        libraft's log, votes and snapshot descriptors
@@ -23,6 +24,8 @@
  *   spool/       files of other rooms on their way; nothing stays
  *   recover      the next start counts as a restore
  *   ballast      space to give up on a full disk */
+
+enum { SMALL_MOST = 256 * 1024 };
 
 char *dir_join(const char *directory, const char *name)
 {
@@ -82,18 +85,17 @@ int dir_write(const char *path, struct str content)
     return r;
 }
 
-/* A small text file; n == 0 when there is none. */
-static struct buf read_small(const char *path)
+struct buf dir_read(const char *path)
 {
     struct buf content = {0};
     char bytes[4096];
+    ssize_t n;
 
     int fd = open(path, O_RDONLY | O_CLOEXEC);
     if (fd < 0) {
         return content;
     }
-    ssize_t n = read(fd, bytes, sizeof bytes);
-    if (n > 0) {
+    while (content.n < SMALL_MOST && (n = read(fd, bytes, sizeof bytes)) > 0) {
         buf_add(&content, bytes, (size_t)n);
     }
     (void)close(fd);
@@ -131,20 +133,7 @@ static int lock(struct core *core)
     return flock(core->lock_fd, LOCK_EX | LOCK_NB) == 0 ? 0 : ERR_BUSY;
 }
 
-static int write_node(struct core *core, const char *path)
-{
-    struct buf content = {0};
-
-    core->raft_id = chance_u64() >> 1 | 1; /* Zero is no id. */
-    buf_printf(&content, "format 1\nid %s\nraft %llu\n", core->node_id,
-               (unsigned long long)core->raft_id);
-    int r = dir_write(path, buf_str(&content));
-    buf_done(&content);
-    return r;
-}
-
-/* What stands behind a word at the start of a line; p == NULL: nothing. */
-static struct str value_of(const struct buf *content, const char *word)
+struct str dir_value(const struct buf *content, const char *word)
 {
     struct str rest = buf_str(content);
     size_t n = strlen(word);
@@ -161,46 +150,9 @@ static struct str value_of(const struct buf *content, const char *word)
     return STR_NONE;
 }
 
-static int check_node(struct core *core, const struct buf *content,
-                      const char *path)
-{
-    struct str id = value_of(content, "id");
-
-    if (!str_is(value_of(content, "format"), "1") ||
-        str_number(value_of(content, "raft"), UINT64_MAX, &core->raft_id) !=
-            0 ||
-        core->raft_id == 0) {
-        log_error(LOG_CORE, "the node file is damaged", LOG_TXT("file", path));
-        return ERR_INVALID;
-    }
-    if (!str_is(id, core->node_id)) {
-        log_error(LOG_CORE,
-                  "the data directory belongs to another node: start with its "
-                  "id, or with another directory",
-                  LOG_TXT("directory", core->config.data_dir),
-                  LOG_STR("its_id", id), LOG_TXT("given", core->node_id));
-        return ERR_INVALID;
-    }
-    return 0;
-}
-
-static int read_node(struct core *core)
-{
-    char *path = dir_join(core->config.data_dir, "node");
-    struct buf content = read_small(path);
-
-    (void)snprintf(core->node_id, sizeof core->node_id, "%s",
-                   core->config.node_id);
-    int r = content.n == 0 ? write_node(core, path)
-                           : check_node(core, &content, path);
-    mem_free(path);
-    buf_done(&content);
-    return r;
-}
-
 static struct str boot_id(struct buf *content)
 {
-    *content = read_small("/proc/sys/kernel/random/boot_id");
+    *content = dir_read("/proc/sys/kernel/random/boot_id");
     struct str id = buf_str(content);
     while (id.n > 0 && id.p[id.n - 1] == '\n') {
         id.n--;
@@ -210,12 +162,12 @@ static struct str boot_id(struct buf *content)
 
 bool dir_trusts_store(const struct core *core)
 {
-    struct buf marker = read_small(core->marker);
+    struct buf marker = dir_read(core->marker);
     struct buf boot_file = {0};
     struct str boot = boot_id(&boot_file);
-    bool known = str_is(value_of(&marker, "format"), "1");
-    bool clean = str_is(value_of(&marker, "clean"), "1");
-    bool same = boot.n > 0 && str_equal(value_of(&marker, "boot"), boot);
+    bool known = str_is(dir_value(&marker, "format"), "1");
+    bool clean = str_is(dir_value(&marker, "clean"), "1");
+    bool same = boot.n > 0 && str_equal(dir_value(&marker, "boot"), boot);
 
     buf_done(&marker);
     buf_done(&boot_file);
@@ -298,36 +250,14 @@ int dir_open(struct core *core)
                   LOG_TXT("directory", top), LOG_TXT("why", strerror(errno)));
     }
     core->recovering = access(core->recover_mark, F_OK) == 0;
-    return r != 0 ? r : read_node(core);
-}
-
-static int read_existing(struct core *core, const struct buf *content)
-{
-    struct str id = value_of(content, "id");
-
-    if (!str_is(value_of(content, "format"), "1") || id.n == 0 ||
-        id.n >= sizeof core->node_id ||
-        str_number(value_of(content, "raft"), UINT64_MAX, &core->raft_id) !=
-            0) {
-        return ERR_INVALID;
-    }
-    memcpy(core->node_id, id.p, id.n);
-    return access(core->raft_dir, F_OK) == 0 ? 0 : ERR_INVALID;
+    return r != 0 ? r : node_open(core);
 }
 
 int dir_open_existing(struct core *core)
 {
     name_all(core);
-    char *path = dir_join(core->config.data_dir, "node");
-    struct buf content = read_small(path);
-
-    int r = read_existing(core, &content);
-    if (r == 0) {
-        r = lock(core);
-    }
-    mem_free(path);
-    buf_done(&content);
-    return r;
+    int r = node_open_existing(core);
+    return r != 0 ? r : lock(core);
 }
 
 void dir_close(struct core *core)
@@ -344,4 +274,5 @@ void dir_close(struct core *core)
     core->marker = mem_free(core->marker);
     core->recover_mark = mem_free(core->recover_mark);
     core->ballast = mem_free(core->ballast);
+    core->formed = mem_free(core->formed);
 }

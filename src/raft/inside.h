@@ -18,6 +18,14 @@ struct links;      /* link.c */
 struct installs;   /* install.c */
 struct connecting; /* transport.c */
 
+/* How far this node has come on its way into a cluster; see form.c. */
+enum node_state {
+    NODE_NEW,     /* it has a raft id; nothing is decided */
+    NODE_FORMING, /* its cluster is decided; its log may not have begun */
+    NODE_JOINED,  /* its log has begun, or is given by the others */
+    NODE_REMOVED, /* it was a member: nothing it says counts */
+};
+
 enum {
     /* How long a leader may be silent: the least of what libraft draws from
      * [1, 2) times this, and how often it speaks. */
@@ -179,10 +187,13 @@ struct core {
     struct links *links;       /* to and from the other nodes */
     struct installs *installs; /* states of others on their way here */
     uint8_t cluster[16];       /* zero while it is not known */
-    bool fresh;                /* no log yet: bootstrapped with `first` */
+    enum node_state node_state;
+    char *formed; /* id/raft id/address of each first member, or NULL */
+    bool fresh;   /* no log yet: bootstrapped with `first` */
     struct raft_configuration first; /* n == 0: joins what is there */
-    uint64_t session;                /* first half of our request ids */
-    uint64_t next_seq;               /* second half */
+    bool failed;       /* it could not become a member: the process ends */
+    uint64_t session;  /* first half of our request ids */
+    uint64_t next_seq; /* second half */
 
     struct jobs jobs;
     pthread_mutex_t staged_lock;
@@ -281,7 +292,28 @@ void dir_close(struct core *core);
  */
 int dir_write(const char *path, struct str content) MUST_USE;
 int dir_sync(const char *directory) MUST_USE;
+/* A small text file whole; n == 0 when there is none. */
+struct buf dir_read(const char *path) MUST_USE;
+/* What stands behind a word at the start of a line; p == NULL: nothing. */
+struct str dir_value(const struct buf *content, const char *word) MUST_USE;
 char *dir_join(const char *directory, const char *name) MUST_USE;
+
+/* ---- node.c: the file that says who this is ---- */
+/* Reads it, or makes one. Answers: INVALID (another node's, or damaged:
+ * logged).
+ */
+int node_open(struct core *core) MUST_USE;
+/* Of a directory nobody serves. Answers: INVALID. */
+int node_open_existing(struct core *core) MUST_USE;
+/* Writes who this node is and how far it has come. */
+int node_write(struct core *core) MUST_USE;
+/* The log has begun, and must be there from now on: after raft_bootstrap,
+ * before raft_start. */
+int node_joined(struct core *core) MUST_USE;
+/* A directory of a release that did not write its cluster down: learns it from
+ * the store. Before the log is started, and `last`, after it has been replayed:
+ * then it is drawn if the registry has none yet. */
+int node_learn_cluster(struct core *core, bool last) MUST_USE;
 
 /* ---- disk.c ---- */
 void disk_init(struct core *core);
@@ -495,6 +527,7 @@ int members_address(const struct core *core, uint64_t raft_id,
 void members_self(const struct core *core, struct peer_id *ret_self);
 /* What somebody told about itself in a handshake; any thread. */
 void members_learn(struct core *core, const struct peer_id *id);
+/* Peer thread, for struct peer_config. */
 enum peer_verdict members_judge(struct core *core, enum peer_kind kind,
                                 const struct peer_id *from, uint64_t expects,
                                 char why[PEER_WHY]);
@@ -522,12 +555,30 @@ uint64_t members_table_version(const struct core *core);
  * step of leaving. Begins; log_leads tells when it is done. */
 void members_hand_over(struct core *core);
 
+/* Leadership is being handed over. */
+bool members_handing_over(const struct core *core);
+/* Where this node listens, as bound; after peer_start. */
+void members_listen(struct core *core, const char *bound);
+/* Core thread: which cluster this node belongs to. */
+void members_set_cluster(struct core *core, const uint8_t cluster[16]);
+
 /* ---- form.c: a node that is none yet ---- */
 /* A new directory, with --join or --cluster: asks the others, on a thread of
- * its own; then the log is opened. */
+ * its own; then core_begin is called. */
 bool form_is_needed(const struct core *core);
 int form_start(struct core *core) MUST_USE;
 void form_stop(struct core *core);
+/* Else: what its log begins with, before it is opened. */
+int form_settle(struct core *core) MUST_USE;
+
+/* ---- core.c ---- */
+/* Opens the log, when it is known which cluster's. */
+int core_begin(struct core *core) MUST_USE;
+
+/* ---- feature.c ---- */
+/* Answers: INVALID (the registry needs another version: logged). */
+int feature_check(const struct core *core) MUST_USE;
+void feature_turn(struct core *core);
 
 /* ---- link.c: frames to and from the other nodes' loops ---- */
 void links_init(struct core *core);

@@ -264,14 +264,21 @@ static int say(struct core *core, const char *sentence, int r)
     return ERR_INVALID;
 }
 
-/* Only an empty directory is the beginning of a registry. */
+/* Only an empty directory is the beginning of a registry, and only once: from
+ * then on the log must be there. */
 static int bootstrap(struct core *core)
 {
-    if (core->first.n == 0) {
-        return 0; /* It joins what is there, and is told. */
+    int r = 0;
+
+    if (core->fresh && core->first.n > 0) {
+        r = raft_bootstrap(&core->raft, &core->first);
+        raft_configuration_close(&core->first);
+        raft_configuration_init(&core->first);
     }
-    int r = raft_bootstrap(&core->raft, &core->first);
-    return r == RAFT_CANTBOOTSTRAP ? 0 : r;
+    if (r != 0 && r != RAFT_CANTBOOTSTRAP) {
+        return r;
+    }
+    return node_joined(core) == 0 ? 0 : RAFT_IOERR;
 }
 
 static void set_up(struct core *core)
@@ -519,6 +526,9 @@ int log_open(struct core *core)
         return ERR_INVALID;
     }
     r = applied_commit(core);
+    if (r == 0) {
+        r = node_learn_cluster(core, true);
+    }
     return r == ERR_DISK_FULL ? 0 : r; /* Then it waits for room, stalled. */
 }
 

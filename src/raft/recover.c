@@ -16,12 +16,12 @@ static int say(char why[CORE_RECOVER_WHY], const char *sentence,
 
 /* ---- who the members were ---- */
 
-struct members {
+struct found {
     unsigned n;
     char address[256]; /* of this node, "" when it is none of them */
 };
 
-static void note(struct members *members, const struct core *core, raft_id id,
+static void note(struct found *members, const struct core *core, raft_id id,
                  const char *address)
 {
     members->n++;
@@ -34,9 +34,9 @@ static void note(struct members *members, const struct core *core, raft_id id,
 /* libraft's entry of a configuration: u8 format 1, u64 number of members, each
  * u64 id, address with a NUL, u8 role. False when it is not one. */
 static bool read_entry(const struct core *core, const struct raft_buffer *buf,
-                       struct members *ret_members)
+                       struct found *ret_members)
 {
-    struct members members = {.n = 0};
+    struct found members = {.n = 0};
     const char *at = buf->base, *end = at + buf->len;
 
     if (buf->len < 9 || *at != 1) {
@@ -64,14 +64,14 @@ static bool read_entry(const struct core *core, const struct raft_buffer *buf,
 static bool read_members(const struct core *core,
                          const struct raft_snapshot *snapshot,
                          const struct raft_entry *entries, size_t n,
-                         struct members *ret_members)
+                         struct found *ret_members)
 {
     for (size_t i = n; i-- > 0;) {
         if (entries[i].type == RAFT_CHANGE) {
             return read_entry(core, &entries[i].buf, ret_members);
         }
     }
-    *ret_members = (struct members){.n = 0};
+    *ret_members = (struct found){.n = 0};
     for (unsigned i = 0; snapshot != NULL && i < snapshot->configuration.n;
          i++) {
         const struct raft_server *server = &snapshot->configuration.servers[i];
@@ -80,7 +80,7 @@ static bool read_members(const struct core *core,
     return snapshot != NULL;
 }
 
-static int find_members(struct core *core, struct members *ret_members,
+static int find_members(struct core *core, struct found *ret_members,
                         struct core_recovered *recovered,
                         char why[CORE_RECOVER_WHY])
 {
@@ -117,7 +117,7 @@ static int force(struct core *core, struct core_recovered *recovered,
                  char why[CORE_RECOVER_WHY])
 {
     struct raft_configuration sole;
-    struct members members;
+    struct found members;
 
     int r = find_members(core, &members, recovered, why);
     if (r != 0) {

@@ -1,0 +1,542 @@
+/* How an empty directory becomes a member.
+ *
+ *   NEW ──(neither --cluster nor --join)──────────────┐
+ *    │                                                │
+ *    ├─(--cluster: every node of the list answered,   ▼
+ *    │  and none belongs anywhere yet)───────────► FORMING ─► log begun with
+ *    ├─(--cluster: one has decided so, and counts ────▲       the first
+ *    │  this node, by its raft id, among the first)   │       members ──┐
+ *    │                                                                  ▼
+ *    ├─(--cluster: the cluster is there without it)─► JOIN ─────────► JOINED
+ *    └─(--join)─────────────────────────────────────► JOIN ─────────────┘
+ *
+ * Why it is safe to begin by oneself. A directory draws its raft id once,
+ * before it says anything. The first members are names, addresses and raft ids;
+ * a node decides on them only when all of the list have told theirs, and its
+ * cluster's id is the hash of them. So (1) any two decisions that contain the
+ * same directory either are equal, or one of the other directories was emptied
+ * in between; (2) a decision is written down before anything depends on it; (3)
+ * who sees that another has decided never decides by itself: it takes the same
+ * first members when its own raft id is one of them, and comes in as a new node
+ * when not. A disk that was wiped has another raft id, so it never returns as
+ * the voter it was, whose votes and acknowledgements it has forgotten.
+ *
+ * A node that has decided begins its log with the same bytes as the others. It
+ * may do so late: nobody has heard that raft id before. */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+
+#include "base/clock.h"
+#include "base/err.h"
+#include "base/log.h"
+#include "raft/called.h"
+#include "raft/members.h"
+
+enum {
+    ASK_MS = 200,
+    REFUSED_MS = 2000, /* after a no that may turn into a yes */
+    SAY_MS = 30 * 1000,
+    DIAL_MS = 1000,
+};
+
+struct form {
+    struct core *core;
+    pthread_t thread;
+    pthread_mutex_t lock;
+    pthread_cond_t ends;
+    bool over; /* under the lock */
+    struct core_call call;
+    bool failed;
+    /* The thread's own. */
+    char said[512];
+    uint64_t said_ms;
+    unsigned pause_ms;
+};
+
+bool form_is_member(struct core *core)
+{
+    pthread_mutex_lock(&core->members->lock);
+    bool member = core->node_state == NODE_JOINED;
+    pthread_mutex_unlock(&core->members->lock);
+    return member;
+}
+
+/* ---- saying who we are ---- */
+
+static const char *const states[] = {
+    [NODE_NEW] = "empty",
+    [NODE_FORMING] = "forming",
+    [NODE_JOINED] = "member",
+    [NODE_REMOVED] = "removed",
+};
+
+static void self(struct core *core, struct who *who)
+{
+    struct members *members = core->members;
+    char *list = members->list.n == 0 ? NULL : list_text(&members->list);
+
+    (void)snprintf(who->call, sizeof who->call, "who");
+    (void)snprintf(who->id, sizeof who->id, "%s", core->node_id);
+    (void)snprintf(who->domain, sizeof who->domain, "%s", core->domain);
+    (void)snprintf(who->list, sizeof who->list, "%s", list == NULL ? "" : list);
+    mem_free(list);
+    who->raft_id = core->raft_id;
+    pthread_mutex_lock(&members->lock);
+    (void)snprintf(who->state, sizeof who->state, "%s",
+                   states[core->node_state]);
+    (void)snprintf(who->first, sizeof who->first, "%s",
+                   core->formed == NULL ? "" : core->formed);
+    memcpy(who->cluster, core->cluster, sizeof who->cluster);
+    pthread_mutex_unlock(&members->lock);
+}
+
+/* Whether it has another list than we, who are empty: both say so. */
+static void complain(const struct core *core, const struct who *asker)
+{
+    char *list = list_text(&core->members->list);
+
+    if (asker->list[0] != '\0' && strcmp(asker->list, list) != 0) {
+        log_warn(LOG_CORE, "a node was started with another --cluster",
+                 LOG_TXT("id", asker->id), LOG_TXT("its", asker->list),
+                 LOG_TXT("ours", list));
+    }
+    mem_free(list);
+}
+
+void form_who(struct core *core, const struct who *asker, struct buf *out)
+{
+    struct who who = {.raft_id = 0};
+
+    (void)asker;
+    self(core, &who);
+    who_write(&who, out);
+}
+
+/* ---- the thread ---- */
+
+static bool is_over(struct form *form)
+{
+    pthread_mutex_lock(&form->lock);
+    bool over = form->over;
+    pthread_mutex_unlock(&form->lock);
+    return over;
+}
+
+static void rest_a_while(struct form *form)
+{
+    struct timespec until;
+
+    (void)clock_gettime(CLOCK_MONOTONIC, &until);
+    uint64_t ns = (uint64_t)until.tv_nsec + form->pause_ms * UINT64_C(1000000);
+    until.tv_sec += (time_t)(ns / 1000000000);
+    until.tv_nsec = (long)(ns % 1000000000);
+    pthread_mutex_lock(&form->lock);
+    while (!form->over && pthread_cond_timedwait(&form->ends, &form->lock,
+                                                 &until) != ETIMEDOUT) {
+    }
+    pthread_mutex_unlock(&form->lock);
+}
+
+/* What it waits for: in the status for ever, in the log when it is new, and now
+ * and then. */
+static void waits(struct form *form, const char *sentence, const char *whom,
+                  const char *why)
+{
+    char now[sizeof form->said];
+    uint64_t now_ms = clock_mono_ms();
+
+    atomic_store(&form->core->status.forming, sentence);
+    (void)snprintf(now, sizeof now, "%s|%s|%s", sentence, whom, why);
+    if (strcmp(now, form->said) == 0 && now_ms - form->said_ms < SAY_MS) {
+        return;
+    }
+    memcpy(form->said, now, sizeof now);
+    form->said_ms = now_ms;
+    log_info(LOG_CORE, sentence, LOG_TXT("node", whom), LOG_TXT("why", why));
+}
+
+/* ---- what was decided ---- */
+
+/* Takes `text`. */
+static int decide(struct core *core, enum node_state state,
+                  const uint8_t cluster[16], char *text)
+{
+    struct members *members = core->members;
+
+    pthread_mutex_lock(&members->lock);
+    core->node_state = state;
+    memcpy(core->cluster, cluster, sizeof core->cluster);
+    mem_free(core->formed);
+    core->formed = text;
+    pthread_mutex_unlock(&members->lock);
+    int r = node_write(core);
+    if (r != 0) {
+        log_error(LOG_CORE, "the node file cannot be written",
+                  LOG_TXT("why", err_text(r)));
+        node_set_state(core, NODE_NEW); /* And again, all of it. */
+    }
+    return r;
+}
+
+static int decide_first(struct core *core, const struct list *first)
+{
+    uint8_t cluster[16];
+
+    list_cluster(first, core->domain, cluster);
+    return decide(core, NODE_FORMING, cluster, list_first_text(first));
+}
+
+/* ---- --join ---- */
+
+static int take_answer(struct form *form, struct str reply, const char *whom)
+{
+    struct joined joined;
+
+    if (joined_parse(reply, &joined) != 0) {
+        waits(form, "waits for the cluster to take this node in", whom,
+              "its answer is no answer");
+        return ERR_NOT_READY;
+    }
+    if (joined.code != 0) {
+        form->pause_ms =
+            joined.code == ERR_NOT_READY || joined.code == ERR_RETRY
+                ? ASK_MS
+                : REFUSED_MS;
+        waits(form, "waits for the cluster to take this node in", whom,
+              joined.why);
+        return ERR_NOT_READY;
+    }
+    return decide(form->core, NODE_JOINED, joined.cluster, NULL);
+}
+
+/* Answers: NOT_READY, INVALID (the cluster does not want it). */
+static int join_by_url(struct form *form)
+{
+    const struct core_config *config = &form->core->config;
+    struct buf request = {0}, reply = {0};
+    char why[CORE_WHY] = "";
+
+    join_write(form->core, false, &request);
+    int r = config->join_by_url(config->user, config->join, buf_str(&request),
+                                &reply, why);
+    if (r == 0) {
+        r = take_answer(form, buf_str(&reply), config->join);
+    } else if (r < 0) {
+        waits(form, "waits for the cluster to take this node in", config->join,
+              why);
+        r = ERR_NOT_READY;
+    } else {
+        log_error(LOG_CORE, "the cluster does not take this node in",
+                  LOG_TXT("asked", config->join), LOG_TXT("why", why));
+        r = ERR_INVALID;
+    }
+    buf_done(&request);
+    buf_done(&reply);
+    return r;
+}
+
+/* ---- --cluster ---- */
+
+/* Answers: NOT_READY, with `why`. */
+static int call(struct core *core, const char *address, struct str request,
+                struct buf *reply, char why[CORE_WHY])
+{
+    struct peer_id id, other;
+
+    members_self(core, &id);
+    const struct peer_dial dial = {.kind = PEER_CALL,
+                                   .address = address,
+                                   .self = &id,
+                                   .timeout_ms = DIAL_MS};
+    return peer_call(&dial, request, &other, reply, why) == 0 ? 0
+                                                              : ERR_NOT_READY;
+}
+
+static int ask_who(struct core *core, const struct list_entry *entry,
+                   struct who *ret_who, char why[CORE_WHY])
+{
+    struct buf request = {0}, reply = {0};
+    struct who own = {.raft_id = 0};
+
+    self(core, &own);
+    who_write(&own, &request);
+    int r = call(core, entry->raft, buf_str(&request), &reply, why);
+    if (r == 0 && who_parse(buf_str(&reply), ret_who) != 0) {
+        (void)snprintf(why, CORE_WHY, "its answer is no answer");
+        r = ERR_NOT_READY;
+    }
+    buf_done(&request);
+    buf_done(&reply);
+    return r;
+}
+
+static int join_through(struct form *form, const struct list_entry *entry)
+{
+    struct buf request = {0}, reply = {0};
+    char why[CORE_WHY];
+
+    join_write(form->core, true, &request);
+    int r = call(form->core, entry->raft, buf_str(&request), &reply, why);
+    if (r == 0) {
+        r = take_answer(form, buf_str(&reply), entry->id);
+    } else {
+        waits(form, "waits for the cluster to take this node in", entry->id,
+              why);
+    }
+    buf_done(&request);
+    buf_done(&reply);
+    return r;
+}
+
+/* Another has decided. Answers: NOT_FOUND (this directory is none of its first
+ * members). */
+static int adopt(struct core *core, const struct who *who)
+{
+    const struct list_entry *own = NULL;
+    uint8_t cluster[16];
+    struct list first;
+
+    if (who->first[0] == '\0' ||
+        list_parse_first(str_of(who->first), &first) != 0) {
+        return ERR_NOT_FOUND;
+    }
+    own = list_find(&first, core->node_id);
+    list_cluster(&first, core->domain, cluster);
+    if (own == NULL || own->raft_id != core->raft_id ||
+        memcmp(cluster, who->cluster, sizeof cluster) != 0) {
+        return ERR_NOT_FOUND;
+    }
+    return decide_first(core, &first);
+}
+
+/* One of the list answered. Answers: END (nothing more to ask, see *ret_r),
+ * NOT_READY (it waits, or is at odds with us). */
+static int weigh(struct form *form, const struct list_entry *entry,
+                 const struct who *who, int *ret_r)
+{
+    struct core *core = form->core;
+    char *list = NULL;
+    int r = 0;
+
+    if (!cluster_is_none(who->cluster)) {
+        *ret_r = adopt(core, who);
+        if (*ret_r == ERR_NOT_FOUND) {
+            *ret_r = strcmp(who->state, "member") == 0
+                         ? join_through(form, entry)
+                         : ERR_NOT_READY;
+        }
+        return ERR_END;
+    }
+    list = list_text(&core->members->list);
+    if (strcmp(who->id, entry->id) != 0) {
+        waits(form, "the nodes of --cluster do not agree", entry->id,
+              "another node answers there");
+        r = ERR_NOT_READY;
+    } else if (strcmp(who->list, list) != 0) {
+        complain(core, who);
+        waits(form, "the nodes of --cluster do not agree", entry->id,
+              "it was started with another --cluster");
+        r = ERR_NOT_READY;
+    } else if (strcmp(who->domain, core->domain) != 0) {
+        waits(form, "the nodes of --cluster do not agree", entry->id,
+              "it was started with another --domain");
+        r = ERR_NOT_READY;
+    }
+    mem_free(list);
+    return r;
+}
+
+/* Answers: NOT_READY. */
+static int form_by_list(struct form *form)
+{
+    struct core *core = form->core;
+    struct list first = core->members->list;
+    bool all = true;
+
+    for (size_t i = 0; i < first.n && !is_over(form); i++) {
+        struct list_entry *entry = &first.entries[i];
+        char why[CORE_WHY] = "";
+        struct who who;
+        if (strcmp(entry->id, core->node_id) == 0) {
+            entry->raft_id = core->raft_id;
+            continue;
+        }
+        int r = ask_who(core, entry, &who, why);
+        if (r != 0) {
+            waits(form, "waits for the other nodes of --cluster", entry->id,
+                  why);
+            all = false;
+            continue;
+        }
+        int decided = 0;
+        r = weigh(form, entry, &who, &decided);
+        if (r == ERR_END) {
+            return decided;
+        }
+        all = all && r == 0 && who.raft_id != 0;
+        entry->raft_id = who.raft_id;
+    }
+    return all && !is_over(form) ? decide_first(core, &first) : ERR_NOT_READY;
+}
+
+static void *run(void *user)
+{
+    struct form *form = user;
+    struct core *core = form->core;
+    int r = ERR_NOT_READY;
+
+    while (!is_over(form)) {
+        form->pause_ms = ASK_MS;
+        r = core->config.join != NULL ? join_by_url(form) : form_by_list(form);
+        if (r == 0 || r == ERR_INVALID) {
+            form->failed = r != 0;
+            core_call(core, &form->call);
+            break;
+        }
+        rest_a_while(form);
+    }
+    return NULL;
+}
+
+/* ---- the log ---- */
+
+/* libraft's list of the first members; all of them vote. */
+static int set_first(struct core *core)
+{
+    struct list first;
+
+    raft_configuration_init(&core->first);
+    core->fresh = true;
+    if (core->formed == NULL) {
+        return 0; /* The others give it. */
+    }
+    if (list_parse_first(str_of(core->formed), &first) != 0) {
+        log_error(LOG_CORE, "the node file is damaged",
+                  LOG_TXT("first", core->formed));
+        return ERR_INVALID;
+    }
+    for (size_t i = 0; i < first.n; i++) {
+        const struct list_entry *entry = &first.entries[i];
+        struct buf text = {0};
+        buf_printf(&text, "%s %s", entry->id, entry->raft);
+        int r = raft_configuration_add(&core->first, entry->raft_id,
+                                       buf_text(&text), RAFT_VOTER);
+        buf_done(&text);
+        if (r != 0) {
+            return ERR_INVALID;
+        }
+    }
+    return 0;
+}
+
+static void formed(struct core_call *call)
+{
+    struct form *form = CONTAINER(call, struct form, call);
+    struct core *core = form->core;
+    int r = form->failed ? ERR_INVALID : set_first(core);
+
+    form_stop(core);
+    if (r == 0) {
+        r = core_begin(core);
+    }
+    if (r != 0) {
+        core->failed = true;
+        core->stop_told = true;
+        core->config.on_stop(core->config.user);
+        return;
+    }
+    atomic_store(&core->status.forming, NULL);
+    char hex[CLUSTER_HEX + 1];
+    cluster_hex(core->cluster, hex);
+    log_info(LOG_CORE,
+             core->formed != NULL ? "the cluster is formed"
+                                  : "the cluster has taken this node in",
+             LOG_TXT("cluster", hex));
+}
+
+/* ---- the door ---- */
+
+bool form_is_needed(const struct core *core)
+{
+    return core->node_state == NODE_NEW &&
+           (core->config.join != NULL || core->config.cluster != NULL);
+}
+
+int form_start(struct core *core)
+{
+    struct form *form = mem_zero(sizeof *form);
+    pthread_condattr_t attributes;
+
+    form->core = core;
+    form->call.func = formed;
+    (void)pthread_mutex_init(&form->lock, NULL);
+    (void)pthread_condattr_init(&attributes);
+    (void)pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
+    (void)pthread_cond_init(&form->ends, &attributes);
+    (void)pthread_condattr_destroy(&attributes);
+    atomic_store(&core->status.forming,
+                 core->config.join != NULL
+                     ? "waits for the cluster to take this node in"
+                     : "waits for the other nodes of --cluster");
+    if (pthread_create(&form->thread, NULL, run, form) != 0) {
+        mem_free(form);
+        return err_raise(ERR_SYSTEM);
+    }
+    core->form = form;
+    return 0;
+}
+
+void form_stop(struct core *core)
+{
+    struct form *form = core->form;
+
+    if (form == NULL) {
+        return;
+    }
+    pthread_mutex_lock(&form->lock);
+    form->over = true;
+    (void)pthread_cond_signal(&form->ends);
+    pthread_mutex_unlock(&form->lock);
+    (void)pthread_join(form->thread, NULL);
+    (void)pthread_mutex_destroy(&form->lock);
+    (void)pthread_cond_destroy(&form->ends);
+    core->form = mem_free(form);
+}
+
+/* A registry of its own, begun here. */
+static int decide_alone(struct core *core)
+{
+    struct list first = {.n = 1};
+
+    (void)snprintf(first.entries[0].id, sizeof first.entries[0].id, "%s",
+                   core->node_id);
+    (void)snprintf(first.entries[0].raft, sizeof first.entries[0].raft, "%s",
+                   core->members->raft);
+    first.entries[0].raft_id = core->raft_id;
+    return decide_first(core, &first);
+}
+
+/* A first release's directory: its log has begun, but for one that died in its
+ * first moment. */
+static int settle_old(struct core *core)
+{
+    struct buf text = {0};
+
+    buf_printf(&text, "%s %s", core->node_id, core->members->raft);
+    raft_configuration_init(&core->first);
+    int r = raft_configuration_add(&core->first, core->raft_id, buf_text(&text),
+                                   RAFT_VOTER);
+    buf_done(&text);
+    return r == 0 ? node_learn_cluster(core, false) : ERR_INVALID;
+}
+
+int form_settle(struct core *core)
+{
+    if (core->node_state == NODE_JOINED) {
+        return core->fresh ? settle_old(core) : 0;
+    }
+    int r = core->node_state == NODE_NEW ? decide_alone(core) : 0;
+    return r != 0 ? r : set_first(core);
+}
