@@ -90,7 +90,8 @@ bool machine_is_open(const struct machine *machine);
  * again after another. */
 bool machine_is_spread(const struct machine *machine);
 
-/* ---- RESTORE: another state in the place of this one ---- */
+/* ---- another state in the place of this one: by a RESTORE, or by another
+ * node's that is further ---- */
 
 /* Whether it does that, as the state is now: then it is applied by the two
  * functions below, with nothing open, else by machine_apply like any other. */
@@ -102,7 +103,10 @@ bool machine_replaces(const struct machine *machine,
 int machine_restore(struct machine *machine, uint64_t index, struct str pack,
                     struct store_next *next,
                     struct machine_result *result) MUST_USE;
-/* Make it visible. Gives the state before, to be closed. */
+/* The state of another node, to be made visible as it is. Faults: it stays
+ * where it is, and this one too. */
+int machine_install(struct machine *machine, struct store_next *next) MUST_USE;
+/* Make one of these visible. Gives the state before, to be closed. */
 struct store_next *machine_restored(struct machine *machine,
                                     struct store_next *next) MUST_USE;
 

@@ -144,6 +144,20 @@ int machine_restore(struct machine *m, uint64_t index, struct str pack,
     return r;
 }
 
+int machine_install(struct machine *m, struct store_next *next)
+{
+    int r = store_next_begin(next, &m->txn);
+
+    if (r != 0) {
+        m->txn = NULL;
+        return r;
+    }
+    m->coming = *store_meta(m->txn);
+    r = machine_note_trash(m, &m->coming_trash);
+    machine_abort(m);
+    return r;
+}
+
 /* [MACHINE-4] Dropped before it is visible. */
 struct store_next *machine_restored(struct machine *m, struct store_next *next)
 {
