@@ -46,9 +46,11 @@ static void stop_on_damage(int r)
     }
 }
 
-bool applied_is_full(const struct core *core)
+static void wait_a_while(struct core *core)
 {
-    return core->stalled && core->redo_bytes > REDO_MOST;
+    core->stalled = true;
+    core->stall_tried_ms = clock_mono_ms();
+    atomic_store(&core->status.stalled, true);
 }
 
 static void stall(struct core *core)
@@ -59,9 +61,7 @@ static void stall(struct core *core)
         log_error(LOG_CORE, "no room to apply what is committed: writes wait, "
                             "reads go on");
     }
-    core->stalled = true;
-    core->stall_tried_ms = clock_mono_ms();
-    atomic_store(&core->status.stalled, true);
+    wait_a_while(core);
 }
 
 static void publish(struct core *core)
@@ -139,6 +139,8 @@ static int apply_one(struct core *core, uint64_t index, struct str bytes)
     if (r < 0) {
         stop_on_damage(r);
         stall(core);
+    } else if (r == ERR_NOT_READY) {
+        wait_a_while(core); /* For the file of a restore. */
     } else if (r > 0) {
         refuse(core);
     }
@@ -200,11 +202,32 @@ void applied_retry(struct core *core, uint64_t now_ms)
     }
     if (r == 0) {
         drop_redo(core);
-        log_info(LOG_CORE, "there is room again: what was committed is "
-                           "applied");
+        log_info(LOG_CORE, "nothing is in the way any more: what was "
+                           "committed is applied");
         core->stalled = false;
         atomic_store(&core->status.stalled, false);
         core_catch_up(core);
+    }
+}
+
+bool applied_is_full(const struct core *core)
+{
+    return core->stalled && core->redo_bytes > REDO_MOST;
+}
+
+void applied_forget(struct core *core)
+{
+    machine_abort(core->machine);
+    drop_redo(core);
+    core->stalled = false;
+    atomic_store(&core->status.stalled, false);
+}
+
+void applied_replaced(struct core *core)
+{
+    publish(core);
+    if (core->running && core->config.on_restored != NULL) {
+        core->config.on_restored(core->config.user);
     }
 }
 

@@ -504,14 +504,28 @@ struct core_stats core_stats(const struct core *core)
 {
 #define READ(name) .name = atomic_load(&core->stats.name)
     struct core_stats stats = {
-        READ(packs),       READ(commands),
-        READ(pack_bytes),  READ(refused),
-        READ(unknown),     READ(submit_to_done_us),
-        READ(snapshots),   READ(snapshot_failures),
-        READ(snapshot_us), READ(log_bytes),
-        READ(log_waits),   READ(forwarded),
-        READ(resent),      READ(guests),
+        READ(packs),
+        READ(commands),
+        READ(pack_bytes),
+        READ(refused),
+        READ(unknown),
+        READ(submit_to_done_us),
+        READ(snapshots),
+        READ(snapshot_failures),
+        READ(snapshot_us),
+        READ(log_bytes),
+        READ(log_waits),
+        READ(forwarded),
+        READ(resent),
+        READ(guests),
         READ(rounds),
+        READ(transfers),
+        READ(transfers_failed),
+        READ(sent_bytes),
+        READ(fetches),
+        READ(fetches_failed),
+        READ(received_bytes),
+        READ(installs),
     };
 #undef READ
     histogram_read(&core->stats.turns, &stats.turns);

@@ -235,12 +235,16 @@ struct core_stats {
     uint64_t packs, commands, pack_bytes, refused, unknown;
     uint64_t submit_to_done_us;
     uint64_t snapshots, snapshot_failures, snapshot_us;
-    uint64_t log_bytes;           /* since the last snapshot was begun */
-    uint64_t log_waits;           /* times writes waited for one to be stored */
-    uint64_t forwarded;           /* commands that went to another node's log */
-    uint64_t resent;              /* and again, because a leader was lost */
-    uint64_t guests;              /* commands of other nodes taken here */
-    uint64_t rounds;              /* of confirming that this node leads */
+    uint64_t log_bytes; /* since the last snapshot was begun */
+    uint64_t log_waits; /* times writes waited for one to be stored */
+    uint64_t forwarded; /* commands that went to another node's log */
+    uint64_t resent;    /* and again, because a leader was lost */
+    uint64_t guests;    /* commands of other nodes taken here */
+    uint64_t rounds;    /* of confirming that this node leads */
+    /* State files sent to other nodes, and fetched from them. */
+    uint64_t transfers, transfers_failed, sent_bytes;
+    uint64_t fetches, fetches_failed, received_bytes;
+    uint64_t installs; /* of another node's state in the place of this one */
     struct histogram_sum turns;   /* of the loop */
     struct histogram_sum writes;  /* of an entry: until it is on the disk (and
                                      on a quorum) */

@@ -7,7 +7,7 @@
 #include "base/clock.h"
 #include "base/err.h"
 #include "base/log.h"
-#include "raft/inside.h"
+#include "raft/install.h"
 
 static const char NAME[] = "state-";
 static const char STAGED[] = "staged-";
@@ -232,10 +232,15 @@ void files_clean(struct core *core)
 {
     struct dirent **names = NULL;
     int n = list_states(core, &names);
+    unsigned extra = 0;
 
-    for (int i = 0; i < n; i++) {
+    for (int i = n; i-- > 0;) {
         if (i < n - KEEP) {
-            files_forget(core, names[i]->d_name);
+            if (extra < SERVE_EXTRA && serve_keeps(core, names[i]->d_name)) {
+                extra++;
+            } else {
+                files_forget(core, names[i]->d_name);
+            }
         }
         free(names[i]);
     }
@@ -257,6 +262,26 @@ void files_sweep(struct core *core)
 
     for (int i = 0; i < n; i++) {
         files_forget(core, names[i]->d_name);
+        free(names[i]);
+    }
+    if (n >= 0) {
+        free(names);
+    }
+}
+
+void files_clear_spool(const struct core *core, const char *prefix,
+                       const char *but)
+{
+    struct dirent **names = NULL;
+    int n = scandir(core->spool_dir, &names, NULL, NULL);
+
+    for (int i = 0; i < n; i++) {
+        const char *name = names[i]->d_name;
+        if (begins(name, prefix) && strcmp(name, but) != 0) {
+            char *path = dir_join(core->spool_dir, name);
+            (void)unlink(path);
+            mem_free(path);
+        }
         free(names[i]);
     }
     if (n >= 0) {

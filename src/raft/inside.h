@@ -38,7 +38,7 @@ enum {
     SEGMENT_BYTES = 12 * 1024 * 1024,
     ENTRY_MOST = SEGMENT_BYTES - 1024 * 1024, /* one command alone */
     REPLAY_COMMIT = 8 * 1024 * 1024,
-    REDO_MOST = 64 * 1024 * 1024,
+    REDO_MOST = 64 * 1024 * 1024, /* kept while nothing can be applied */
     /* libraft may take a segment or two of it before LMDB does. */
     BALLAST_BYTES = 24 * 1024 * 1024,
     DISK_CHECK_MS = 500,
@@ -128,6 +128,7 @@ struct staged {
     bool sent;      /* an entry that may name it is on its way */
     bool unpacked;  /* lies in store.new/, ready to be served */
     bool unwanted;  /* by who had it staged: goes with the loop's next turn */
+    uint64_t fetched_ms; /* from another node, for a RESTORE; else 0 */
 };
 
 struct core {
@@ -257,7 +258,9 @@ struct core {
     struct {
         _Atomic uint64_t packs, commands, pack_bytes, refused, unknown,
             submit_to_done_us, snapshots, snapshot_failures, snapshot_us,
-            log_bytes, log_waits, forwarded, resent, guests, rounds;
+            log_bytes, log_waits, forwarded, resent, guests, rounds, transfers,
+            transfers_failed, sent_bytes, fetches, fetches_failed,
+            received_bytes, installs;
         struct histogram turns, writes, commits; /* the loop alone adds */
     } stats;
 };
@@ -413,20 +416,28 @@ bool applied_is_full(const struct core *core);
 int applied_commit(struct core *core) MUST_USE;
 /* While stalled: all since the last commit, again, after a while. */
 void applied_retry(struct core *core, uint64_t now_ms);
+/* Another state takes the place of this one and all that waits: what was not
+ * committed is dropped (applied_forget), then the new state shown. */
+void applied_forget(struct core *core);
+void applied_replaced(struct core *core);
 void applied_done(struct core *core);
 
 /* ---- log.c: libraft ---- */
 int log_open(struct core *core) MUST_USE;
 void log_close(struct core *core);
-/* What raft_io's load gave. */
-void log_free_loaded(struct raft_snapshot *snapshot, struct raft_entry *entries,
-                     size_t n);
 bool log_leads(struct core *core);
 /* Gives the bytes to libraft. Answers: NOT_READY, FULL. */
 int log_submit(struct core *core, const struct buf *bytes) MUST_USE;
 void log_entry_applied(struct core *core, size_t bytes);
 /* On the leader: the others shall apply what is committed. */
 void log_tell_commit(struct core *core);
+
+/* ---- load.c: what is in the log when the process starts ---- */
+/* Steps in front of raft_io's load. */
+void load_init(struct core *core);
+/* What that gave. */
+void load_free(struct raft_snapshot *snapshot, struct raft_entry *entries,
+               size_t n);
 
 /* ---- duties.c: what a leader does unasked ---- */
 void duties_init(struct core *core);
@@ -441,7 +452,7 @@ int files_write(struct core *core, struct state_info *ret_info) MUST_USE;
 /* Puts the newest whole one in the store's place (or nothing when there is
  * none). */
 int files_rebuild(struct core *core) MUST_USE;
-/* Forget all but the newest two. */
+/* Forget all but the newest two, and what is being sent. */
 void files_clean(struct core *core);
 /* Forget what a process that died left half-written. */
 void files_sweep(struct core *core);
@@ -449,6 +460,9 @@ void files_sweep(struct core *core);
 void files_forget(struct core *core, const char *file);
 /* The newest one's header. Answers: NOT_FOUND. */
 int files_newest(const struct core *core, struct state_info *ret_info) MUST_USE;
+/* What begins so in the spool, but for one of that name. Any thread. */
+void files_clear_spool(const struct core *core, const char *prefix,
+                       const char *but);
 /* Removes a file, or a directory with the files in it. */
 void files_remove(const char *path);
 /* The same, by the thread of the jobs while the loop runs: what is as large as
@@ -495,6 +509,14 @@ struct staged *staged_find(struct core *core, struct str file);
 struct staged *staged_add(struct core *core, struct str file);
 /* Where its image lies, a directory as a store's. */
 char *staged_fresh(const struct core *core, const char *file) MUST_USE;
+/* The raft id of the node it was staged at, 0: not told. */
+uint64_t staged_origin(struct str file) MUST_USE;
+/* The image of the state file at `path` into the directory `fresh`, which is
+ * made: with every check there is, domain and size among them. For a RESTORE
+ * (staged) its history is cleared. Any thread. Answers: INVALID (why), FULL. */
+int staged_make_fresh(const struct core *core, const char *path,
+                      const char *fresh, struct state_info *info, bool staged,
+                      char why[STATE_WHY]) MUST_USE;
 /* What takes as long as the state is large, or the history long, done before
  * the loop has to do with it. */
 int staged_prepare(const struct core *core, const char *fresh) MUST_USE;
@@ -506,6 +528,10 @@ void staged_done(struct core *core);
 int restore_apply(struct core *core, uint64_t index, struct str bytes,
                   const struct command_restore *restore,
                   struct machine_result *results) MUST_USE;
+
+/* The state in the directory `fresh` takes the store's place as it is. Faults:
+ * the old one is there. */
+int restore_install(struct core *core, const char *fresh) MUST_USE;
 
 /* ---- transport.c: connections for libraft ---- */
 void transport_init(struct core *core);
@@ -606,24 +632,39 @@ struct link;
 int frame_read(struct core *core, struct link *link, uint8_t type,
                struct str bytes) MUST_USE;
 
-/* ---- install.c, fetch.c, serve.c: a state of another node ---- */
+/* ---- adopt.c: a state of another node in the place of this one ---- */
+/* Before libraft loads its log: ends what a death left half installed. */
+int adopt_mend(struct core *core) MUST_USE;
+/* libraft stores the descriptor of an installed one (trailing == 0). */
+int adopt_put(struct core *core, struct raft_io_snapshot_put *asked,
+              const struct raft_snapshot *snapshot,
+              raft_io_snapshot_put_cb cb) MUST_USE;
+/* fsm->restore: brings the store to that state, when it is not beyond it. A
+ * failure stops the process; at a start it is the answer (logged). */
+int adopt_apply(struct core *core, const struct state_info *info) MUST_USE;
+
+/* ---- install.c, missing.c, serve.c: states on their way between nodes ---- */
 void install_init(struct core *core);
 /* A snapshot is offered: true when it is kept back (and its memory taken)
  * until its file is here; then log_deliver passes it on. */
 bool install_holds(struct core *core, struct raft_message *message);
 /* Each turn of the loop: passes on what is ready, while libraft can take it. */
 void install_turn(struct core *core, uint64_t now_ms);
-/* libraft stores the descriptor of an installed one: its file is in place. */
-bool install_is_stored(struct core *core, const struct raft_snapshot *snapshot);
-/* It became the state: swap the store. A fault stops the process. */
-void install_apply(struct core *core, const struct state_info *info);
+/* When no peer thread runs any more. */
 void install_done(struct core *core);
-/* Peer thread: somebody asks for a file. */
+/* Peer thread: somebody asks for files. */
 void serve_accepted(struct core *core, const struct peer_id *from, int fd);
-/* The file that a RESTORE names is not here: get it from whoever has it.
- * Answers: NOT_READY (under way: apply again later). */
-int fetch_staged(struct core *core,
-                 const struct command_restore *restore) MUST_USE;
+/* A state file, or one that was staged, is being sent, or was a while ago. */
+bool serve_keeps(struct core *core, const char *file);
+/* Another node is getting a state: it will need the log behind it. */
+bool serve_needs_log(struct core *core);
+/* Whether the file that a RESTORE names is here: it may be proposed. */
+bool fetch_has(struct core *core, const struct command_restore *restore);
+/* It is not: get it from another node. Called now and then until fetch_has.
+ * 0: it has come. Answers: NOT_READY (it is under way), and when it cannot be
+ * had: NOT_FOUND, INVALID, FULL. */
+int fetch_begin(struct core *core,
+                const struct command_restore *restore) MUST_USE;
 
 /* ---- log.c, for those who keep messages back ---- */
 void log_deliver(struct core *core, struct raft_message *message);

@@ -71,20 +71,9 @@ static int take_snapshot(struct raft_fsm *fsm, struct raft_buffer *bufs[],
     return 0;
 }
 
-/* Another node's state takes the place of ours: what was applied is told
- * before; what is in between is applied nowhere. */
-static void install(struct core *core, const struct state_info *info)
-{
-    if (!core->stalled && applied_commit(core) == 0) {
-        sent_tell(core);
-    }
-    install_apply(core, info);
-    sent_forget(core);
-    core->snapshot_index = info->index;
-}
-
 /* At start, with the descriptor of the newest snapshot: the store has been put
- * in order before (core_open), here it is only held against it. */
+ * in order before (core_open), and is at most behind one that was installed
+ * when the process ended. Later: one that is installed now. */
 static int restore(struct raft_fsm *fsm, struct raft_buffer *buf)
 {
     struct core *core = core_of(fsm);
@@ -94,17 +83,19 @@ static int restore(struct raft_fsm *fsm, struct raft_buffer *buf)
         log_error(LOG_RAFT, "the snapshot descriptor is damaged");
         return RAFT_CORRUPT;
     }
-    if (core->running) {
-        install(core, &info);
-        raft_free(buf->base);
-        return 0;
+    if (core->running && !core->stalled && applied_commit(core) == 0) {
+        sent_tell(core); /* What was applied before; what is in between is
+                            applied nowhere. */
     }
-    uint64_t applied = machine_view(core->machine).applied;
-    if (applied < info.index) {
+    int r = adopt_apply(core, &info);
+    if (core->running) {
+        sent_forget(core);
+    }
+    if (r != 0) {
         log_error(LOG_RAFT,
                   "the state file of the snapshot is missing or damaged",
                   LOG_TXT("file", info.file), LOG_U64("needs", info.index),
-                  LOG_U64("has", applied));
+                  LOG_U64("has", machine_view(core->machine).applied));
         return RAFT_CORRUPT;
     }
     core->snapshot_index = info.index;
@@ -240,6 +231,16 @@ static unsigned trailing(const struct core *core, uint64_t newest)
     return n == 0 ? 1 : n;
 }
 
+/* Who is getting the newest state goes on from there with the log: that stays
+ * a while longer, or it would need the next state, and so on for ever. */
+static bool is_due(struct core *core)
+{
+    uint64_t bytes = core->config.snapshot_bytes;
+
+    return core->log_bytes >= bytes &&
+           (core->log_bytes / 2 >= bytes || !serve_needs_log(core));
+}
+
 void log_entry_applied(struct core *core, size_t bytes)
 {
     uint64_t index = raft_last_applied(&core->raft) + 1;
@@ -247,8 +248,7 @@ void log_entry_applied(struct core *core, size_t bytes)
     core->sizes[index % TRAILING_MOST] = (uint32_t)bytes;
     core->log_bytes += bytes;
     atomic_store(&core->stats.log_bytes, core->log_bytes);
-    bool due =
-        core->snapshot_wanted || core->log_bytes >= core->config.snapshot_bytes;
+    bool due = core->snapshot_wanted || is_due(core);
     if (core->running && due && disk_has_room(core)) {
         raft_set_snapshot_trailing(&core->raft, trailing(core, index));
         raft_set_snapshot_threshold(&core->raft, 1);
@@ -297,78 +297,6 @@ static void set_up(struct core *core)
     raft_uv_set_auto_recovery(&core->io, false);
     raft_uv_set_segment_size(&core->io, SEGMENT_BYTES);
     raft_uv_set_disk_retry(&core->io, DISK_RETRY_MS);
-}
-
-/* ---- what libraft asks of its disk, stepped in front of ---- */
-
-void log_free_loaded(struct raft_snapshot *snapshot, struct raft_entry *entries,
-                     size_t n)
-{
-    void *batch = NULL;
-
-    for (size_t i = 0; i < n; i++) {
-        if (entries[i].batch != batch) {
-            batch = entries[i].batch;
-            raft_free(batch);
-        }
-    }
-    raft_free(entries);
-    if (snapshot != NULL) {
-        raft_configuration_close(&snapshot->configuration);
-        raft_free(snapshot->bufs[0].base);
-        raft_free(snapshot->bufs);
-        raft_free(snapshot);
-    }
-}
-
-/* The files that entries name are needed as long as those may be applied,
- * committed or not. */
-static void note_restores(struct core *core, uint64_t snapshot_index,
-                          uint64_t start_index,
-                          const struct raft_entry *entries, size_t n)
-{
-    struct command_restore restore;
-
-    for (size_t i = 0; i < n; i++) {
-        struct str bytes = {entries[i].buf.base, entries[i].buf.len};
-        if (entries[i].type == RAFT_COMMAND &&
-            start_index + i > snapshot_index &&
-            command_pack_restores(bytes, &restore)) {
-            staged_note(core, start_index + i, restore.file);
-        }
-    }
-    staged_sweep(core);
-}
-
-/* A sole voter acknowledges nothing before its own log has it, so a log that
- * ends before the store does has lost its tail to damage. New entries would
- * take the numbers of lost ones and be skipped as applied. Looked at before
- * libraft starts: it begins with an entry of its own, and after some starts the
- * log could seem long enough. */
-static int load(struct raft_io *io, raft_term *term, raft_id *voted_for,
-                struct raft_snapshot **snapshot, raft_index *start_index,
-                struct raft_entry *entries[], size_t *n_entries)
-{
-    struct core *core = CONTAINER(io, struct core, io);
-
-    int r = core->load_log(io, term, voted_for, snapshot, start_index, entries,
-                           n_entries);
-    if (r != 0) {
-        return r;
-    }
-    uint64_t last = *start_index + *n_entries - 1;
-    uint64_t applied = machine_view(core->machine).applied;
-    if (last < applied) {
-        log_error(LOG_RAFT,
-                  "the log ends before what the store has applied: the log "
-                  "lost entries to damage",
-                  LOG_U64("log_ends", last), LOG_U64("applied", applied));
-        log_free_loaded(*snapshot, *entries, *n_entries);
-        return RAFT_CORRUPT;
-    }
-    note_restores(core, *snapshot == NULL ? 0 : (*snapshot)->index,
-                  *start_index, *entries, *n_entries);
-    return 0;
 }
 
 /* libraft 0.22.1 tries a failed write of the log again with the wrong timer
@@ -481,8 +409,7 @@ static int start_io(struct raft_io *io, unsigned msecs, raft_io_tick_cb tick,
 static void step_in_front(struct core *core)
 {
     raft_uv_set_tracer(&core->io, &listener);
-    core->load_log = core->io.load;
-    core->io.load = load;
+    load_init(core);
     core->start_io = core->io.start;
     core->io.start = start_io;
     core->send_message = core->io.send;

@@ -99,7 +99,7 @@ static int find_members(struct core *core, struct found *ret_members,
     bool found = read_members(core, snapshot, entries, n, ret_members);
     recovered->last_index = start + n - 1;
     recovered->n_before = ret_members->n;
-    log_free_loaded(snapshot, entries, n);
+    load_free(snapshot, entries, n);
     if (!found || ret_members->n == 0) {
         return say(why, "it has never been a member of anything",
                    core->config.data_dir);

@@ -13,15 +13,15 @@
  * again unpacks its file again. The marker is gone while directories are
  * renamed (dir.c), so a start in the middle of that trusts no store and makes
  * it from a state file and the log, this entry among it. A committed entry
- * whose file is not there stops the start: its state is the only one there is.
- */
+ * whose file is not there waits for it (missing.c); on the only node there is
+ * it stops the start: its state is the only one there is. */
 #include <errno.h>
 #include <stdio.h>
 #include <sys/stat.h>
 
 #include "base/err.h"
 #include "base/log.h"
-#include "raft/inside.h"
+#include "raft/install.h"
 
 static bool is_named(const struct state_info *info,
                      const struct command_restore *c)
@@ -31,16 +31,15 @@ static bool is_named(const struct state_info *info,
 }
 
 /* Unpacks the file that an entry names, when this process has not staged it: at
- * a start. A node that has no such file gets it from the leader before it comes
- * to this. */
+ * a start. Answers: INVALID (why). */
 static int unpack(struct core *core, const struct command_restore *c,
-                  const char *file, const char *fresh)
+                  const char *file, const char *fresh, char why[STATE_WHY])
 {
     char *path = dir_join(core->state_dir, file);
     char *image = dir_join(fresh, "data.mdb");
     struct state_info info;
-    char why[STATE_WHY] = "it is not the one that was restored";
 
+    (void)snprintf(why, STATE_WHY, "it is not the one that was restored");
     files_remove(fresh);
     /* Asked before: it is tried again and again, and who fills the disk each
      * time takes the log's last room. */
@@ -56,12 +55,6 @@ static int unpack(struct core *core, const struct command_restore *c,
     }
     if (r == 0) {
         r = staged_prepare(core, fresh);
-    }
-    if (r > 0) {
-        log_error(LOG_CORE,
-                  "the state that was restored cannot be restored again: put "
-                  "its file back, or begin with a backup in a new directory",
-                  LOG_TXT("file", path), LOG_TXT("why", why));
     }
     if (r != 0) {
         files_remove(fresh);
@@ -158,6 +151,26 @@ static int replace(struct core *core, uint64_t index, struct str bytes,
     return 0;
 }
 
+int restore_install(struct core *core, const char *fresh)
+{
+    struct store_next *next = NULL;
+
+    int r = store_next_open(core->store, fresh, &next);
+    if (r != 0) {
+        return r;
+    }
+    r = machine_install(core->machine, next);
+    if (r == 0) {
+        r = install(core, fresh);
+    }
+    if (r != 0) {
+        store_next_close(next);
+        return r;
+    }
+    retire(core, machine_restored(core->machine, next));
+    return 0;
+}
+
 static struct staged *staged_of(struct core *core, struct str file)
 {
     (void)pthread_mutex_lock(&core->staged_lock);
@@ -176,6 +189,59 @@ static bool is_name(struct str file)
            memchr(file.p, '\0', file.n) == NULL;
 }
 
+/* The file from another node, or a later state, which is then this one's.
+ * Answers: NOT_READY, INVALID. */
+static int fetch(struct core *core, uint64_t index,
+                 const struct command_restore *restore, const char *why)
+{
+    struct state_info newer;
+
+    int r = missing_get(core, index, restore, &newer);
+    if (r == ERR_NOT_FOUND) {
+        log_error(LOG_CORE,
+                  "the state that was restored cannot be restored again: put "
+                  "its file back, or begin with a backup in a new directory",
+                  LOG_STR("file", restore->file), LOG_TXT("why", why));
+        return ERR_INVALID;
+    }
+    if (r == 0 && newer.file[0] != '\0') {
+        char *fresh = staged_fresh(core, newer.file);
+        r = restore_install(core, fresh);
+        mem_free(fresh);
+    }
+    return r;
+}
+
+/* 0: it lies in `fresh`, or the state has gone beyond it. */
+static int prepare(struct core *core, uint64_t index,
+                   const struct command_restore *restore, struct staged *staged,
+                   const char *fresh)
+{
+    char why[STATE_WHY] = "";
+    int r = ERR_INVALID;
+
+    if (!staged->unpacked && !missing_is_sought(core, restore->file)) {
+        r = unpack(core, restore, staged->file, fresh, why);
+        staged->unpacked = r == 0;
+    }
+    if (staged->unpacked || r < 0) {
+        return staged->unpacked ? 0 : r;
+    }
+    return fetch(core, index, restore, why);
+}
+
+/* What it leaves to be done, however the state came to be it. */
+static void settle(struct core *core, uint64_t index, struct staged *staged)
+{
+    (void)pthread_mutex_lock(&core->staged_lock);
+    staged->index = index;
+    (void)pthread_mutex_unlock(&core->staged_lock);
+    core->snapshot_wanted = true;
+    log_info(LOG_CORE, "restored", LOG_TXT("file", staged->file),
+             LOG_U64("index", index),
+             LOG_U64("revision", machine_view(core->machine).revision));
+}
+
 int restore_apply(struct core *core, uint64_t index, struct str bytes,
                   const struct command_restore *restore,
                   struct machine_result *results)
@@ -191,19 +257,12 @@ int restore_apply(struct core *core, uint64_t index, struct str bytes,
     }
     struct staged *staged = staged_of(core, restore->file);
     char *fresh = staged_fresh(core, staged->file);
-    int r = staged->unpacked ? 0 : unpack(core, restore, staged->file, fresh);
-    if (r == 0) {
-        staged->unpacked = true;
+    int r = prepare(core, index, restore, staged, fresh);
+    if (r == 0 && index > machine_view(core->machine).applied) {
         r = replace(core, index, bytes, fresh, staged, results);
     }
     if (r == 0) {
-        (void)pthread_mutex_lock(&core->staged_lock);
-        staged->index = index;
-        (void)pthread_mutex_unlock(&core->staged_lock);
-        core->snapshot_wanted = true;
-        log_info(LOG_CORE, "restored", LOG_STR("file", restore->file),
-                 LOG_U64("index", index),
-                 LOG_U64("revision", restore->revision));
+        settle(core, index, staged);
     }
     mem_free(fresh);
     return r;

@@ -8,7 +8,8 @@
 /* libraft asks for a snapshot on the loop and stores what it is given. What it
  * is given is a descriptor; the state itself is written by the thread of the
  * jobs between the asking and the storing, which is why the storing function of
- * raft_io is stepped in front of. [CORE-4] */
+ * raft_io is stepped in front of. [CORE-4] What is installed comes the same
+ * way, with its file already here (adopt.c). */
 
 struct snapshot {
     struct work work;
@@ -122,8 +123,12 @@ static int put(struct raft_io *io, unsigned trailing,
                const struct raft_snapshot *snapshot, raft_io_snapshot_put_cb cb)
 {
     struct core *core = CONTAINER(io, struct core, io);
-    struct snapshot *s = mem_zero(sizeof *s);
 
+    /* Ours have entries behind them: log.c sees to that. */
+    if (trailing == 0) {
+        return adopt_put(core, req, snapshot, cb);
+    }
+    struct snapshot *s = mem_zero(sizeof *s);
     s->core = core;
     s->trailing = trailing;
     s->asked = req;

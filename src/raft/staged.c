@@ -71,6 +71,18 @@ static int fits_here(const struct core *core, const struct state_info *info,
     return info->size > core->config.store_limit_bytes ? ERR_FULL : 0;
 }
 
+uint64_t staged_origin(struct str file)
+{
+    size_t n = sizeof STAGED - 1;
+    char digits[17] = "";
+
+    if (file.n <= n + 16 || file.p[n + 16] != '-') {
+        return 0;
+    }
+    memcpy(digits, file.p + n, 16);
+    return strtoull(digits, NULL, 16);
+}
+
 char *staged_fresh(const struct core *core, const char *file)
 {
     return dir_join(core->fresh_dir, file);
@@ -101,9 +113,8 @@ int staged_prepare(const struct core *core, const char *fresh)
     return r == 0 ? dir_sync(fresh) : r; /* The file has its name there. */
 }
 
-/* Checked, and ready to be served but for what the log has to say. */
-static int make_fresh(const struct core *core, const char *path,
-                      const char *fresh, struct state_info *info,
+int staged_make_fresh(const struct core *core, const char *path,
+                      const char *fresh, struct state_info *info, bool staged,
                       char why[STATE_WHY])
 {
     char *image = dir_join(fresh, "data.mdb");
@@ -119,7 +130,7 @@ static int make_fresh(const struct core *core, const char *path,
         r = fits_here(core, info, why);
     }
     if (r == 0) {
-        r = staged_prepare(core, fresh);
+        r = staged ? staged_prepare(core, fresh) : dir_sync(fresh);
     }
     mem_free(image);
     return r;
@@ -163,10 +174,12 @@ int staged_check_in(struct core *core, const char *path,
     if (!disk_has(core, info->size)) {
         return ERR_FULL;
     }
-    (void)snprintf(file, sizeof file, "%s%016llx", STAGED,
-                   (unsigned long long)chance_u64());
+    /* Who does not have it asks the node first that the name tells. */
+    (void)snprintf(file, sizeof file, "%s%016llx-%08llx", STAGED,
+                   (unsigned long long)core->raft_id,
+                   (unsigned long long)(chance_u64() >> 32));
     char *fresh = staged_fresh(core, file);
-    r = make_fresh(core, path, fresh, info, why);
+    r = staged_make_fresh(core, path, fresh, info, true, why);
     if (r == 0) {
         r = keep(core, path, file);
     }
