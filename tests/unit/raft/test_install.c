@@ -77,7 +77,7 @@ static struct node *node_new(const char *id)
     return node;
 }
 
-static int node_open(struct node *node)
+static int open_node(struct node *node)
 {
     struct core_config config = kit_config(node->dir, node->cache);
 
@@ -98,7 +98,7 @@ static void node_run(struct node *node)
 
 static void node_start(struct node *node)
 {
-    assert_int_equal(node_open(node), 0);
+    assert_int_equal(open_node(node), 0);
     node_run(node);
     assert_int_equal(sem_wait(&node->led), 0);
 }
@@ -495,7 +495,7 @@ static void a_stop_does_not_wait_for_a_file(void **state)
     buf_done(&bytes);
     /* The log has it. Alone it cannot begin; with the file it can. */
     leave_all();
-    assert_int_equal(node_open(b), ERR_INVALID);
+    assert_int_equal(open_node(b), ERR_INVALID);
     char command[256];
     (void)snprintf(command, sizeof command, "cp '%s'/state/%s state/", a->dir,
                    job.info.file);
@@ -617,7 +617,7 @@ static void a_death_before_the_store_is_swapped_is_made_good(void **state)
     (void)state;
     make_two(&a, &b);
     put_descriptor(a, b, "rm -f raft/open-* raft/0*-0*");
-    assert_int_equal(node_open(b), 0);
+    assert_int_equal(open_node(b), 0);
     assert_int_equal(count(b), 40);
     node_run(b);
     node_stop(b);
@@ -626,7 +626,7 @@ static void a_death_before_the_store_is_swapped_is_made_good(void **state)
     /* And again, from a store that cannot be trusted. */
     in_dir(b, "sed -i 's/^boot .*/boot other/; s/^clean .*/clean 0/' "
               "store.state");
-    assert_int_equal(node_open(b), 0);
+    assert_int_equal(open_node(b), 0);
     assert_int_equal(count(b), 40);
     node_stop(b);
     node_free(a);
@@ -644,17 +644,17 @@ static void a_death_while_libraft_empties_its_log_is_made_good(void **state)
     put_descriptor(a, b,
                    "truncate -s 8388608 raft/open-91 && ls raft/0*-0* "
                    ">/dev/null");
-    assert_int_equal(node_open(b), ERR_INVALID);
+    assert_int_equal(open_node(b), ERR_INVALID);
     (void)snprintf(
         command, sizeof command,
         "cd raft && ls snapshot-*.meta | sed 's/[0-9]*.meta$//' | tr -d '\\n' "
         "> ../installing && truncate -s 8388608 open-91");
     in_dir(b, command);
-    assert_int_equal(node_open(b), 0);
+    assert_int_equal(open_node(b), 0);
     assert_int_equal(count(b), 40);
     node_stop(b);
     assert_int_equal(files(b, "", "installing"), 0);
-    assert_int_equal(node_open(b), 0);
+    assert_int_equal(open_node(b), 0);
     assert_int_equal(count(b), 40);
     node_stop(b);
     node_free(a);
@@ -685,7 +685,7 @@ static void a_start_without_the_installed_file_is_refused(void **state)
     make_two(&a, &b);
     put_descriptor(a, b, "rm -f raft/open-* raft/0*-0*");
     in_dir(b, "for f in state/state-*; do truncate -s -1 $f; done");
-    assert_int_equal(node_open(b), ERR_INVALID);
+    assert_int_equal(open_node(b), ERR_INVALID);
     node_free(a);
     node_free(b);
 }
@@ -726,11 +726,11 @@ static void a_death_at_any_rename_leaves_one_state_or_the_other(void **state)
         assert_true(child >= 0);
         if (child == 0) {
             renames_left = deaths;
-            _exit(node_open(b) == 0 ? 0 : 1);
+            _exit(open_node(b) == 0 ? 0 : 1);
         }
         assert_int_equal(waitpid(child, &status, 0), child);
         assert_true(WIFEXITED(status) && WEXITSTATUS(status) != 1);
-        assert_int_equal(node_open(b), 0);
+        assert_int_equal(open_node(b), 0);
         assert_int_equal(count(b), 40);
         node_stop(b);
         deaths++;
