@@ -100,6 +100,16 @@ void lease_table_halt(struct lease_table *table)
     }
 }
 
+bool lease_table_serves(struct lease_table *table)
+{
+    struct lease_shard *shard = &table->shards[0];
+
+    lock(shard);
+    bool serves = shard->serving;
+    unlock(shard);
+    return serves;
+}
+
 void lease_table_clear(struct lease_table *table)
 {
     for (size_t i = 0; i < SHARDS; i++) {
@@ -173,6 +183,7 @@ static struct lease_info info_of(const struct lease *lease, bool serving,
     return (struct lease_info){
         .id = lease->id,
         .ttl_ms = lease->ttl_ms,
+        .serving = serving,
         .state =
             serving && lease_is_late(lease, now) ? LEASE_SUSPECT : LEASE_ALIVE,
         .heard = heard,
@@ -285,8 +296,8 @@ struct lease_stats lease_stats(struct lease_table *table, uint64_t mono_ms)
         struct lease_shard *shard = &table->shards[i];
         lock(shard);
         stats.held += shard->n;
-        stats.suspect += shard->n_suspect;
-        stats.ending += shard->n_ending;
+        stats.suspect += shard->serving ? shard->n_suspect : 0;
+        stats.ending += shard->serving ? shard->n_ending : 0;
         stats.heartbeats += shard->n_heartbeats;
         stats.expired += shard->n_expired;
         stats.lost_ms = shard->clock.lost_ms;

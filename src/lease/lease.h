@@ -1,4 +1,7 @@
-/* Who is alive: deadlines in memory, on the leader alone.
+/* Who is alive: deadlines in memory, which run on the leader alone.
+ *
+ * Every node keeps the table, as the log says which leases there are; only that
+ * of the leader serves. So a new leader has nothing to load: it begins a term.
  *
  * A heartbeat writes nothing to the log: it moves a deadline here. The reaper
  * runs on the core loop's tick and proposes, in batches, the end of leases
@@ -42,9 +45,11 @@ struct lease_table *lease_table_free(struct lease_table *table);
 
 /* Core. Begin to serve as leader: the clock starts, every lease that is in the
  * table has a full TTL from now. Before it and after lease_table_halt every
- * heartbeat answers NOT_READY and nothing expires. */
+ * heartbeat answers NOT_READY and nothing expires. Both O(1): no lease is
+ * looked at. */
 void lease_table_serve(struct lease_table *table, uint64_t mono_ms);
 void lease_table_halt(struct lease_table *table);
+bool lease_table_serves(struct lease_table *table);
 
 /* Forget all of them, as none of them had ever been. */
 void lease_table_clear(struct lease_table *table);
@@ -68,6 +73,7 @@ enum lease_state { LEASE_ALIVE, LEASE_SUSPECT };
 struct lease_info {
     struct ulid id;
     uint64_t ttl_ms;
+    bool serving; /* `state` means something */
     enum lease_state state;
     bool heard;                 /* last_heartbeat_ms means something */
     uint64_t last_heartbeat_ms; /* lease time since then */
@@ -89,8 +95,8 @@ void lease_spare(struct lease_table *table, struct str hostname,
                  struct ulid id);
 
 /* `suspect` (the overdue and the ending among them) as of the last tick, plus
- * or minus the heartbeats since; `expired` those deleted while ending. Cheap:
- * no walk. */
+ * or minus the heartbeats since; it and `ending` are 0 in a table that does not
+ * serve. `expired` those deleted while ending. Cheap: no walk. */
 struct lease_stats {
     uint64_t held, suspect, ending, heartbeats, expired, lost_ms;
 };

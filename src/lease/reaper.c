@@ -13,7 +13,10 @@ struct reaper {
     struct buf bytes;
     struct command_lease_item items[BATCH];
     size_t n;
-    bool busy;
+    uint64_t epoch;
+    uint64_t ticked_ms;
+    bool busy; /* `request` is out */
+    bool sure; /* no tick was missed since a quorum was heard */
 };
 
 static void due(struct str hostname, struct ulid id, void *user)
@@ -23,20 +26,21 @@ static void due(struct str hostname, struct ulid id, void *user)
         .hostname = arena_str(reaper->arena, hostname), .lease = id};
 }
 
-static void propose(struct reaper *reaper)
+static void send(struct reaper *reaper, struct str command,
+                 void (*done)(struct core_request *request))
 {
-    struct command command = {.kind = COMMAND_EXPIRE};
-
-    chance_fill(command.request, sizeof command.request);
-    command.expire.epoch = core_status(reaper->core).lease_epoch;
-    command.expire.leases = reaper->items;
-    command.expire.n_leases = reaper->n;
-    buf_clear(&reaper->bytes);
-    command_encode(&reaper->bytes, &command);
-    reaper->request.command = buf_str(&reaper->bytes);
-    reaper->request.shrinks = true;
+    reaper->request = (struct core_request){
+        .command = command, .shrinks = true, .done = done};
     reaper->busy = true;
     core_submit(reaper->core, &reaper->request);
+}
+
+static void confirmed(struct core_request *request)
+{
+    struct reaper *reaper = CONTAINER(request, struct reaper, request);
+
+    reaper->busy = false;
+    reaper->sure = request->outcome == 0;
 }
 
 /* Those that are gone are not in the table any more; the others live on. */
@@ -56,11 +60,24 @@ static void decided(struct core_request *request)
     }
     bool more = full && request->outcome == 0 && request->result.answer == 0;
     machine_result_done(&request->result);
-    request->result = (struct machine_result){0};
     reaper->busy = false;
     if (more) {
         reaper_tick(reaper);
     }
+}
+
+static void propose(struct reaper *reaper)
+{
+    struct command command = {.kind = COMMAND_EXPIRE};
+
+    chance_fill(command.request, sizeof command.request);
+    /* Not the core's of this moment: that may be another leader's already. */
+    command.expire.epoch = reaper->epoch;
+    command.expire.leases = reaper->items;
+    command.expire.n_leases = reaper->n;
+    buf_clear(&reaper->bytes);
+    command_encode(&reaper->bytes, &command);
+    send(reaper, buf_str(&reaper->bytes), decided);
 }
 
 struct reaper *reaper_new(struct lease_table *leases, struct core *core)
@@ -70,7 +87,6 @@ struct reaper *reaper_new(struct lease_table *leases, struct core *core)
     reaper->leases = leases;
     reaper->core = core;
     reaper->arena = arena_new();
-    reaper->request.done = decided;
     return reaper;
 }
 
@@ -84,10 +100,30 @@ struct reaper *reaper_free(struct reaper *reaper)
     return mem_free(reaper);
 }
 
+void reaper_begin(struct reaper *reaper)
+{
+    reaper->epoch = core_status(reaper->core).lease_epoch;
+    reaper->ticked_ms = clock_mono_ms();
+    reaper->sure = true;
+}
+
+/* Who stood still for so long may have been replaced meanwhile. */
+static void note_tick(struct reaper *reaper)
+{
+    uint64_t now = clock_mono_ms();
+
+    reaper->sure = reaper->sure && now - reaper->ticked_ms <= LEASE_STALL_MS;
+    reaper->ticked_ms = now;
+    if (!reaper->sure && !reaper->busy) {
+        send(reaper, STR_NONE, confirmed);
+    }
+}
+
 void reaper_tick(struct reaper *reaper)
 {
-    /* The clock has to move also while a proposal is out. */
-    size_t limit = reaper->busy ? 0 : BATCH;
+    note_tick(reaper);
+    /* The clock has to move also while nobody may be ended. */
+    size_t limit = reaper->busy || !reaper->sure ? 0 : BATCH;
 
     if (!reaper->busy) {
         arena_reset(reaper->arena);

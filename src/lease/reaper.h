@@ -1,8 +1,10 @@
 /* The reaper: proposes the end of leases that are due, in batches.
  *
- * One proposal is out at a time and carries the lease epoch it was made in, so
- * that one made by a leader that has lost its place does nothing. While more
- * are due the next batch follows at once.
+ * One proposal is out at a time and carries the lease epoch in which the table
+ * began to serve, so that one made by a leader that has lost its place does
+ * nothing, wherever it arrives. While more are due the next batch follows at
+ * once. A process that stood still asks a quorum whether it still leads before
+ * it ends anyone.
  *
  * Thread: core. */
 #ifndef LEASE_REAPER_H
@@ -17,6 +19,8 @@ struct reaper *reaper_new(struct lease_table *leases,
                           struct core *core) MUST_USE;
 /* After core_run has ended. */
 struct reaper *reaper_free(struct reaper *reaper);
+/* The table has begun to serve, in the epoch that the core's status tells. */
+void reaper_begin(struct reaper *reaper);
 /* On each tick of a leader. */
 void reaper_tick(struct reaper *reaper);
 

@@ -11,6 +11,7 @@
 
 #include "base/err.h"
 #include "lease/lease.h"
+#include "lease/shard.h"
 
 DEFINE_CLEANUP(struct lease_table, lease_table_free)
 #define TABLE CLEANUP(lease_table_freep) struct lease_table *
@@ -520,6 +521,81 @@ static void a_cleared_table_knows_nobody_and_begins_anew(void **state)
     assert_int_equal(ticks(table, START + 14800, START + 15000), 1);
 }
 
+/* What a follower's apply does: no clock runs there. */
+static void leases_put_while_halted_have_a_full_ttl_when_it_serves(void **state)
+{
+    TABLE table = lease_table_new();
+
+    (void)state;
+    assert_false(lease_table_serves(table));
+    lease_table_put(table, WEB, id_of(1), 5000, true, START);
+    lease_table_put(table, STR("web-2"), id_of(2), 9000, true, START + 60000);
+    lease_table_put(table, WEB, id_of(3), 2000, true, START + 90000);
+    lease_table_del(table, STR("web-2"), id_of(2));
+    assert_int_equal(lease_stats(table, START + 90000).held, 1);
+    lease_table_serve(table, START + 100000);
+    assert_true(lease_table_serves(table));
+    assert_false(info(table, START + 100000).heard);
+    assert_int_equal(ticks(table, START + 100000, START + 101900), 0);
+    assert_int_equal(tick(table, START + 102000), 1);
+}
+
+static void deposed_and_leader_again_nothing_of_before_counts(void **state)
+{
+    TABLE table = table_with_web(5000);
+
+    (void)state;
+    lease_table_put(table, STR("web-2"), id_of(2), 5000, true, START);
+    assert_int_equal(ticks(table, START, START + 5000), 2);
+    assert_int_equal(lease_stats(table, START + 5000).ending, 2);
+    lease_table_halt(table);
+    assert_false(info(table, START + 5000).serving);
+    assert_int_equal(lease_stats(table, START + 5000).ending, 0);
+    /* Another led: one registered again, one came, one went. */
+    lease_table_put(table, WEB, id_of(4), 5000, true, START + 8000);
+    lease_table_put(table, STR("web-3"), id_of(3), 2000, true, START + 9000);
+    lease_table_del(table, STR("web-2"), id_of(2));
+    lease_table_serve(table, START + 20000);
+    assert_int_equal(lease_heartbeat(table, STR("web-2"), START + 20000),
+                     ERR_NOT_FOUND);
+    assert_int_equal(ticks(table, START + 20000, START + 21000), 0);
+    assert_int_equal(lease_heartbeat(table, WEB, START + 21000), 0);
+    assert_int_equal(ticks(table, START + 21000, START + 21900), 0);
+    assert_int_equal(ticks(table, START + 21900, START + 22000), 1);
+    assert_int_equal(ticks(table, START + 22000, START + 25900), 0);
+    assert_int_equal(ticks(table, START + 25900, START + 26000), 1);
+}
+
+/* One shard, so that the leases can be looked at: a lease that was touched
+ * belongs to the new term. */
+static void to_take_over_touches_no_lease(void **state)
+{
+    enum { N = 100000 };
+    struct lease_clock clock = {0};
+    struct lease_shard shard;
+    size_t touched = 0;
+    char name[16];
+
+    (void)state;
+    lease_shard_init(&shard);
+    for (uint32_t i = 0; i < N; i++) {
+        int n = snprintf(name, sizeof name, "h%u", i);
+        struct lease *lease = lease_shard_add(
+            &shard, (struct str){name, (size_t)n}, i * 2654435761U);
+        lease_shard_renew(&shard, lease, 30000, true, 0);
+    }
+    lease_clock_restart(&clock, START);
+    lease_shard_serve(&shard, &clock);
+    for (uint32_t i = 0; i < shard.n_buckets; i++) {
+        for (struct lease *l = shard.buckets[i]; l != NULL; l = l->next) {
+            touched += l->term == shard.term;
+        }
+    }
+    assert_int_equal(touched, 0);
+    assert_int_equal(shard.n, N);
+    lease_shard_done(&shard);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -546,6 +622,10 @@ int main(void)
         cmocka_unit_test(the_limit_delays_but_starves_nobody),
         cmocka_unit_test(one_silent_lease_of_many_goes_in_time),
         cmocka_unit_test(a_cleared_table_knows_nobody_and_begins_anew),
+        cmocka_unit_test(
+            leases_put_while_halted_have_a_full_ttl_when_it_serves),
+        cmocka_unit_test(deposed_and_leader_again_nothing_of_before_counts),
+        cmocka_unit_test(to_take_over_touches_no_lease),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,0 +1,192 @@
+/* The reaper on a table of its own and a core that keeps what it is sent. */
+/* cmocka.h needs the four before it. */
+/* clang-format off */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+/* clang-format on */
+
+#include "base/clock.h"
+#include "base/err.h"
+#include "lease/reaper.h"
+
+struct core {
+    struct core_status status;
+    struct core_request *held;
+    unsigned fences, expiries;
+    uint64_t epoch; /* of the last expiry */
+};
+
+static struct core core;
+/* In the place of the system's: the reaper asks it. */
+static uint64_t now_ms;
+
+uint64_t __wrap_clock_mono_ms(void);
+uint64_t __wrap_clock_mono_ms(void)
+{
+    return now_ms;
+}
+
+struct core_status core_status(const struct core *of)
+{
+    return of->status;
+}
+
+void core_submit(struct core *of, struct core_request *request)
+{
+    CLEANUP(arena_freep) struct arena *arena = arena_new();
+    struct command command;
+
+    assert_null(of->held);
+    of->held = request;
+    if (request->command.n == 0) {
+        of->fences++;
+        return;
+    }
+    of->expiries++;
+    assert_int_equal(command_decode(arena, request->command, &command), 0);
+    assert_int_equal(command.kind, COMMAND_EXPIRE);
+    of->epoch = command.expire.epoch;
+}
+
+static void settle(int outcome)
+{
+    struct core_request *request = core.held;
+
+    core.held = NULL;
+    request->outcome = outcome;
+    request->done(request);
+}
+
+struct fixture {
+    struct lease_table *leases;
+    struct reaper *reaper;
+};
+
+static int begin(void **state)
+{
+    struct fixture *f = mem_zero(sizeof *f);
+
+    core = (struct core){.status = {.leads = true, .lease_epoch = 7}};
+    now_ms = 1000000;
+    f->leases = lease_table_new();
+    f->reaper = reaper_new(f->leases, &core);
+    lease_table_put(f->leases, STR("web-1"), (struct ulid){{1}}, 5000, false,
+                    now_ms);
+    lease_table_serve(f->leases, now_ms);
+    reaper_begin(f->reaper);
+    *state = f;
+    return 0;
+}
+
+static int end(void **state)
+{
+    struct fixture *f = *state;
+
+    if (core.held != NULL) {
+        settle(ERR_NOT_READY);
+    }
+    f->reaper = reaper_free(f->reaper);
+    f->leases = lease_table_free(f->leases);
+    (void)mem_free(f);
+    return 0;
+}
+
+static void ticks(struct fixture *f, uint64_t ms)
+{
+    for (uint64_t until = now_ms + ms; now_ms < until;) {
+        now_ms += LEASE_TICK_MS;
+        reaper_tick(f->reaper);
+    }
+}
+
+static void an_end_is_proposed_in_the_epoch_of_the_table(void **state)
+{
+    struct fixture *f = *state;
+
+    /* Another leader's has been applied here: this one does not know yet. */
+    core.status.lease_epoch = 8;
+    ticks(f, 4900);
+    assert_int_equal(core.expiries, 0);
+    ticks(f, 100);
+    assert_int_equal(core.expiries, 1);
+    assert_int_equal(core.epoch, 7);
+    assert_int_equal(core.fences, 0);
+}
+
+static void the_next_stay_as_leader_has_its_own_epoch(void **state)
+{
+    struct fixture *f = *state;
+
+    lease_table_halt(f->leases);
+    core.status.lease_epoch = 9;
+    lease_table_serve(f->leases, now_ms);
+    reaper_begin(f->reaper);
+    ticks(f, 5000);
+    assert_int_equal(core.epoch, 9);
+}
+
+/* SIGSTOP for more than two TTLs: another may lead by now. */
+static void who_stood_still_asks_before_it_ends_anyone(void **state)
+{
+    struct fixture *f = *state;
+
+    ticks(f, 4600);
+    now_ms += 12000;
+    reaper_tick(f->reaper);
+    assert_int_equal(core.fences, 1);
+    ticks(f, 2000); /* It would be due by now. */
+    assert_int_equal(core.expiries, 0);
+    settle(0);
+    ticks(f, 100);
+    assert_int_equal(core.expiries, 1);
+    assert_int_equal(core.fences, 1);
+}
+
+static void without_a_quorum_it_ends_nobody_and_asks_again(void **state)
+{
+    struct fixture *f = *state;
+
+    now_ms += 60000;
+    for (unsigned i = 1; i < 10; i++) {
+        ticks(f, 1000);
+        assert_int_equal(core.fences, i);
+        settle(ERR_NOT_READY);
+    }
+    assert_int_equal(core.expiries, 0);
+    ticks(f, 100);
+    settle(0);
+    ticks(f, 100);
+    assert_int_equal(core.expiries, 1);
+}
+
+static void a_heartbeat_in_the_doubt_keeps_it_alive(void **state)
+{
+    struct fixture *f = *state;
+
+    ticks(f, 4900);
+    now_ms += 20000;
+    reaper_tick(f->reaper);
+    assert_int_equal(lease_heartbeat(f->leases, STR("web-1"), now_ms), 0);
+    settle(0);
+    ticks(f, 4900);
+    assert_int_equal(core.expiries, 0);
+    ticks(f, 100);
+    assert_int_equal(core.expiries, 1);
+}
+
+int main(void)
+{
+#define TEST(name) cmocka_unit_test_setup_teardown(name, begin, end)
+    const struct CMUnitTest tests[] = {
+        TEST(an_end_is_proposed_in_the_epoch_of_the_table),
+        TEST(the_next_stay_as_leader_has_its_own_epoch),
+        TEST(who_stood_still_asks_before_it_ends_anyone),
+        TEST(without_a_quorum_it_ends_nobody_and_asks_again),
+        TEST(a_heartbeat_in_the_doubt_keeps_it_alive),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
