@@ -7,37 +7,15 @@
 #include "registry/answer.h"
 #include "registry/lists.h"
 
-/* What only the leader's lease table knows; null when it does not. */
-static void add_live(struct op_state *s, const struct store_lease *lease,
-                     struct buf *out)
-{
-    struct lease_info info;
-
-    int r =
-        lease_get(s->registry->leases, lease->hostname, clock_mono_ms(), &info);
-    if (r != 0) {
-        buf_add_text(out, ",\"state\":null");
-    } else {
-        buf_printf(out, ",\"state\":\"%s\"",
-                   info.state == LEASE_ALIVE ? "alive" : "suspect");
-    }
-    if (r != 0 || !info.heard) {
-        buf_add_text(out, ",\"last_heartbeat_ms\":null");
-    } else {
-        buf_printf(out, ",\"last_heartbeat_ms\":%llu",
-                   (unsigned long long)info.last_heartbeat_ms);
-    }
-}
-
-static int add_agent(struct op_state *s, struct store_txn *txn,
-                     const struct store_lease *lease, struct buf *out)
+static int add_agent(struct store_txn *txn, const struct store_lease *lease,
+                     struct live *live, struct buf *out)
 {
     bool first = true;
     int r = 0;
 
     buf_add_text(out, "{\"hostname\":");
     json_add_string(out, lease->hostname);
-    add_live(s, lease, out);
+    live_mark(live, out, lease->hostname);
     buf_printf(
         out, ",\"ttl_ms\":%llu,\"lease\":", (unsigned long long)lease->ttl_ms);
     answer_add_ulid(out, lease->id);
@@ -50,8 +28,18 @@ static int add_agent(struct op_state *s, struct store_txn *txn,
     return r;
 }
 
+struct agents_page {
+    struct live *live;
+    struct buf out;
+    uint64_t n;
+    bool more;
+    struct agents_at at;
+    struct arena *arena; /* of one lease */
+};
+
 static int read_agent(struct op_state *s, struct store_txn *txn, void *user)
 {
+    struct agents_page *page = user;
     struct store_lease lease;
 
     int r = store_lease_get(txn, s->op->id, s->arena, &lease);
@@ -59,31 +47,34 @@ static int read_agent(struct op_state *s, struct store_txn *txn, void *user)
         return answer_problem(s, OP_NOT_FOUND, STR(""),
                               "no agent %.*s is registered", SHOW(s->op->id));
     }
-    return r != 0 ? r : add_agent(s, txn, &lease, user);
+    return r != 0 ? r : add_agent(txn, &lease, page->live, &page->out);
+}
+
+static struct live *begin(struct op_state *s)
+{
+    s->memory = arena_zero(s->op->arena, sizeof(struct live));
+    return s->memory;
 }
 
 int agent_get(struct op_state *s)
 {
-    struct buf out = {0};
+    struct agents_page page = {.live = s->memory};
 
+    if (page.live != NULL) {
+        return live_answer(s, page.live);
+    }
     int r = agents_check_host(s, s->op->id, "");
     if (r == 0) {
-        r = snapshot_run(s, read_agent, &out);
+        page.live = begin(s);
+        r = snapshot_run(s, read_agent, &page);
     }
+    struct str text = arena_take(s->op->arena, &page.out);
     if (r != 0) {
-        buf_done(&out);
         return r;
     }
-    return answer_ok(s, &out);
+    page.live->text = text;
+    return live_answer(s, page.live);
 }
-
-struct agents_page {
-    struct buf out;
-    uint64_t n;
-    bool more;
-    struct agents_at at;
-    struct arena *arena; /* of one lease */
-};
 
 void agents_at_set(struct agents_at *at, struct str hostname)
 {
@@ -117,7 +108,7 @@ static int fill_page(struct op_state *s, struct store_txn *txn,
             return 0;
         }
         buf_add_text(&page->out, page->n++ > 0 ? "," : "");
-        r = add_agent(s, txn, &lease, &page->out);
+        r = add_agent(txn, &lease, page->live, &page->out);
         if (r != 0) {
             return r;
         }
@@ -152,32 +143,36 @@ static void add_next(struct op_state *s, const struct agents_page *page)
                    (unsigned long long)s->op->query.limit);
     answer_add_query(&next, "limit", str_of(limit));
     answer_add_query(&next, "after", agents_at_str(&page->at));
-    if (s->op->query.linearizable) {
-        answer_add_query(&next, "consistency", STR("linearizable"));
-    }
+    answer_add_freshness(&next, &s->op->query);
     s->op->answer.next = arena_take(s->op->arena, &next);
 }
 
-int agent_list(struct op_state *s)
+static int list_page(struct op_state *s)
 {
-    struct agents_page page = {0};
+    struct agents_page page = {.live = begin(s), .arena = arena_new()};
 
-    int r = lists_limit(s, LISTS_LIMIT_MOST);
-    if (r == 0 && s->op->query.after.p != NULL) {
-        r = agents_check_host(s, s->op->query.after, "after");
-    }
-    if (r != 0) {
-        return r;
-    }
-    page.arena = arena_new();
-    r = snapshot_run(s, read_page, &page);
+    int r = snapshot_run(s, read_page, &page);
     page.arena = arena_free(page.arena);
+    page.live->text = arena_take(s->op->arena, &page.out);
     if (r != 0) {
-        buf_done(&page.out);
+        live_end(s);
+        s->memory = NULL; /* A worker begins again. */
         return r;
     }
     if (page.more) {
         add_next(s, &page);
     }
-    return answer_ok(s, &page.out);
+    return live_answer(s, page.live);
+}
+
+int agent_list(struct op_state *s)
+{
+    if (s->memory != NULL) {
+        return live_answer(s, s->memory);
+    }
+    int r = lists_limit(s, LISTS_LIMIT_MOST);
+    if (r == 0 && s->op->query.after.p != NULL) {
+        r = agents_check_host(s, s->op->query.after, "after");
+    }
+    return r != 0 ? r : list_page(s);
 }

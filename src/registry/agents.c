@@ -1,7 +1,6 @@
 /* Machines that register themselves. */
 #include "registry/agents.h"
 
-#include "base/clock.h"
 #include "model/json.h"
 #include "model/name.h"
 #include "registry/answer.h"
@@ -263,11 +262,6 @@ int agent_finish_put(struct op_state *s, struct machine_result *result)
         buf_done(&placing.out);
         return r;
     }
-    /* The agent has just spoken. An answer other than 0 its next heartbeat will
-     * hear. */
-    int beat = lease_heartbeat(s->registry->leases, enrolment.hostname,
-                               clock_mono_ms());
-    (void)beat;
     buf_add_text(&out, "{\"hostname\":");
     json_add_string(&out, enrolment.hostname);
     buf_add_text(&out, ",\"lease\":");

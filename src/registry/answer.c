@@ -127,6 +127,20 @@ void answer_add_query(struct buf *out, const char *name, struct str value)
     answer_add_segment(out, value);
 }
 
+void answer_add_freshness(struct buf *out, const struct op_query *query)
+{
+    char text[32];
+
+    if (query->linearizable) {
+        answer_add_query(out, "consistency", STR("linearizable"));
+    }
+    if (query->max_stale_ms != UINT64_MAX) {
+        (void)snprintf(text, sizeof text, "%llums",
+                       (unsigned long long)query->max_stale_ms);
+        answer_add_query(out, "max_stale", str_of(text));
+    }
+}
+
 void answer_row_location(struct op_state *s, struct str ns, struct ulid id)
 {
     struct buf out = {0};

@@ -29,6 +29,8 @@ void answer_add_ulid(struct buf *out, struct ulid id); /* with quotes */
 /* "&name=value", percent-encoded, without '&' at the start; a value with p NULL
  * adds nothing. */
 void answer_add_query(struct buf *out, const char *name, struct str value);
+/* How fresh a read was asked to be, for its next page. */
+void answer_add_freshness(struct buf *out, const struct op_query *query);
 /* One segment of a path, percent-encoded. */
 void answer_add_segment(struct buf *out, struct str segment);
 /* Location: /v1/ns/{ns}/{type}/{id} */

@@ -1,17 +1,21 @@
-/* Heartbeats: they move a deadline on the leader and write nothing. */
+/* Heartbeats: they move a deadline on the leader and write nothing. A node that
+ * does not lead asks the leader, and never its own table. */
 #include "base/clock.h"
 #include "model/json.h"
 #include "registry/answer.h"
+#include "registry/asks.h"
 #include "registry/body.h"
+#include "registry/gather.h"
+#include "registry/names.h"
 
 enum {
-    HOSTS_MOST = 10000,
+    HOSTS_MOST = NAMES_MOST,
     FENCES_MOST = 20, /* each outlasts one proposed end */
 };
 
 static int refuse_unready(struct op_state *s)
 {
-    return answer_busy(s, "this node does not keep the leases now");
+    return answer_busy(s, "no leader keeps the leases now");
 }
 
 /* The end of the lease is in the log: behind it we know. */
@@ -22,14 +26,54 @@ static int wait_outcome(struct op_state *s)
                : answer_busy(s, "the end of the lease is being decided");
 }
 
+/* One whose core loop has stood still does not know whether it leads still. */
+static bool is_in_doubt(const struct op_state *s)
+{
+    uint64_t ticked_ms = atomic_load(&s->registry->ticked_ms);
+
+    return s->fences == 0 && clock_mono_ms() > ticked_ms + LEASE_STALL_MS;
+}
+
+static bool leads(const struct op_state *s)
+{
+    return core_status(s->registry->core).leads;
+}
+
+/* ---- one ---- */
+
+/* Answers: NOT_FOUND, BUSY, NOT_READY; or WAITS, with the answer after the
+ * wake. */
+static int beat(struct op_state *s, struct gathered *one)
+{
+    int r = ERR_NOT_READY;
+
+    if (one->asked) {
+        one->asked = false;
+        return one->said;
+    }
+    if (!names_fits(s->op->id)) {
+        return ERR_NOT_FOUND;
+    }
+    if (leads(s)) {
+        r = is_in_doubt(s) ? ERR_BUSY
+                           : lease_heartbeat(s->registry->leases, s->op->id,
+                                             clock_mono_ms());
+    }
+    return r == ERR_NOT_READY ? gather_send(s, one) : r;
+}
+
 int heartbeat_one(struct op_state *s)
 {
-    int r = lease_heartbeat(s->registry->leases, s->op->id, clock_mono_ms());
-
+    if (s->memory == NULL) {
+        s->memory = arena_zero(s->op->arena, sizeof(struct gathered));
+    }
+    int r = beat(s, s->memory);
     switch (r) {
     case 0:
         s->op->answer.code = OP_NO_CONTENT;
         return 0;
+    case WAITS:
+        return r;
     case ERR_BUSY:
         return wait_outcome(s);
     case ERR_NOT_READY:
@@ -45,9 +89,11 @@ int heartbeat_one(struct op_state *s)
 /* ---- many ---- */
 
 struct beats {
-    struct str *hosts; /* those without an answer yet */
-    size_t n;
-    struct str so_far; /* the unknown of earlier turns: "a","b" */
+    struct str *hosts;
+    size_t at, n;       /* those from `at` on have no answer yet */
+    size_t n_ending;    /* the first ones: to be asked again */
+    size_t n_asked;     /* those from `at` on: of the leader */
+    struct buf unknown; /* "a","b" */
 };
 
 static int read_hosts(struct op_state *s, struct beats *beats)
@@ -82,34 +128,98 @@ static int read_hosts(struct op_state *s, struct beats *beats)
     return 0;
 }
 
-/* Answers: NOT_READY. Those whose end is being decided stay in the list. */
-static int beat_all(struct op_state *s, struct beats *beats,
-                    struct buf *unknown)
+/* What became of the next one. */
+static void settle(struct beats *beats, int r)
 {
-    uint64_t now = clock_mono_ms();
-    size_t left = 0;
+    struct str host = beats->hosts[beats->at++];
 
-    for (size_t i = 0; i < beats->n; i++) {
-        struct str host = beats->hosts[i];
-        int r = lease_heartbeat(s->registry->leases, host, now);
+    if (r == ERR_BUSY) {
+        beats->hosts[beats->n_ending++] = host; /* never beyond `at` */
+    } else if (r == ERR_NOT_FOUND) {
+        buf_add_text(&beats->unknown, beats->unknown.n > 0 ? "," : "");
+        json_add_string(&beats->unknown, host);
+    }
+}
+
+/* Answers: NOT_READY. */
+static int beat_here(struct op_state *s, struct beats *beats)
+{
+    bool in_doubt = is_in_doubt(s);
+    uint64_t now = clock_mono_ms();
+
+    while (beats->at < beats->n) {
+        struct str host = beats->hosts[beats->at];
+        int r = in_doubt ? ERR_BUSY
+                         : lease_heartbeat(s->registry->leases, host, now);
         if (r == ERR_NOT_READY) {
             return r;
         }
-        if (r == ERR_BUSY) {
-            beats->hosts[left++] = host;
-        } else if (r == ERR_NOT_FOUND) {
-            buf_add_text(unknown, unknown->n > 0 ? "," : "");
-            json_add_string(unknown, host);
-        }
+        settle(beats, r);
     }
-    beats->n = left;
     return 0;
+}
+
+/* As many as make one question; those that are no hostname have no lease. */
+static int ask_leader(struct op_state *s, struct beats *beats)
+{
+    struct buf request = {0};
+    size_t i = beats->at;
+
+    while (i < beats->n && names_fits(beats->hosts[i]) &&
+           request.n + UINT8_MAX < NAMES_BYTES) {
+        names_add(&request, beats->hosts[i++]);
+    }
+    beats->n_asked = i - beats->at;
+    return asks_send(s, ASK_BEATS, &request, 0);
+}
+
+static int code_of(char said)
+{
+    return said == NAMES_OK        ? 0
+           : said == NAMES_UNKNOWN ? ERR_NOT_FOUND
+                                   : ERR_BUSY;
+}
+
+/* Answers: NOT_READY. */
+static int take_reply(struct op_state *s, struct beats *beats)
+{
+    struct str reply = STR("");
+    size_t n = beats->n_asked;
+
+    int r = asks_take(s, &reply);
+    beats->n_asked = 0;
+    /* BUSY: it does not serve yet. */
+    if (r != ERR_BUSY && (r != 0 || reply.n != n)) {
+        return ERR_NOT_READY;
+    }
+    for (size_t i = 0; i < n; i++) {
+        settle(beats, r != 0 ? r : code_of(reply.p[i]));
+    }
+    return 0;
+}
+
+/* 0: each has an answer, or its end is being decided. Answers: NOT_READY, or
+ * WAITS. */
+static int beat_all(struct op_state *s, struct beats *beats)
+{
+    int r = beats->n_asked > 0 ? take_reply(s, beats) : 0;
+
+    if (r == 0 && leads(s) && beat_here(s, beats) == 0) {
+        return 0;
+    }
+    while (r == 0 && beats->at < beats->n) {
+        if (names_fits(beats->hosts[beats->at])) {
+            return ask_leader(s, beats);
+        }
+        settle(beats, ERR_NOT_FOUND);
+    }
+    return r;
 }
 
 int heartbeat_many(struct op_state *s)
 {
     struct beats *beats = s->memory;
-    struct buf unknown = {0}, out = {0};
+    struct buf out = {0};
 
     if (beats == NULL) {
         beats = s->memory = arena_zero(s->op->arena, sizeof *beats);
@@ -118,17 +228,26 @@ int heartbeat_many(struct op_state *s)
             return r;
         }
     }
-    buf_add_str(&unknown, beats->so_far);
-    int r = beat_all(s, beats, &unknown);
-    beats->so_far = arena_take(s->op->arena, &unknown);
-    if (r == ERR_NOT_READY) {
-        return refuse_unready(s);
+    int r = beat_all(s, beats);
+    if (r != 0) {
+        return r == ERR_NOT_READY ? refuse_unready(s) : r;
     }
-    if (beats->n > 0) {
+    if (beats->n_ending > 0) {
+        beats->n = beats->n_ending;
+        beats->at = beats->n_ending = 0;
         return wait_outcome(s);
     }
     buf_add_text(&out, "{\"unknown\":[");
-    buf_add_str(&out, beats->so_far);
+    buf_add_str(&out, buf_str(&beats->unknown));
     buf_add_text(&out, "]}");
     return answer_ok(s, &out);
+}
+
+void heartbeat_end(struct op_state *s)
+{
+    struct beats *beats = s->memory;
+
+    if (beats != NULL) {
+        buf_done(&beats->unknown);
+    }
 }

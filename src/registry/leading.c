@@ -1,8 +1,8 @@
-/* What leadership means here: the lease table is filled and begins to serve. */
+/* The lease table: filled once, kept by what is applied, served by who leads.
+ */
 #include "base/clock.h"
 #include "base/log.h"
 #include "registry/agents.h"
-#include "registry/wait.h"
 
 _Static_assert(LEASE_TTL_MOST_MS == STORE_TTL_MOST_MS,
                "a lease that a file may bring is one that the table takes");
@@ -66,35 +66,42 @@ static int load_leases(struct registry *registry)
     return r;
 }
 
-/* The store holds all that the log says up to the first command of this
- * leadership, and the core thread, which alone applies more, is ours: what is
- * loaded is complete. Without it nobody may be served, or agents would be told
- * they are unknown. */
+/* Nothing is applied meanwhile, for the core thread is ours: what is loaded is
+ * what the hooks go on from. Replay may have told them of leases that a restore
+ * behind has taken away. */
+int registry_load(struct registry *registry)
+{
+    lease_table_clear(registry->leases);
+    int r = load_leases(registry);
+    registry->knows_leases = r == 0;
+    if (r != 0) {
+        log_error(LOG_LEASE,
+                  "leases could not be loaded: while this node leads, "
+                  "heartbeats answer 503",
+                  LOG_TXT("why", err_text(r)), LOG_TXT("at", err_origin()));
+    }
+    return r;
+}
+
+/* Without all leases in the table nobody may be served: agents would be told
+ * that they are unknown. */
 void registry_on_lead(struct registry *registry, bool leads)
 {
     if (!leads) {
         lease_table_halt(registry->leases);
-        wait_wake(registry, UINT64_MAX, 0); /* No tick will. */
         return;
     }
-    lease_table_clear(registry->leases);
-    int r = load_leases(registry);
-    if (r != 0) {
-        log_error(LOG_LEASE,
-                  "leases could not be loaded: heartbeats answer "
-                  "503",
-                  LOG_TXT("why", err_text(r)), LOG_TXT("at", err_origin()));
-        return;
+    if (registry->knows_leases || registry_load(registry) == 0) {
+        lease_table_serve(registry->leases, clock_mono_ms());
     }
-    lease_table_serve(registry->leases, clock_mono_ms());
 }
 
 /* The leases are others now; who leads serves them from here on, each with a
  * full TTL. An expiry that is on its way is of an older epoch. */
 void registry_on_restored(struct registry *registry)
 {
-    if (core_status(registry->core).leads) {
-        lease_table_halt(registry->leases);
+    lease_table_halt(registry->leases);
+    if (registry_load(registry) == 0 && core_status(registry->core).leads) {
         registry_on_lead(registry, true);
     }
 }

@@ -219,9 +219,7 @@ static void add_next(struct op_state *s, const struct reading *reading)
     answer_add_query(&next, "limit", str_of(limit));
     answer_add_query(&next, "after", (struct str){id, sizeof id});
     answer_add_query(&next, "fields", query->fields);
-    if (query->linearizable) {
-        answer_add_query(&next, "consistency", STR("linearizable"));
-    }
+    answer_add_freshness(&next, query);
     s->op->answer.next = arena_take(s->op->arena, &next);
 }
 

@@ -2,29 +2,38 @@
 #include "base/clock.h"
 #include "base/metric.h"
 #include "registry/admin.h"
+#include "registry/cluster.h"
 #include "registry/process.h"
 #include "registry/room.h"
 
 /* ---- readiness ---- */
 
+static struct registry_check check(const char *name, bool ok, const char *why)
+{
+    return (struct registry_check){name, ok, ok ? "" : why};
+}
+
 bool registry_ready(struct registry *registry, bool stale_ok,
-                    struct registry_check ret_checks[8])
+                    struct registry_check ret_checks[REGISTRY_CHECKS])
 {
     struct core_status status = core_status(registry->core);
-    bool store_ok = status.caught_up;
-    struct lease_info info;
-    bool leases_ok = lease_get(registry->leases, STR(""), clock_mono_ms(),
-                               &info) != ERR_NOT_READY;
     const struct registry_check checks[] = {
-        {"store", store_ok,
-         store_ok ? "" : "this node has not caught up since it started"},
-        {"raft", status.leads, status.leads ? "" : "this node does not lead"},
-        {"leases", leases_ok,
-         leases_ok ? "" : "this node does not keep the leases"},
-        {"apply", !status.stalled,
-         status.stalled ? "no room to apply what is committed" : ""},
-        {"draining", !status.draining,
-         status.draining ? "this node is on its way out" : ""},
+        check("store", status.caught_up,
+              "this node has not caught up since it started"),
+        check("member", !status.removed,
+              "this node was removed from the cluster"),
+        check("forming", status.forming == NULL, status.forming),
+        check("raft", status.leads || status.follows,
+              "this node neither leads nor hears a leader"),
+        check("log", !status.behind, "this node is far behind the leader"),
+        check("snapshot", !status.installing,
+              "another node's state is on its way here"),
+        /* Only a leader keeps them; others ask it. */
+        check("leases", !status.leads || lease_table_serves(registry->leases),
+              "this node leads and could not load the leases"),
+        check("apply", !status.stalled,
+              "no room to apply what is committed, or its file is not here"),
+        check("draining", !status.draining, "this node is on its way out"),
         /* Reads, deletes and expiry go on: the node stays in service. */
         {"disk", true,
          status.disk_low ? "the disk is nearly full: writes that grow are "
@@ -34,12 +43,14 @@ bool registry_ready(struct registry *registry, bool stale_ok,
     const size_t n = sizeof checks / sizeof checks[0];
     bool ready = true;
 
+    _Static_assert(sizeof checks / sizeof checks[0] < REGISTRY_CHECKS,
+                   "one place is for the end");
     for (size_t i = 0; i < n; i++) {
         ret_checks[i] = checks[i];
         ready = ready && checks[i].ok;
     }
     ret_checks[n] = (struct registry_check){.name = NULL};
-    return stale_ok ? store_ok : ready;
+    return stale_ok ? status.caught_up && !status.removed : ready;
 }
 
 /* ---- metrics ---- */
@@ -55,6 +66,20 @@ static void add_status(struct registry *registry, struct buf *out)
     metric_gauge(out, "roster_raft_term", "Current term.", status.term);
     metric_gauge(out, "roster_is_leader", "1 when this node leads.",
                  status.leads);
+    metric_gauge(out, "roster_is_voter",
+                 "1 when this node's vote and disk count.", status.voter);
+    metric_gauge(out, "roster_follows_leader",
+                 "1 when this node heard a leader within the election timeout.",
+                 status.follows);
+    metric_seconds(out, "roster_stale_seconds", "gauge",
+                   "Time since the leader was heard; on it, since a quorum "
+                   "was. What Roster-Stale-Ms says.",
+                   status.stale_ms * 1000);
+    metric_gauge(out, "roster_is_behind",
+                 "1 when this node is far behind the leader.", status.behind);
+    metric_gauge(out, "roster_is_installing_state",
+                 "1 while another node's state is on its way here.",
+                 status.installing);
     metric_gauge(out, "roster_is_caught_up",
                  "1 when this node has caught up since it started.",
                  status.caught_up);
@@ -235,6 +260,7 @@ static void add_disk(struct registry *registry, struct buf *out)
 void registry_metrics(struct registry *registry, struct buf *out)
 {
     add_status(registry, out);
+    cluster_metrics(registry->core, out);
     add_core(registry, out);
     add_leases(registry, out);
     add_cache(registry, out);

@@ -5,7 +5,10 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "registry/answer.h"
+#include "registry/asks.h"
 #include "registry/cached.h"
+#include "registry/cluster.h"
+#include "registry/gather.h"
 #include "registry/idem.h"
 #include "registry/matches.h"
 #include "registry/submit.h"
@@ -21,6 +24,10 @@ struct registry *registry_new(struct core *core, struct cache *cache,
     registry->cache = cache;
     registry->leases = leases;
     registry->started_s = clock_wall_ms() / 1000;
+    registry->ticked_ms = clock_mono_ms();
+    registry->asks = asks_new(core);
+    registry->gather = gather_new(core);
+    registry->leader = leader_new(core);
     (void)pthread_mutex_init(&registry->waiting_lock, NULL);
     (void)pthread_mutex_init(&registry->shared_lock, NULL);
     (void)pthread_mutex_init(&registry->matches_building, NULL);
@@ -33,6 +40,9 @@ struct registry *registry_free(struct registry *registry)
         return NULL;
     }
     assert(registry->waiting == NULL);
+    registry->asks = asks_free(registry->asks);
+    registry->gather = gather_free(registry->gather);
+    registry->leader = leader_free(registry->leader);
     (void)types_unref(registry->types);
     (void)matches_unref(registry->matches);
     (void)pthread_mutex_destroy(&registry->waiting_lock);
@@ -51,14 +61,19 @@ static const struct verb *verb_of(const struct op_state *s)
 static int check_ready(struct op_state *s)
 {
     struct core_status status = core_status(s->registry->core);
-
     enum verb_class class = verb_of(s)->class;
 
-    if ((class == READ || class == LOCAL) && !status.caught_up) {
-        return answer_busy(s, "this node has not caught up since it started");
+    if (class == VIEW) {
+        return 0;
     }
-    if (class == BEAT && !status.leads) {
-        return answer_busy(s, "this node does not lead now, nothing was done");
+    if (status.removed) {
+        return answer_problem(
+            s, OP_UNAVAILABLE, STR(""),
+            "this node was removed from the cluster and serves nothing: ask "
+            "another one. With an empty data directory it can join again");
+    }
+    if (class != CARE && !status.caught_up) {
+        return answer_busy(s, "this node has not caught up since it started");
     }
     return 0;
 }
@@ -88,7 +103,8 @@ static int check_conditions(struct op_state *s)
                        : if_->if_none_match.p != NULL ? "If-None-Match"
                                                       : NULL;
 
-    if (verb_of(s)->class == READ || verb_of(s)->conditional || name == NULL) {
+    if (verb_of(s)->class == READ || verb_of(s)->class == VIEW ||
+        verb_of(s)->conditional || name == NULL) {
         return 0;
     }
     return answer_problem(s, OP_BAD_REQUEST, str_of(name),
@@ -131,21 +147,36 @@ static int refuse_revision(struct op_state *s, uint64_t revision)
                           (unsigned long long)s->op->if_.min_revision);
 }
 
+static int check_fresh(struct op_state *s)
+{
+    uint64_t stale_ms = core_status(s->registry->core).stale_ms;
+    uint64_t most_ms = s->op->query.max_stale_ms;
+
+    if (most_ms == UINT64_MAX || stale_ms <= most_ms) {
+        return 0;
+    }
+    return answer_problem(s, OP_UNAVAILABLE, STR("max_stale"),
+                          "this node heard from the leader up to %llu ms ago, "
+                          "and max_stale is %llu ms: try again, or another "
+                          "node",
+                          (unsigned long long)stale_ms,
+                          (unsigned long long)most_ms);
+}
+
 static int see_revision(struct op_state *s)
 {
     uint64_t revision = snapshot_newest(s->registry);
 
     if (s->op->if_.min_revision > revision) {
-        int r =
-            clock_mono_ms() < s->until_ms ? wait_revision(s) : ERR_NOT_READY;
-        return r == ERR_NOT_READY ? refuse_revision(s, revision) : r;
-    }
-    if (s->op->query.linearizable) {
-        s->stage = STAGE_FENCE;
-        return submit_fence(s);
+        return clock_mono_ms() < s->until_ms ? wait_revision(s)
+                                             : refuse_revision(s, revision);
     }
     s->stage = STAGE_RUN;
-    return 0;
+    if (!s->op->query.linearizable) {
+        return check_fresh(s);
+    }
+    s->stage = STAGE_FENCE;
+    return submit_fence(s);
 }
 
 static int behind_fence(struct op_state *s)
@@ -154,7 +185,8 @@ static int behind_fence(struct op_state *s)
     if (s->request.outcome == 0) {
         return 0;
     }
-    return answer_busy(s, "no quorum has confirmed this node as the leader");
+    return answer_busy(s, "no leader that a quorum follows was found, nothing "
+                          "was done");
 }
 
 /* ---- RUN, RESULT ---- */
@@ -165,6 +197,25 @@ static bool may_recall(const struct op_state *s)
            s->op->answer.code >= OP_BAD_REQUEST;
 }
 
+/* A write that was refused by what this node has read, which others may have
+ * changed long ago: a refusal must never rest on an old state. */
+static bool must_recheck(const struct op_state *s)
+{
+    enum op_code code = s->op->answer.code;
+
+    return verb_of(s)->class == WRITE && !s->rechecked && s->seen.applied > 0 &&
+           code >= OP_BAD_REQUEST && code != OP_UNAVAILABLE;
+}
+
+static int recheck(struct op_state *s)
+{
+    s->rechecked = true;
+    answer_reset(s);
+    submit_again(s);
+    s->stage = STAGE_PAUSE;
+    return submit_fence(s);
+}
+
 static int run(struct op_state *s)
 {
     int r = verb_of(s)->run(s);
@@ -172,6 +223,9 @@ static int run(struct op_state *s)
     if (r == NEEDS_FENCE) {
         s->stage = STAGE_PAUSE;
         return submit_fence(s);
+    }
+    if (r == ANSWERED && must_recheck(s)) {
+        return recheck(s);
     }
     if (r == ANSWERED && may_recall(s)) {
         return submit_recall(s);
@@ -345,6 +399,7 @@ void registry_op_done(struct registry *registry, struct op *op)
     }
     types_release(s);
     cached_end(s);
+    asks_end(s);
     if (s->submitted) {
         machine_result_done(&s->request.result);
     }
@@ -365,5 +420,10 @@ void registry_on_revision(struct registry *registry, uint64_t revision)
 
 void registry_on_tick(struct registry *registry)
 {
-    wait_wake(registry, core_revision(registry->core), clock_mono_ms());
+    uint64_t now = clock_mono_ms();
+
+    atomic_store(&registry->ticked_ms, now);
+    wait_wake(registry, core_revision(registry->core), now);
+    asks_tick(registry->asks, now);
+    leader_tick(registry->leader, now);
 }

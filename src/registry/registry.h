@@ -31,6 +31,9 @@ struct registry; /* opaque */
 
 struct registry *registry_new(struct core *core, struct cache *cache,
                               struct lease_table *leases) MUST_USE;
+/* Before core_run: fills the lease table from the store; from then on the
+ * machine's hooks keep it. */
+int registry_load(struct registry *registry) MUST_USE;
 struct registry *registry_free(struct registry *registry);
 
 enum op_kind {
@@ -59,8 +62,13 @@ enum op_kind {
     OP_AGENT_DELETE, /* id */
     OP_HEARTBEAT,    /* id */
     OP_HEARTBEATS,   /* body */
-    OP_BACKUP,       /* head */
-    OP_RESTORE,      /* file */
+    OP_LEADER,       /* 503 has the same body as 200 */
+    OP_CLUSTER_GET,
+    OP_CLUSTER_JOIN,     /* body */
+    OP_CLUSTER_REMOVE,   /* id */
+    OP_CLUSTER_TRANSFER, /* body, or none */
+    OP_BACKUP,           /* head */
+    OP_RESTORE,          /* file */
     OP_SNAPSHOT,
     OP_SNAPSHOT_LIST,
     OP_DIGEST,
@@ -95,7 +103,8 @@ struct op_query {
     struct str fields; /* "a,b" */
     struct str type, k, v, mode, ns;
     struct str lease;
-    uint64_t depth; /* UINT64_MAX: not given */
+    uint64_t depth;        /* UINT64_MAX: not given */
+    uint64_t max_stale_ms; /* UINT64_MAX: not given */
     bool flat;
     bool recursive;
     bool linearizable;
@@ -124,7 +133,8 @@ struct op_answer {
     enum op_code code;
     struct str body; /* JSON; n == 0: none. In the op's arena, or lent from
                         `list`, which the mouth ends with cache_unref after
-                        the last byte was sent */
+                        the last byte was sent. One that comes with an error is
+                        sent instead of a problem */
     const struct cache_list *list;
     bool varies;          /* whether it is compressed depends on op.gzip */
     bool gzip;            /* and it is (304: as the client has it) */
@@ -179,8 +189,11 @@ void registry_op_done(struct registry *registry, struct op *op);
  * server calls it on each commit and each tick. Core thread. */
 void registry_on_revision(struct registry *registry, uint64_t revision);
 void registry_on_tick(struct registry *registry);
-/* Core thread: leadership, see core.h. Loads the lease table from the store. */
+/* Core thread: leadership, see core.h. O(1): the lease table begins to serve,
+ * or ends. */
 void registry_on_lead(struct registry *registry, bool leads);
+/* Core thread: another node asks this one, which leads. */
+void registry_on_ask(struct registry *registry, struct core_asked *asked);
 /* Core thread: the state is another one, see core.h. */
 void registry_on_restored(struct registry *registry);
 /* The machine's hooks, which keep the lease table as the log says. */
@@ -200,8 +213,9 @@ struct registry_check {
     const char *why;
 };
 /* For /readyz; with stale_ok only what local reads need. */
+#define REGISTRY_CHECKS 12
 bool registry_ready(struct registry *registry, bool stale_ok,
-                    struct registry_check ret_checks[8]);
+                    struct registry_check ret_checks[REGISTRY_CHECKS]);
 /* Appends this room's and the lower ones' metrics (Prometheus text). */
 void registry_metrics(struct registry *registry, struct buf *out);
 

@@ -2,7 +2,8 @@
  *
  *   START ──► REVISION ──► FENCE ──► RUN ──► RESULT ──► done
  *     └─────────────────────────────►│ ▲ ▲      │
- *                                    ▼ │ └──────┤ RETRY: resolve it anew
+ *                           refused: │ │ └──────┤ RETRY: resolve it anew
+ *                                    ▼ │        │
  *                                   PAUSE ◄─────┘
  *
  *   START     is this node ready for it? Then the first of what follows that
@@ -11,7 +12,9 @@
  *   FENCE     waits for a quorum (a linearizable read).
  *   RUN       the verb: a read answers, a write makes its command.
  *   PAUSE     waits behind a fence for what is in the log: the outcome of an
- *             end that was proposed, or another step after a RETRY.
+ *             end that was proposed, or another step after a RETRY; or what
+ *             others were told before a write is refused by what this node
+ *             has, which may be old.
  *   RESULT    what the log made of the command. */
 #ifndef REGISTRY_ROOM_H
 #define REGISTRY_ROOM_H
@@ -41,8 +44,12 @@ enum stage {
     STAGE_RESULT,
 };
 
-struct types;   /* types_set.h */
-struct matches; /* matches.h */
+struct types;    /* types_set.h */
+struct matches;  /* matches.h */
+struct asks;     /* asks.h */
+struct question; /* asks.c */
+struct gather;   /* gather.h */
+struct leader;   /* cluster.h */
 
 /* Work on the whole state. */
 struct admin_counts {
@@ -59,8 +66,13 @@ struct registry {
     struct lease_table *leases;
     uint64_t started_s; /* since 1970 */
 
-    _Atomic uint64_t shown; /* the newest revision in an answer */
+    _Atomic uint64_t shown;     /* the newest revision in an answer */
+    _Atomic uint64_t ticked_ms; /* when the core loop was last seen to run */
+    bool knows_leases; /* the core thread's: the table holds all there are */
 
+    struct asks *asks;
+    struct gather *gather;
+    struct leader *leader;
     struct admin_counts admin;
 
     pthread_mutex_t waiting_lock;
@@ -82,13 +94,16 @@ struct op_state {
     enum op_step said; /* last */
     bool on_worker;
     bool recalls;   /* the command only asks what the key stands for */
+    bool rechecked; /* a refusal stands: it was looked at again */
+    bool asked;     /* the leader, by a verb that does so once */
     bool submitted; /* request.result has to be ended */
     unsigned tries;
     unsigned fences;
     uint64_t until_ms;
-    struct op_state *next;  /* in registry->waiting */
-    struct types *types;    /* held */
-    struct store_meta seen; /* of the last snapshot */
+    struct op_state *next;     /* in registry->waiting, or woken with it */
+    struct question *question; /* answered; ours to end */
+    struct types *types;       /* held */
+    struct store_meta seen;    /* of the last snapshot */
     struct command command;
     struct buf bytes; /* the command's */
     struct core_request request;
@@ -109,8 +124,9 @@ typedef int finish_func(struct op_state *s, struct machine_result *result);
 typedef void end_func(struct op_state *s);
 
 /* ---- verbs.c ---- */
-/* LOCAL: about this node, whoever leads. */
-enum verb_class { READ, WRITE, BEAT, LOCAL };
+/* BEAT: a heartbeat. LOCAL: about this node, whoever leads. CARE: for the
+ * leader, whatever this node has. VIEW: can be had of any node. */
+enum verb_class { READ, WRITE, BEAT, LOCAL, CARE, VIEW };
 
 struct verb {
     const char *name;
@@ -151,7 +167,11 @@ run_func txn_run;
 finish_func txn_finish;
 run_func agent_put, agent_list, agent_get, agent_delete;
 finish_func agent_finish_put, agent_finish_delete;
+end_func live_end;
 run_func heartbeat_one, heartbeat_many;
+end_func heartbeat_end;
+run_func leader_get;
+run_func cluster_get, cluster_join, cluster_remove, cluster_transfer;
 run_func admin_backup, admin_digest, admin_snapshot, admin_snapshots;
 run_func restore_run;
 finish_func restore_finish;

@@ -340,9 +340,7 @@ static void add_next(struct search *search)
     answer_add_query(&next, "mode", query->mode);
     answer_add_query(&next, "limit", str_of(limit));
     answer_add_query(&next, "after", buf_str(&after));
-    if (query->linearizable) {
-        answer_add_query(&next, "consistency", STR("linearizable"));
-    }
+    answer_add_freshness(&next, query);
     buf_done(&after);
     search->s->op->answer.next = arena_take(search->s->op->arena, &next);
 }

@@ -35,9 +35,6 @@ static int submit(struct op_state *s, struct str bytes, bool shrinks)
 
 int submit_command(struct op_state *s)
 {
-    struct ulid request = ulid_next();
-
-    memcpy(s->command.request, request.b, sizeof s->command.request);
     idem_set(s);
     buf_clear(&s->bytes);
     command_encode(&s->bytes, &s->command);
@@ -93,10 +90,9 @@ int submit_outcome(struct op_state *s)
         s->op->answer.outcome_unknown = true;
         return answer_problem(
             s, OP_OUTCOME_UNKNOWN, STR(""),
-            "leadership was lost while waiting: the write may have been done, "
+            "the leader was lost while waiting: the write may have been done, "
             "or not. Read to find out, or repeat it with an Idempotency-Key");
     default:
-        return answer_busy(s, "this node is not the leader now, nothing was "
-                              "done");
+        return answer_busy(s, "there is no leader now, nothing was done");
     }
 }

@@ -10,8 +10,6 @@ int wait_revision(struct op_state *s)
     (void)pthread_mutex_lock(&registry->waiting_lock);
     if (core_revision(registry->core) >= s->op->if_.min_revision) {
         r = 0;
-    } else if (!core_status(registry->core).leads) {
-        r = ERR_NOT_READY;
     } else {
         s->next = registry->waiting;
         registry->waiting = s;

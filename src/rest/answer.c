@@ -237,7 +237,7 @@ static enum MHD_Result send_op(struct rest_request *request, unsigned status)
     if (response == NULL) {
         return MHD_NO;
     }
-    if (answer->code <= OP_CREATED) {
+    if (answer->code <= OP_CREATED || answer->code >= OP_BAD_REQUEST) {
         rest_header_add(response, MHD_HTTP_HEADER_CONTENT_TYPE, JSON);
     }
     rest_header_add_stamp(request, &stamp, response);
@@ -276,7 +276,8 @@ enum MHD_Result rest_answer_op(struct rest_request *request)
         return rest_answer_problem(request, &problem);
     }
 
-    if (request->op.answer.code >= OP_BAD_REQUEST) {
+    if (request->op.answer.code >= OP_BAD_REQUEST &&
+        request->op.answer.body.n == 0) {
         return send_problem(request, status);
     }
     if (request->op.answer.file != NULL) {

@@ -47,21 +47,41 @@ struct rest_stamp rest_header_stamp(const struct rest_request *request)
                         : registry_revision(request->loop->rest->registry),
         .stale_ms = status.stale_ms,
         .second = request->loop->second,
-        .leads = status.leads,
+        .leader = status.leader,
     };
+}
+
+/* Looked up when it has changed, and until the name is known. */
+static const char *leader_name(struct rest_loop *loop, uint64_t leader)
+{
+    struct core_member found;
+
+    if (leader == loop->leader && loop->leader_name[0] != '\0') {
+        return loop->leader_name;
+    }
+    loop->leader = 0;
+    loop->leader_name[0] = '\0';
+    if (leader != 0 && core_leader(loop->rest->core, &found) == 0 &&
+        found.raft_id == leader) {
+        loop->leader = leader;
+        (void)snprintf(loop->leader_name, sizeof loop->leader_name, "%s",
+                       found.id);
+    }
+    return loop->leader_name;
 }
 
 void rest_header_add_stamp(struct rest_request *request,
                            const struct rest_stamp *stamp,
                            struct MHD_Response *response)
 {
-    const char *node = request->loop->rest->node_id;
+    const char *leader = leader_name(request->loop, stamp->leader);
 
     rest_header_add(response, MHD_HTTP_HEADER_DATE, request->loop->date);
     rest_header_add_number(response, "Roster-Revision", stamp->revision);
-    rest_header_add(response, "Roster-Node", node);
+    rest_header_add(response, "Roster-Node", request->loop->rest->node_id);
     /* The library takes no empty value; a blank is read as one. */
-    rest_header_add(response, "Roster-Leader", stamp->leads ? node : " ");
+    rest_header_add(response, "Roster-Leader",
+                    leader[0] != '\0' ? leader : " ");
     if (request->method == REST_GET) {
         rest_header_add_number(response, "Roster-Stale-Ms", stamp->stale_ms);
     }

@@ -73,7 +73,7 @@ static bool set_key(struct rest_request *request)
 /* The revision is the memo's business. */
 static bool is_same(const struct rest_stamp *a, const struct rest_stamp *b)
 {
-    return a->second == b->second && a->leads == b->leads &&
+    return a->second == b->second && a->leader == b->leader &&
            a->stale_ms == b->stale_ms;
 }
 

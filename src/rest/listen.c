@@ -77,13 +77,13 @@ static int claim(struct address *place)
     return r;
 }
 
-static int open_all(const struct address *place, unsigned n, int *fds)
+static int bind_all(const struct address *place, unsigned n, int *fds)
 {
     for (unsigned i = 0; i < n; i++) {
         fds[i] = bound(place, n > 1);
-        if (fds[i] < 0 || listen(fds[i], BACKLOG) != 0) {
+        if (fds[i] < 0) {
             int why = errno;
-            for (unsigned j = 0; j <= i && fds[j] >= 0; j++) {
+            for (unsigned j = 0; j < i; j++) {
                 (void)close(fds[j]);
             }
             errno = why;
@@ -93,8 +93,7 @@ static int open_all(const struct address *place, unsigned n, int *fds)
     return 0;
 }
 
-int rest_listen(const char *address, unsigned n, int *ret_fds,
-                char **ret_address)
+int rest_bind(const char *address, unsigned n, int *ret_fds, char **ret_address)
 {
     struct address place = {0};
     const char *why = NULL;
@@ -104,10 +103,21 @@ int rest_listen(const char *address, unsigned n, int *ret_fds,
         complain(address, why);
         return r;
     }
-    if (claim(&place) != 0 || open_all(&place, n, ret_fds) != 0) {
+    if (claim(&place) != 0 || bind_all(&place, n, ret_fds) != 0) {
         complain(address, strerrordesc_np(errno));
         return ERR_INVALID;
     }
     *ret_address = address_text(&place);
+    return 0;
+}
+
+int rest_listen(const char *address, const int *fds, unsigned n)
+{
+    for (unsigned i = 0; i < n; i++) {
+        if (listen(fds[i], BACKLOG) != 0) {
+            complain(address, strerrordesc_np(errno));
+            return ERR_INVALID;
+        }
+    }
     return 0;
 }

@@ -1,29 +1,8 @@
 /* Answers about this node, which need no operation. */
-#include <stdio.h>
-
-#include "model/json.h"
 #include "rest/openapi.h"
 #include "rest/state.h"
 
 #define PLAIN "text/plain; charset=utf-8"
-
-static enum MHD_Result leader(struct rest_request *request)
-{
-    const struct rest *rest = request->loop->rest;
-    struct core_status status = core_status(rest->core);
-    const char *address =
-        rest->config.advertise != NULL ? rest->config.advertise : rest->address;
-    struct buf out = {0};
-
-    buf_printf(&out, "{\"leader\":%s,\"id\":", status.leads ? "true" : "false");
-    json_add_string(&out, str_of(status.leads ? rest->node_id : ""));
-    buf_add_text(&out, ",\"address\":");
-    json_add_string(&out, str_of(status.leads ? address : ""));
-    buf_printf(&out, ",\"term\":%llu}\n", (unsigned long long)status.term);
-    return rest_answer_text(request, status.leads ? 200 : 503,
-                            "application/json",
-                            arena_take(request->arena, &out));
-}
 
 static void add_check(struct buf *out, const struct registry_check *check)
 {
@@ -62,7 +41,7 @@ static enum MHD_Result readyz(struct rest_request *request)
 {
     struct rest *rest = request->loop->rest;
     bool draining = atomic_load(&rest->draining);
-    struct registry_check checks[1 + 8] = {
+    struct registry_check checks[1 + REGISTRY_CHECKS] = {
         {.name = "serving", .ok = !draining, .why = "it is shutting down"},
     };
 
@@ -85,8 +64,6 @@ static enum MHD_Result metrics(struct rest_request *request)
 enum MHD_Result rest_page_serve(struct rest_request *request)
 {
     switch (request->route->place) {
-    case REST_LEADER:
-        return leader(request);
     case REST_LIVEZ:
         return livez(request);
     case REST_READYZ:

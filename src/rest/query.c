@@ -4,7 +4,7 @@
 
 #include "base/err.h"
 
-enum kind { TEXT, NUMBER, TRUTH, CONSISTENCY };
+enum kind { TEXT, NUMBER, TRUTH, CONSISTENCY, DURATION };
 
 struct param {
     const char *name;
@@ -35,6 +35,8 @@ static const struct param params[] = {
     {"recursive", REST_RECURSIVE, TRUTH, AT(op.recursive), 0, 0, TRUTH_TEXT},
     {"consistency", REST_CONSISTENCY, CONSISTENCY, AT(op.linearizable), 0, 0,
      "must be local or linearizable"},
+    {"max_stale", REST_MAX_STALE, DURATION, AT(op.max_stale_ms), 0, 0,
+     "must be a duration, as in max_stale=500ms or max_stale=2s"},
     {"verbose", REST_VERBOSE, TRUTH, AT(verbose), 0, 0, TRUTH_TEXT},
     {"stale", REST_STALE, TRUTH, AT(stale), 0, 0, TRUTH_TEXT},
 };
@@ -81,6 +83,8 @@ static int read_param(const struct param *param, const struct rest_param *given,
         return read_truth(given, target);
     case CONSISTENCY:
         return read_consistency(given->value, target);
+    case DURATION:
+        return str_duration(given->value, target);
     case NUMBER:
         break;
     }
@@ -98,7 +102,8 @@ int rest_query_read(const struct rest_uri *uri, unsigned allowed,
 {
     unsigned seen = 0;
 
-    *ret_query = (struct rest_query){.op.depth = UINT64_MAX};
+    *ret_query = (struct rest_query){.op.depth = UINT64_MAX,
+                                     .op.max_stale_ms = UINT64_MAX};
     for (size_t i = 0; i < uri->n_params; i++) {
         const struct rest_param *given = &uri->params[i];
         const struct param *param = find(given->name, allowed);

@@ -39,12 +39,12 @@ static void limit_connections(struct rest_config *config)
     }
 }
 
-static int open_listeners(struct rest *rest)
+static int bind_loops(struct rest *rest)
 {
     int fds[REST_THREADS_MAX];
 
-    int r = rest_listen(rest->config.address, rest->config.io_threads, fds,
-                        &rest->address);
+    int r = rest_bind(rest->config.address, rest->config.io_threads, fds,
+                      &rest->address);
     if (r != 0) {
         return r;
     }
@@ -61,9 +61,17 @@ static int start_loops(struct rest *rest)
 {
     uint64_t each =
         (rest->config.max_connections + rest->n_loops - 1) / rest->n_loops;
+    int fds[REST_THREADS_MAX];
 
     for (unsigned i = 0; i < rest->n_loops; i++) {
-        int r = rest_loop_start(&rest->loops[i], (unsigned)each);
+        fds[i] = rest->loops[i].listener;
+    }
+    int r = rest_listen(rest->address, fds, rest->n_loops);
+    if (r != 0) {
+        return r;
+    }
+    for (unsigned i = 0; i < rest->n_loops; i++) {
+        r = rest_loop_start(&rest->loops[i], (unsigned)each);
         if (r != 0) {
             return r;
         }
@@ -92,8 +100,11 @@ static void loop_done(struct rest_loop *loop)
     close_fd(loop->poke);
 }
 
-static struct rest *rest_free(struct rest *rest)
+struct rest *rest_close(struct rest *rest)
 {
+    if (rest == NULL) {
+        return NULL;
+    }
     rest_workers_stop(rest);
     for (unsigned i = 0; i < rest->n_loops; i++) {
         loop_done(&rest->loops[i]);
@@ -131,48 +142,56 @@ static void on_panic(void *user, const char *file, unsigned line,
     abort();
 }
 
-int rest_start(const struct rest_config *config, struct registry *registry,
-               struct core *core, struct rest **ret_rest)
+int rest_open(const struct rest_config *config, struct rest **ret_rest)
 {
     struct rest *rest = mem_zero(sizeof *rest);
 
     rest->config = *config;
-    rest->registry = registry;
-    rest->core = core;
     (void)pthread_mutex_init(&rest->workers.lock, NULL);
     (void)pthread_cond_init(&rest->workers.more, NULL);
     (void)pthread_mutex_init(&rest->spool.lock, NULL);
     (void)pthread_cond_init(&rest->spool.more, NULL);
-    rest->max_upload_bytes =
-        store_usage(core_store(core)).limit_bytes + FILE_HEADER_MOST;
-    (void)snprintf(rest->node_id, sizeof rest->node_id, "%s",
-                   core_node_id(core));
     if (rest->config.max_header_bytes < HEADER_LEAST) {
         rest->config.max_header_bytes = HEADER_LEAST;
     }
     limit_connections(&rest->config);
-    MHD_set_panic_func(on_panic, NULL);
-    int r = open_listeners(rest);
-    if (r == 0) {
-        r = rest_workers_start(rest);
-    }
-    if (r == 0) {
-        r = rest_spool_start(&rest->spool);
-    }
-    if (r == 0) {
-        r = start_loops(rest);
-    }
+    int r = bind_loops(rest);
     if (r != 0) {
-        if (r < 0) {
-            log_error(LOG_HTTP, "cannot start", LOG_TXT("why", err_text(r)),
-                      LOG_TXT("at", err_origin()));
-        }
-        end_loops(rest);
-        (void)rest_free(rest);
+        (void)rest_close(rest);
         return r;
     }
     *ret_rest = rest;
     return 0;
+}
+
+static int start_all(struct rest *rest)
+{
+    int r = rest_workers_start(rest);
+
+    if (r == 0) {
+        r = rest_spool_start(&rest->spool);
+    }
+    return r != 0 ? r : start_loops(rest);
+}
+
+int rest_start(struct rest *rest, struct registry *registry, struct core *core)
+{
+    rest->registry = registry;
+    rest->core = core;
+    rest->max_upload_bytes =
+        store_usage(core_store(core)).limit_bytes + FILE_HEADER_MOST;
+    (void)snprintf(rest->node_id, sizeof rest->node_id, "%s",
+                   core_node_id(core));
+    MHD_set_panic_func(on_panic, NULL);
+    int r = start_all(rest);
+    if (r < 0) {
+        log_error(LOG_HTTP, "cannot start", LOG_TXT("why", err_text(r)),
+                  LOG_TXT("at", err_origin()));
+    }
+    if (r != 0) {
+        end_loops(rest);
+    }
+    return r;
 }
 
 void rest_drain(struct rest *rest)
@@ -189,7 +208,7 @@ unsigned rest_stop(struct rest *rest)
         log_error(LOG_HTTP, "operations did not end", LOG_U64("n", stuck));
         return stuck;
     }
-    (void)rest_free(rest);
+    (void)rest_close(rest);
     return 0;
 }
 

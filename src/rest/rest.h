@@ -35,8 +35,7 @@ struct rest; /* opaque */
 #define REST_BODIES_BOUND 32
 
 struct rest_config {
-    const char *address;   /* HOST:PORT; port 0: a free one */
-    const char *advertise; /* what others reach it by; NULL: what was bound */
+    const char *address; /* HOST:PORT; port 0: a free one */
     unsigned io_threads;
     uint64_t max_connections; /* 0: what the limit of open files allows */
     uint64_t max_body_bytes;
@@ -49,10 +48,18 @@ struct rest_config {
 /* Readers of the store this room opens: one for each loop and worker. */
 #define REST_READERS(io_threads) ((io_threads) + REST_WORKERS)
 
-/* Begins to serve. Both lent until rest_stop. A complaint has been logged when
- * it fails. Answers: INVALID (address unusable, in use). Faults: SYSTEM. */
-int rest_start(const struct rest_config *config, struct registry *registry,
-               struct core *core, struct rest **ret_rest) MUST_USE;
+/* Takes the address, so that it can be told, and serves nobody yet: who
+ * connects is refused. A complaint has been logged when it fails. Answers:
+ * INVALID (address unusable, in use). */
+int rest_open(const struct rest_config *config,
+              struct rest **ret_rest) MUST_USE;
+/* Begins to serve. Both lent until rest_stop. When it fails a complaint has
+ * been logged, and rest_close is due. Answers: INVALID (address in use).
+ * Faults: SYSTEM. */
+int rest_start(struct rest *rest, struct registry *registry,
+               struct core *core) MUST_USE;
+/* One that serves nobody, or NULL. Always NULL. */
+struct rest *rest_close(struct rest *rest);
 /* Any thread: /readyz says 503 and every answer closes its connection. */
 void rest_drain(struct rest *rest);
 /* Any thread but a loop: no new connections, finish what is in flight, end. The
@@ -61,7 +68,7 @@ void rest_drain(struct rest *rest);
  * may only leave. */
 unsigned rest_stop(struct rest *rest) MUST_USE;
 
-/* "127.0.0.1:43211". Lends. */
+/* "127.0.0.1:43211", as bound. Lends. */
 const char *rest_address(const struct rest *rest);
 /* Whether the address can be reached from this host only. Answers: INVALID
  * (cannot be understood or resolved, *ret_why tells; static text). */

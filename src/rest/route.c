@@ -4,7 +4,7 @@
 
 #include "base/err.h"
 
-#define READ REST_CONSISTENCY
+#define READ (REST_CONSISTENCY | REST_MAX_STALE)
 #define LISTED (READ | REST_LIMIT | REST_AFTER)
 
 #define LIST "/v1/ns/{ns}/{type}"
@@ -50,7 +50,14 @@ const struct rest_route rest_routes[] = {
      REST_NOTHING},
     {REST_GET,    3, "/v1/admin/digest", REST_OP, OP_DIGEST, READ,
      REST_NOTHING},
-    {REST_GET,    1, "/leader", REST_LEADER, 0, 0, REST_NOTHING},
+    {REST_GET,    2, "/v1/cluster", REST_OP, OP_CLUSTER_GET, 0, REST_NOTHING},
+    {REST_POST,   3, "/v1/cluster/nodes", REST_OP, OP_CLUSTER_JOIN, 0,
+     REST_JSON},
+    {REST_DELETE, 4, "/v1/cluster/nodes/{id}", REST_OP, OP_CLUSTER_REMOVE, 0,
+     REST_NOTHING},
+    {REST_POST,   3, "/v1/cluster/transfer", REST_OP, OP_CLUSTER_TRANSFER, 0,
+     REST_JSON},
+    {REST_GET,    1, "/leader", REST_OP, OP_LEADER, 0, REST_NOTHING},
     {REST_GET,    1, "/livez", REST_LIVEZ, 0, REST_VERBOSE, REST_NOTHING},
     {REST_GET,    1, "/readyz", REST_READYZ, 0,
      REST_VERBOSE | REST_STALE, REST_NOTHING},

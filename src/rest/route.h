@@ -22,7 +22,6 @@ enum rest_method {
 /* Who answers: the registry, or a page of this room. */
 enum rest_place {
     REST_OP,
-    REST_LEADER,
     REST_LIVEZ,
     REST_READYZ,
     REST_METRICS,
@@ -46,6 +45,7 @@ enum {
     REST_CONSISTENCY = 1 << 12,
     REST_VERBOSE = 1 << 13,
     REST_STALE = 1 << 14,
+    REST_MAX_STALE = 1 << 15,
 };
 
 struct rest_route {

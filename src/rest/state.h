@@ -87,7 +87,7 @@ struct rest_stamp {
     uint64_t revision;
     uint64_t stale_ms;
     uint64_t second; /* of the Date */
-    bool leads;
+    uint64_t leader; /* 0: none known */
 };
 
 struct rest_loop {
@@ -105,6 +105,8 @@ struct rest_loop {
     unsigned n_spare;
     struct cache_memo *kept; /* kept.c */
     uint64_t now_us, now_ms; /* when this turn began */
+    uint64_t leader;         /* whose name `leader_name` is; 0: nobody's */
+    char leader_name[64];    /* "" : not known */
     uint64_t second;         /* since 1970, as `date` says */
     char date[32];           /* "Sun, 06 Nov 1994 08:49:37 GMT" */
     unsigned max_connections;
@@ -273,8 +275,9 @@ void rest_count_request(struct rest_request *request);
 void rest_metrics(const struct rest *rest, struct buf *out);
 
 /* ---- listen.c ---- */
-/* `n` listening sockets on one address; *ret_address is from the heap. */
-int rest_listen(const char *address, unsigned n, int *ret_fds,
-                char **ret_address) MUST_USE;
+/* `n` sockets bound to one address; *ret_address is from the heap. */
+int rest_bind(const char *address, unsigned n, int *ret_fds,
+              char **ret_address) MUST_USE;
+int rest_listen(const char *address, const int *fds, unsigned n) MUST_USE;
 
 #endif

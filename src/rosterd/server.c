@@ -46,13 +46,23 @@ struct server {
 static void on_lead(void *user, bool leads)
 {
     struct server *server = user;
+
     registry_on_lead(server->registry, leads);
+    if (leads) {
+        reaper_begin(server->reaper);
+    }
+}
+
+static void on_ask(void *user, struct core_asked *asked)
+{
+    struct server *server = user;
+    registry_on_ask(server->registry, asked);
 }
 
 /* Once: what waits for this service may go on when /readyz says 200. */
 static void tell_ready(struct server *server)
 {
-    struct registry_check checks[8];
+    struct registry_check checks[REGISTRY_CHECKS];
 
     if (!server->told_ready &&
         registry_ready(server->registry, false, checks)) {
@@ -81,7 +91,9 @@ static void on_revision(void *user, uint64_t revision)
 static void on_restored(void *user)
 {
     struct server *server = user;
+
     registry_on_restored(server->registry);
+    reaper_begin(server->reaper);
 }
 
 /* Not all settings: what they name may take time to look up. */
@@ -130,6 +142,9 @@ static void on_stop(void *user)
              LOG_U64("drain_ms", server->settings->drain_ms));
     notify_manager(NOTIFY_STOPPING);
     rest_drain(server->rest);
+    /* At once: who asks this node until the end is answered through it, and
+     * nobody has to wait for an election. */
+    core_hand_over(server->core);
     server->ends = pthread_create(&server->ending, NULL, end, server) == 0;
     if (!server->ends) {
         core_stop(server->core);
@@ -142,6 +157,8 @@ static int open_core(struct server *server)
 {
     const struct settings *s = server->settings;
     const struct core_config config = {
+        .http_address =
+            s->advertise != NULL ? s->advertise : rest_address(server->rest),
         .data_dir = s->data_dir,
         .node_id = s->id,
         .domain = s->domain,
@@ -159,6 +176,7 @@ static int open_core(struct server *server)
         .on_tick = on_tick,
         .on_revision = on_revision,
         .on_restored = on_restored,
+        .on_ask = on_ask,
         .on_stop = on_stop,
         .on_reload = on_reload,
     };
@@ -170,7 +188,6 @@ static int open_rest(struct server *server)
     const struct settings *s = server->settings;
     const struct rest_config config = {
         .address = s->http,
-        .advertise = s->advertise,
         .io_threads = (unsigned)s->io_threads,
         .max_connections = s->max_connections,
         .max_body_bytes = s->max_body,
@@ -179,21 +196,27 @@ static int open_rest(struct server *server)
         .request_timeout_ms = s->request_timeout_ms,
         .idle_timeout_ms = IDLE_TIMEOUT_MS,
     };
-    return rest_start(&config, server->registry, server->core, &server->rest);
+    return rest_open(&config, &server->rest);
 }
 
 static int start(struct server *server)
 {
     server->cache = cache_new(server->settings->cache);
     server->leases = lease_table_new();
-    int r = open_core(server);
+    /* First: other nodes are told where it is. */
+    int r = open_rest(server);
+    if (r == 0) {
+        r = open_core(server);
+    }
     if (r != 0) {
         return r;
     }
     server->registry =
         registry_new(server->core, server->cache, server->leases);
     server->reaper = reaper_new(server->leases, server->core);
-    return open_rest(server);
+    r = registry_load(server->registry);
+    return r != 0 ? r
+                  : rest_start(server->rest, server->registry, server->core);
 }
 
 static void tell_start(const struct server *server)
@@ -242,6 +265,8 @@ int server_run(const struct settings *settings, int argc, char **argv)
         core_run(server.core);
         leave_if_torn(&server);
         (void)pthread_join(server.ending, NULL);
+    } else {
+        server.rest = rest_close(server.rest);
     }
     close_all(&server);
     return r;

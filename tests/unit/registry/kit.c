@@ -52,6 +52,11 @@ void core_submit(struct core *core, struct core_request *request)
     if (fence && core->at_fence != NULL) {
         core->at_fence(core->user);
     }
+    if (fence && core->holds_fences) {
+        assert_null(core->fence);
+        core->fence = request;
+        return;
+    }
     request->outcome = core->outcome;
     if (!fence && core->outcome == 0) {
         if (core->before != NULL) {
@@ -64,6 +69,87 @@ void core_submit(struct core *core, struct core_request *request)
         }
     }
     request->done(request);
+}
+
+void kit_end_fence(struct core *core, int outcome)
+{
+    struct core_request *fence = core->fence;
+
+    core->fence = NULL;
+    fence->outcome = outcome;
+    fence->done(fence);
+}
+
+/* ---- questions ---- */
+
+void core_answer(struct core *core, struct core_asked *asked, uint32_t code,
+                 struct str reply)
+{
+    (void)core;
+    asked->ours->code = code;
+    buf_add_str(&asked->ours->reply, reply);
+}
+
+static void end_ask(struct core *core, struct core_ask *ask)
+{
+    struct core_asked asked = {
+        .kind = ask->kind, .request = ask->request, .ours = ask};
+
+    if (core->code != 0 || core->says != NULL) {
+        ask->code = core->code;
+        buf_add_str(&ask->reply, str_of(core->says));
+    } else if (core->leader != NULL) {
+        registry_on_ask(core->leader, &asked);
+    } else {
+        ask->outcome = ERR_NOT_READY;
+    }
+    ask->done(ask);
+}
+
+void core_ask(struct core *core, struct core_ask *ask)
+{
+    core->n_asks++;
+    buf_clear(&core->asked);
+    buf_add_str(&core->asked, ask->request);
+    if (core->holds_asks) {
+        core->asks[core->n_held++] = ask;
+    } else {
+        end_ask(core, ask);
+    }
+}
+
+void kit_end_ask(struct core *core)
+{
+    struct core_ask *ask = core->asks[0];
+
+    assert_true(core->n_held > 0);
+    core->n_held--;
+    memmove(core->asks, core->asks + 1, core->n_held * sizeof(core->asks[0]));
+    end_ask(core, ask);
+}
+
+size_t core_members(const struct core *core,
+                    struct core_member ret[CORE_MEMBERS_MOST])
+{
+    memcpy(ret, core->members, core->n_members * sizeof *ret);
+    return core->n_members;
+}
+
+void core_cluster_id(const struct core *core, uint8_t ret[16])
+{
+    (void)core;
+    memset(ret, 0xab, 16);
+}
+
+int core_leader(const struct core *core, struct core_member *ret_leader)
+{
+    for (size_t i = 0; i < core->n_members; i++) {
+        if (core->members[i].raft_id == core->status.leader) {
+            *ret_leader = core->members[i];
+            return 0;
+        }
+    }
+    return ERR_NOT_FOUND;
 }
 
 /* ---- work on the whole state ---- */
@@ -210,6 +296,17 @@ static void open_core(struct kit *k)
     core->machine = machine_new(core->store, k->cache, &hooks);
     assert_int_equal(kit_apply(core, &init), 0);
     core->status.leads = core->status.caught_up = true;
+    core->status.leader = 1;
+    core->status.term = 3;
+    core->members[0] = (struct core_member){.id = "n1",
+                                            .raft_id = 1,
+                                            .role = CORE_VOTER,
+                                            .leads = true,
+                                            .self = true,
+                                            .http = "127.0.0.1:7070",
+                                            .live = true,
+                                            .state = "self"};
+    core->n_members = 1;
 }
 
 struct kit *kit_new(void)
@@ -222,6 +319,7 @@ struct kit *kit_new(void)
     open_core(k);
     k->registry = registry_new(&k->core, k->cache, k->leases);
     assert_int_equal(store_reader_new(k->core.store, &k->reader), 0);
+    assert_int_equal(registry_load(k->registry), 0);
     registry_on_lead(k->registry, true);
     return k;
 }
@@ -246,6 +344,7 @@ void kit_free(struct kit *k)
     (void)cache_free(k->cache);
     (void)lease_table_free(k->leases);
     (void)arena_free(k->arena);
+    buf_done(&k->core.asked);
     (void)snprintf(command, sizeof command, "rm -r %s", k->core.dir);
     assert_int_equal(system(command), 0);
     (void)mem_free(k);
@@ -272,7 +371,7 @@ struct op *kit_op(struct kit *k, enum op_kind kind, const char *ns,
         .type = str_of(type),
         .id = str_of(id),
         .body = str_of(body),
-        .query = {.depth = UINT64_MAX},
+        .query = {.depth = UINT64_MAX, .max_stale_ms = UINT64_MAX},
         .wake = on_wake,
         .user = k,
     };

@@ -40,6 +40,19 @@ struct core {
     unsigned unstaged;
     unsigned moves; /* so many RESTOREs find the revision moved: RETRY */
     uint64_t restored_to;
+    /* Questions to the leader: who that is (NULL: nobody), what it says instead
+     * when `code` or `says` is set, and those that are held back. */
+    struct registry *leader;
+    uint32_t code;
+    const char *says;
+    bool holds_asks;
+    struct core_ask *asks[8];
+    unsigned n_held, n_asks;
+    struct buf asked; /* the last one's request */
+    bool holds_fences;
+    struct core_request *fence;
+    struct core_member members[4];
+    size_t n_members;
 };
 
 struct kit {
@@ -69,6 +82,10 @@ enum op_code kit_do(struct kit *k, enum op_kind kind, const char *ns,
 int kit_apply(struct core *core, struct command *command);
 /* The job that was held back ends. */
 void kit_end_job(struct core *core);
+/* The first question that was held back is answered. */
+void kit_end_ask(struct core *core);
+/* The fence that was held back ends. */
+void kit_end_fence(struct core *core, int outcome);
 /* Renames web.roster, the first namespace made, and back: what was resolved on
  * it before is old. */
 void kit_shake_tree(struct core *core);
