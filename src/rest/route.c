@@ -53,7 +53,7 @@ const struct rest_route rest_routes[] = {
     {REST_GET,    2, "/v1/cluster", REST_OP, OP_CLUSTER_GET, 0, REST_NOTHING},
     {REST_POST,   3, "/v1/cluster/nodes", REST_OP, OP_CLUSTER_JOIN, 0,
      REST_JSON},
-    {REST_DELETE, 4, "/v1/cluster/nodes/{id}", REST_OP, OP_CLUSTER_REMOVE, 0,
+    {REST_DELETE, 4, "/v1/cluster/nodes/{node}", REST_OP, OP_CLUSTER_REMOVE, 0,
      REST_NOTHING},
     {REST_POST,   3, "/v1/cluster/transfer", REST_OP, OP_CLUSTER_TRANSFER, 0,
      REST_JSON},
