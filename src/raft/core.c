@@ -68,7 +68,7 @@ static void on_prepare(uv_prepare_t *handle)
     duties_turn(core);
     order_drain(core);
     order_turn(core, now);
-    asks_turn(core);
+    questions_turn(core);
     links_turn(core, now);
     if (core->stopping && !core->closing && order_idle(core)) {
         core->closing = true;
@@ -96,7 +96,7 @@ static void on_tick(uv_timer_t *handle)
 
     disk_watch(core, now);
     order_tick(core, now);
-    asks_tick(core, now);
+    questions_tick(core, now);
     confirm_tick(core);
     status_tick(core, now);
     core->config.on_tick(core->config.user);
@@ -334,7 +334,7 @@ int core_open(const struct core_config *config, struct core **ret_core)
     duties_init(core);
     jobs_init(core);
     staged_init(core);
-    asks_init(core);
+    questions_init(core);
     links_init(core);
     members_init(core);
     install_init(core);
@@ -368,10 +368,10 @@ void core_run(struct core *core)
     atomic_store(&core->over, true);
     order_refuse_all(core);
     sent_forget(core);
-    asks_refuse_all(core);
+    questions_refuse_all(core);
     order_refuse_late(core);
     jobs_refuse_late(core);
-    asks_refuse_late(core);
+    questions_refuse_late(core);
 }
 
 static void mark_clean(struct core *core)

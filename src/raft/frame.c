@@ -124,9 +124,9 @@ static int read_ask(struct core *core, const struct link *link,
     if (bytes.n < 12 || bytes.n - 12 > CORE_ASK_MOST) {
         return ERR_INVALID;
     }
-    asks_take(core, link->id, le_get(bytes.p, 8),
-              (uint32_t)le_get(bytes.p + 8, 4),
-              (struct str){bytes.p + 12, bytes.n - 12});
+    questions_take(core, link->id, le_get(bytes.p, 8),
+                   (uint32_t)le_get(bytes.p + 8, 4),
+                   (struct str){bytes.p + 12, bytes.n - 12});
     return 0;
 }
 
@@ -220,8 +220,8 @@ static int read_reply(struct core *core, struct str bytes)
     if (bytes.n < 12) {
         return ERR_INVALID;
     }
-    asks_reply(core, le_get(bytes.p, 8), (uint32_t)le_get(bytes.p + 8, 4),
-               (struct str){bytes.p + 12, bytes.n - 12});
+    questions_reply(core, le_get(bytes.p, 8), (uint32_t)le_get(bytes.p + 8, 4),
+                    (struct str){bytes.p + 12, bytes.n - 12});
     return 0;
 }
 

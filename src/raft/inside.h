@@ -392,20 +392,20 @@ void confirm_heard(struct core *core, uint64_t raft_id, uint64_t term,
 /* This node leads no more. */
 void confirm_lose(struct core *core);
 
-/* ---- asks.c: questions to whoever leads ---- */
-void asks_init(struct core *core);
-void asks_turn(struct core *core);
-void asks_tick(struct core *core, uint64_t now_ms);
+/* ---- questions.c: questions to whoever leads ---- */
+void questions_init(struct core *core);
+void questions_turn(struct core *core);
+void questions_tick(struct core *core, uint64_t now_ms);
 /* The leader said this; a link is gone, or the leader another. */
-void asks_reply(struct core *core, uint64_t seq, uint32_t code,
-                struct str reply);
-void asks_again(struct core *core);
-void asks_refuse_all(struct core *core);
+void questions_reply(struct core *core, uint64_t seq, uint32_t code,
+                     struct str reply);
+void questions_again(struct core *core);
+void questions_refuse_all(struct core *core);
 /* As order_refuse_late. */
-void asks_refuse_late(struct core *core);
+void questions_refuse_late(struct core *core);
 /* On the leader: one came over a link. */
-void asks_take(struct core *core, uint64_t link, uint64_t seq, uint32_t kind,
-               struct str request);
+void questions_take(struct core *core, uint64_t link, uint64_t seq,
+                    uint32_t kind, struct str request);
 
 /* ---- applied.c: entries, and the transactions they are applied in ---- */
 void applied_init(struct core *core);

@@ -174,7 +174,7 @@ static void leader_gone(struct core *core)
 {
     core->links->leader = NULL;
     core->links->dial_at_ms = 0;
-    asks_again(core);
+    questions_again(core);
     while (core->asked != NULL) { /* They go to the next. */
         struct queue_link *fence = core->asked;
         core->asked = fence->next;

@@ -163,7 +163,6 @@ static int open_core(struct server *server)
         .node_id = s->id,
         .domain = s->domain,
         .raft_listen = s->raft,
-        .http_address = s->http,
         .cluster = s->cluster,
         .history_limit = s->history,
         .store_limit_bytes = s->store_limit,

@@ -85,21 +85,23 @@ void kit_end_fence(struct core *core, int outcome)
 void core_answer(struct core *core, struct core_asked *asked, uint32_t code,
                  struct str reply)
 {
+    struct core_ask *ask = CONTAINER(asked, struct kit_asked, asked)->ask;
+
     (void)core;
-    asked->ours->code = code;
-    buf_add_str(&asked->ours->reply, reply);
+    ask->code = code;
+    buf_add_str(&ask->reply, reply);
 }
 
 static void end_ask(struct core *core, struct core_ask *ask)
 {
-    struct core_asked asked = {
-        .kind = ask->kind, .request = ask->request, .ours = ask};
+    struct kit_asked asked = {
+        .asked = {.kind = ask->kind, .request = ask->request}, .ask = ask};
 
     if (core->code != 0 || core->says != NULL) {
         ask->code = core->code;
         buf_add_str(&ask->reply, str_of(core->says));
     } else if (core->leader != NULL) {
-        registry_on_ask(core->leader, &asked);
+        registry_on_ask(core->leader, &asked.asked);
     } else {
         ask->outcome = ERR_NOT_READY;
     }

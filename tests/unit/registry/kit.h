@@ -55,6 +55,12 @@ struct core {
     size_t n_members;
 };
 
+/* A question as the core would hand it on. */
+struct kit_asked {
+    struct core_asked asked;
+    struct core_ask *ask;
+};
+
 struct kit {
     struct core core;
     struct cache *cache;

@@ -693,9 +693,10 @@ static void what_is_no_description_of_a_node_is_asked_of_nobody(void **state)
 static uint32_t code_for(struct kit *leader, uint32_t kind, struct str request)
 {
     struct core_ask ask = {.kind = kind, .request = request};
-    struct core_asked asked = {.kind = kind, .request = request, .ours = &ask};
+    struct kit_asked asked = {.asked = {.kind = kind, .request = request},
+                              .ask = &ask};
 
-    registry_on_ask(leader->registry, &asked);
+    registry_on_ask(leader->registry, &asked.asked);
     buf_done(&ask.reply);
     return ask.code;
 }

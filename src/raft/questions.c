@@ -11,7 +11,7 @@ static struct core_ask *ask_of(struct queue_link *link)
     return CONTAINER(link, struct core_ask, link);
 }
 
-void asks_init(struct core *core)
+void questions_init(struct core *core)
 {
     core->asking_end = &core->asking;
 }
@@ -54,8 +54,8 @@ static void answer_here(struct core *core, uint64_t link, uint64_t seq,
     }
 }
 
-void asks_take(struct core *core, uint64_t link, uint64_t seq, uint32_t kind,
-               struct str request)
+void questions_take(struct core *core, uint64_t link, uint64_t seq,
+                    uint32_t kind, struct str request)
 {
     if (core->leading) {
         answer_here(core, link, seq, kind, request);
@@ -68,15 +68,15 @@ void core_answer(struct core *core, struct core_asked *asked, uint32_t code,
                  struct str reply)
 {
     if (asked->link_id == 0) {
-        asks_reply(core, asked->seq, code, reply);
+        questions_reply(core, asked->seq, code, reply);
     } else {
         links_reply(core, asked->link_id, asked->seq, code, reply);
     }
     mem_free(asked);
 }
 
-void asks_reply(struct core *core, uint64_t seq, uint32_t code,
-                struct str reply)
+void questions_reply(struct core *core, uint64_t seq, uint32_t code,
+                     struct str reply)
 {
     struct queue_link **at = find(core, seq);
 
@@ -95,7 +95,7 @@ void asks_reply(struct core *core, uint64_t seq, uint32_t code,
     end(core, at, 0);
 }
 
-void asks_again(struct core *core)
+void questions_again(struct core *core)
 {
     for (struct queue_link *link = core->asking; link != NULL;
          link = link->next) {
@@ -133,7 +133,7 @@ static struct core_ask *next_to_ask(struct core *core, uint64_t now_ms)
     return NULL;
 }
 
-void asks_turn(struct core *core)
+void questions_turn(struct core *core)
 {
     uint64_t now = clock_mono_ms();
     struct core_ask *ask = NULL;
@@ -163,14 +163,14 @@ static void give_up(struct core *core, uint64_t hold_ms, uint64_t now_ms)
 }
 
 /* One that is being answered waits as long as there is a leader. */
-void asks_tick(struct core *core, uint64_t now_ms)
+void questions_tick(struct core *core, uint64_t now_ms)
 {
     if (!order_has_leader(core)) {
         give_up(core, core->stopping ? 0 : CORE_HOLD_MS, now_ms);
     }
 }
 
-void asks_refuse_all(struct core *core)
+void questions_refuse_all(struct core *core)
 {
     take_new(core);
     give_up(core, 0, UINT64_MAX);
@@ -182,13 +182,13 @@ void core_ask(struct core *core, struct core_ask *ask)
     /* As in core_submit. */
     atomic_thread_fence(memory_order_seq_cst);
     if (atomic_load(&core->over)) {
-        asks_refuse_late(core);
+        questions_refuse_late(core);
     } else if (first) {
         (void)uv_async_send(&core->wake);
     }
 }
 
-void asks_refuse_late(struct core *core)
+void questions_refuse_late(struct core *core)
 {
     struct queue_link *link = queue_take(&core->asks);
 
