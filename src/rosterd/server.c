@@ -20,6 +20,7 @@
 #include "raft/core.h"
 #include "registry/registry.h"
 #include "rest/rest.h"
+#include "rosterd/join.h"
 #include "rosterd/notify.h"
 
 enum { HEAD_TIMEOUT_MS = 10000, IDLE_TIMEOUT_MS = 60000 };
@@ -163,7 +164,12 @@ static int open_core(struct server *server)
         .node_id = s->id,
         .domain = s->domain,
         .raft_listen = s->raft,
+        .raft_address = s->advertise_raft,
+        .join = s->join,
         .cluster = s->cluster,
+        .voters = (unsigned)s->voters,
+        .voter_timeout_ms = s->voter_timeout_ms,
+        .join_by_url = join_by_url,
         .history_limit = s->history,
         .store_limit_bytes = s->store_limit,
         .disk_reserve_bytes = s->disk_reserve,
@@ -224,9 +230,9 @@ static void tell_start(const struct server *server)
     struct rest_stats stats = rest_stats(server->rest);
 
     log_info(LOG_HTTP, "listening", LOG_TXT("http", rest_address(server->rest)),
-             LOG_TXT("raft", s->raft), LOG_TXT("id", s->id),
-             LOG_TXT("data_dir", s->data_dir), LOG_TXT("domain", s->domain),
-             LOG_TXT("version", ROSTER_VERSION),
+             LOG_TXT("raft", core_raft_address(server->core)),
+             LOG_TXT("id", s->id), LOG_TXT("data_dir", s->data_dir),
+             LOG_TXT("domain", s->domain), LOG_TXT("version", ROSTER_VERSION),
              LOG_U64("io_threads", s->io_threads),
              LOG_U64("max_connections", stats.max_connections));
 }
@@ -264,6 +270,7 @@ int server_run(const struct settings *settings, int argc, char **argv)
         core_run(server.core);
         leave_if_torn(&server);
         (void)pthread_join(server.ending, NULL);
+        r = core_failed(server.core) ? ERR_INVALID : 0;
     } else {
         server.rest = rest_close(server.rest);
     }

@@ -3,15 +3,19 @@
 #include <stdio.h>
 #include <unistd.h>
 
+#include "base/address.h"
 #include "base/err.h"
 #include "model/name.h"
+#include "raft/list.h"
 #include "rest/rest.h"
 
 #define KIB(n) ((uint64_t)(n) << 10)
 #define MIB(n) ((uint64_t)(n) << 20)
 #define GIB(n) ((uint64_t)(n) << 30)
 
-enum { ID_MOST = 63, OPTIONS = 23 };
+#define DEFAULT_RAFT "127.0.0.1:7071"
+
+enum { ID_MOST = 63, OPTIONS = 26 };
 
 /* The table of one struct settings. */
 struct table {
@@ -28,16 +32,29 @@ static struct table table_of(struct settings *s)
         {"http", OPTION_TEXT, &s->http, 0, 0, "HOST:PORT",
          "where requests are answered; port 0 takes a free one"},
         {"raft", OPTION_TEXT, &s->raft, 0, 0, "HOST:PORT",
-         "where the other nodes of the cluster reach this one"},
+         "where the other nodes of the cluster reach this one (default: its "
+         "entry in --cluster, else " DEFAULT_RAFT ")"},
         {"advertise", OPTION_TEXT, &s->advertise, 0, 0, "HOST:PORT",
          "the HTTP address told to others (default: the one of --http)"},
+        {"advertise-raft", OPTION_TEXT, &s->advertise_raft, 0, 0, "HOST:PORT",
+         "the address of --raft told to others (default: its entry in "
+         "--cluster, else the host of --advertise, else the one of --raft)"},
         {"domain", OPTION_TEXT, &s->domain, 0, 0, "NAME",
          "the root of all namespaces, also the DNS zone; fixed once there is "
          "data"},
         {"join", OPTION_TEXT, &s->join, 0, 0, "URL",
-         "a node of the cluster to join"},
+         "a node of the cluster to join, as http://HOST:PORT; for a directory "
+         "that is empty"},
         {"cluster", OPTION_TEXT, &s->cluster, 0, 0, "ID=HOST:PORT,...",
-         "the nodes of a cluster that forms"},
+         "the nodes, this one among them, of a cluster that forms, with their "
+         "--raft addresses; the same on each of them"},
+        {"voters", OPTION_NUMBER, &s->voters, 1, LIST_MOST, "N",
+         "nodes that vote, at most; an odd number. The others replicate "
+         "and serve"},
+        {"voter-timeout", OPTION_DURATION, &s->voter_timeout_ms, 1000, 86400000,
+         "TIME",
+         "how long a voter may be silent before another takes its "
+         "place"},
         {"insecure", OPTION_FLAG, &s->insecure, 0, 0, NULL,
          "allow addresses that others can reach though there is no access "
          "control"},
@@ -86,7 +103,6 @@ static void set_defaults(struct settings *s)
         .id = mem_text("n1"),
         .data_dir = mem_text("roster-data"),
         .http = mem_text("127.0.0.1:7070"),
-        .raft = mem_text("127.0.0.1:7071"),
         .domain = mem_text("roster"),
         .log_level = mem_text("info"),
         .log_format = mem_text("auto"),
@@ -99,6 +115,8 @@ static void set_defaults(struct settings *s)
         .cache = MIB(64),
         .history = 100000,
         .snapshot_bytes = MIB(64),
+        .voters = 5,
+        .voter_timeout_ms = 60000,
     };
 }
 
@@ -141,16 +159,17 @@ static bool check_level(struct settings *s)
                   "must be debug, info, warn or error");
 }
 
-static bool check_reach(const struct settings *s)
+static bool check_reach(const struct settings *s, const char *option,
+                        const char *address)
 {
     const char *why = NULL;
     bool loopback = false;
 
-    if (rest_address_is_loopback(s->http, &loopback, &why) != 0) {
-        return refuse("http", s->http, why);
+    if (rest_address_is_loopback(address, &loopback, &why) != 0) {
+        return refuse(option, address, why);
     }
     if (!loopback && !s->insecure) {
-        return refuse("http", s->http,
+        return refuse(option, address,
                       "can be reached from other machines and there is no "
                       "access control: listen on 127.0.0.1, or allow it with "
                       "--insecure");
@@ -158,14 +177,106 @@ static bool check_reach(const struct settings *s)
     return true;
 }
 
-static bool check_alone(const struct settings *s)
-{
-    static const char why[] = "is for later: a registry has one node for now";
+/* ---- the cluster ---- */
 
-    if (s->join != NULL) {
-        return refuse("join", s->join, why);
+/* This node's entry in --cluster; *ret_address is NULL when it is not given. */
+static bool check_list(const struct settings *s, struct list *list,
+                       const char **ret_address)
+{
+    const struct list_entry *own = NULL;
+    char why[LIST_WHY];
+
+    *ret_address = NULL;
+    if (s->cluster == NULL) {
+        return true;
+    }
+    if (list_parse(s->cluster, list, why) != 0) {
+        return refuse("cluster", s->cluster, why);
+    }
+    own = list_find(list, s->id);
+    if (own == NULL) {
+        return refuse("cluster", s->cluster, "does not name this --id");
+    }
+    *ret_address = own->raft;
+    return true;
+}
+
+/* Listened on, but no address that anybody could connect to. */
+static bool is_all(const char *address)
+{
+    char host[ADDRESS_HOST];
+    char port[16];
+
+    return address_split(address, host, port) == 0 &&
+           (host[0] == '\0' || strcmp(host, "0.0.0.0") == 0 ||
+            strcmp(host, "::") == 0);
+}
+
+/* HOST of one, PORT of the other; gives. */
+static char *mixed(const char *host_of, const char *port_of)
+{
+    struct buf text = {0};
+    const char *end = strrchr(host_of, ':');
+
+    buf_add(&text, host_of, (size_t)(end - host_of));
+    buf_add_text(&text, strrchr(port_of, ':'));
+    return buf_text(&text);
+}
+
+static bool check_told(const char *option, const char *address)
+{
+    return address == NULL || (list_is_address(address) && !is_all(address)) ||
+           refuse(option, address,
+                  "is no HOST:PORT that others could connect to");
+}
+
+/* Where others reach this node. */
+static bool check_places(struct settings *s)
+{
+    struct list list = {.n = 0};
+    const char *entry = NULL;
+
+    if (!check_list(s, &list, &entry)) {
+        return false;
+    }
+    if (s->raft == NULL) {
+        s->raft = mem_text(entry != NULL ? entry : DEFAULT_RAFT);
+    }
+    if (!check_reach(s, "http", s->http) || !check_reach(s, "raft", s->raft) ||
+        !check_told("advertise", s->advertise) ||
+        !check_told("advertise-raft", s->advertise_raft)) {
+        return false;
+    }
+    if (s->advertise_raft == NULL) {
+        s->advertise_raft = entry != NULL ? mem_text(entry)
+                            : s->advertise != NULL
+                                ? mixed(s->advertise, s->raft)
+                                : mem_text(s->raft);
+    }
+    if (is_all(s->advertise_raft)) {
+        return refuse("raft", s->raft,
+                      "listens everywhere: say with --advertise-raft where the "
+                      "others reach it");
+    }
+    bool clustered = s->cluster != NULL || s->join != NULL;
+    if (clustered && s->advertise == NULL && is_all(s->http)) {
+        return refuse("http", s->http,
+                      "listens everywhere: say with --advertise where the "
+                      "others reach it");
     }
     return true;
+}
+
+static bool check_voters(const struct settings *s)
+{
+    char number[32];
+
+    (void)snprintf(number, sizeof number, "%llu",
+                   (unsigned long long)s->voters);
+    return s->voters % 2 == 1 ||
+           refuse("voters", number,
+                  "is even: it needs as many for a majority as one more, and "
+                  "survives no more");
 }
 
 static bool check(struct settings *s)
@@ -176,8 +287,8 @@ static bool check(struct settings *s)
     if (!name_is_path(str_of(s->domain))) {
         return refuse("domain", s->domain, "is no DNS name in lower case");
     }
-    return check_alone(s) && check_level(s) && check_id(s->id) &&
-           check_format(s) && check_reach(s);
+    return check_level(s) && check_id(s->id) && check_format(s) &&
+           check_voters(s) && check_places(s);
 }
 
 static enum options_outcome read_all(struct settings *settings, int argc,

@@ -14,6 +14,7 @@ struct settings {
     char *http;
     char *raft;
     char *advertise;
+    char *advertise_raft;
     char *domain;
     char *join;
     char *cluster;
@@ -31,6 +32,8 @@ struct settings {
     uint64_t cache;
     uint64_t history;
     uint64_t snapshot_bytes;
+    uint64_t voters;
+    uint64_t voter_timeout_ms;
     /* Made of the two texts. */
     enum log_level level;
     enum log_format format;

@@ -1,0 +1,12 @@
+/* A node that is none yet asks a cluster over HTTP to be taken in. */
+#ifndef ROSTERD_JOIN_H
+#define ROSTERD_JOIN_H
+
+#include "raft/core.h"
+
+/* As core_config.join_by_url wants it. Blocking, any thread. Answers: INVALID
+ * (`why` says what the cluster has against it). Faults: IO: ask again. */
+int join_by_url(void *user, const char *url, struct str request,
+                struct buf *reply, char why[CORE_WHY]) MUST_USE;
+
+#endif
