@@ -198,7 +198,7 @@ static void collect(struct core *core)
                  LOG_U64("bytes", state_file_bytes(&fetch->info)),
                  LOG_U64("ms", fetch->took_ms));
         in->ready = in->held;
-    } else {
+    } else if (in->held) {
         COUNT(core, fetches_failed, 1);
         log_warn(LOG_RAFT,
                  "the state of another node could not be fetched: "
