@@ -30,7 +30,7 @@ static void send(struct reaper *reaper, struct str command,
                  void (*done)(struct core_request *request))
 {
     reaper->request = (struct core_request){
-        .command = command, .shrinks = true, .done = done};
+        .command = command, .shrinks = true, .local = true, .done = done};
     reaper->busy = true;
     core_submit(reaper->core, &reaper->request);
 }

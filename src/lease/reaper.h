@@ -2,7 +2,7 @@
  *
  * One proposal is out at a time and carries the lease epoch in which the table
  * began to serve, so that one made by a leader that has lost its place does
- * nothing, wherever it arrives. While more are due the next batch follows at
+ * nothing. While more are due the next batch follows at
  * once. A process that stood still asks a quorum whether it still leads before
  * it ends anyone.
  *

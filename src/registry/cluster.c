@@ -63,8 +63,8 @@ static void add_member(struct buf *out, const struct core_member *m)
     add_text(out, "version", m->version);
     add_number(out, "feature_level", m->live, m->feature_level);
     add_text(out, "state", m->live ? m->state : "unknown");
-    add_number(out, "raft_id", true, m->raft_id);
-    buf_add_char(out, '}');
+    /* Larger than what JSON's numbers hold everywhere. */
+    buf_printf(out, ",\"raft_id\":\"%llu\"}", (unsigned long long)m->raft_id);
 }
 
 void cluster_write(const struct core *core, struct buf *out)
@@ -132,13 +132,10 @@ static int refused(struct op_state *s, int r, struct str why)
     return answer_problem(s, code, STR(""), "%.*s", n, why.p);
 }
 
-static int change(struct op_state *s, uint32_t kind, struct str request)
+static int change(struct op_state *s, uint32_t kind, struct buf *request)
 {
-    struct buf bytes = {0};
-
     s->asked = true;
-    buf_add_str(&bytes, request);
-    return asks_send(s, kind, &bytes, 0);
+    return asks_send(s, kind, request, 0);
 }
 
 /* What a node says of itself the leader understands; here it only has to be
@@ -162,7 +159,11 @@ int cluster_join(struct op_state *s)
 
     if (!s->asked) {
         int r = check_node(s);
-        return r != 0 ? r : change(s, CORE_ASK_JOIN, s->op->body);
+        if (r != 0) {
+            return r;
+        }
+        buf_add_str(&out, s->op->body);
+        return change(s, CORE_ASK_JOIN, &out);
     }
     int r = asks_take(s, &reply);
     if (r != 0) {
@@ -177,9 +178,13 @@ int cluster_join(struct op_state *s)
 int cluster_remove(struct op_state *s)
 {
     struct str reply = STR("");
+    struct buf request = {0};
 
     if (!s->asked) {
-        return change(s, CORE_ASK_REMOVE, s->op->id);
+        buf_add_text(&request, "{\"id\":");
+        json_add_string(&request, s->op->id);
+        buf_add_char(&request, '}');
+        return change(s, CORE_ASK_REMOVE, &request);
     }
     int r = asks_take(s, &reply);
     if (r != 0) {
@@ -189,13 +194,13 @@ int cluster_remove(struct op_state *s)
     return 0;
 }
 
-/* "" : whoever is best. */
+/* p NULL: to whoever is best. */
 static int read_to(struct op_state *s, struct str *ret_to)
 {
     static const char *const names[] = {"to", NULL};
     struct json *body = NULL;
 
-    *ret_to = STR("");
+    *ret_to = STR_NONE;
     if (s->op->body.n == 0) {
         return 0;
     }
@@ -203,31 +208,59 @@ static int read_to(struct op_state *s, struct str *ret_to)
     if (r == 0) {
         r = body_object(s, body, STR(""), names);
     }
-    struct str to = STR_NONE;
-    if (r == 0) {
-        r = body_text(s, body, STR(""), "to", false, &to);
+    return r != 0 ? r : body_text(s, body, STR(""), "to", false, ret_to);
+}
+
+/* Done twice it is done once: from this leader to any other, or to that one. */
+static int ask_transfer(struct op_state *s)
+{
+    struct core_member leader = {0};
+    struct buf request = {0};
+    struct str to;
+
+    int r = read_to(s, &to);
+    if (r != 0) {
+        return r;
     }
-    if (r == 0 && to.p != NULL) {
-        *ret_to = to;
+    if (to.p == NULL && core_leader(s->registry->core, &leader) != 0) {
+        return answer_busy(s, "there is no leader now, nothing was done");
     }
-    return r;
+    if (to.p == NULL) {
+        buf_printf(&request, "{\"from\":\"%llu\"}",
+                   (unsigned long long)leader.raft_id);
+    } else {
+        buf_add_text(&request, "{\"id\":");
+        json_add_string(&request, to);
+        buf_add_char(&request, '}');
+    }
+    return change(s, CORE_ASK_TRANSFER, &request);
+}
+
+static int tell_leader(struct op_state *s)
+{
+    struct core_member leader = {0};
+    struct buf out = {0};
+
+    if (core_leader(s->registry->core, &leader) != 0) {
+        return answer_busy(s, "leadership was handed over and lost");
+    }
+    buf_add_text(&out, "{\"leader\":");
+    json_add_string(&out, str_of(leader.id));
+    buf_add_char(&out, '}');
+    return answer_ok(s, &out);
 }
 
 int cluster_transfer(struct op_state *s)
 {
-    struct str reply = STR(""), to;
-    struct buf out = {0};
+    struct str reply = STR("");
 
     if (!s->asked) {
-        int r = read_to(s, &to);
-        return r != 0 ? r : change(s, CORE_ASK_TRANSFER, to);
+        return ask_transfer(s);
+    }
+    if (s->fences > 0) {
+        return tell_leader(s);
     }
     int r = asks_take(s, &reply);
-    if (r != 0) {
-        return refused(s, r, reply);
-    }
-    buf_add_text(&out, "{\"leader\":");
-    json_add_string(&out, reply);
-    buf_add_char(&out, '}');
-    return answer_ok(s, &out);
+    /* Behind a fence this node knows the new one too. */
+    return r != 0 ? refused(s, r, reply) : NEEDS_FENCE;
 }

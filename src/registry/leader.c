@@ -69,7 +69,8 @@ static void on_fence(struct core_request *request);
 
 static void send(struct leader *leader)
 {
-    leader->fence = (struct core_request){.shrinks = true, .done = on_fence};
+    leader->fence =
+        (struct core_request){.shrinks = true, .local = true, .done = on_fence};
     core_submit(leader->core, &leader->fence);
 }
 

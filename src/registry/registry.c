@@ -185,8 +185,7 @@ static int behind_fence(struct op_state *s)
     if (s->request.outcome == 0) {
         return 0;
     }
-    return answer_busy(s, "no leader that a quorum follows was found, nothing "
-                          "was done");
+    return answer_busy(s, "no leader that a quorum follows was found");
 }
 
 /* ---- RUN, RESULT ---- */
