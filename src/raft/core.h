@@ -199,8 +199,6 @@ int core_leader(const struct core *core,
                 struct core_member *ret_leader) MUST_USE;
 /* HOST:PORT where other nodes are listened to. */
 const char *core_raft_address(const struct core *core);
-/* Where this node answers requests, once that is known. Any thread. */
-void core_tell_http(struct core *core, const char *address);
 /* After core_run: it left because the cluster did not take this node in. */
 bool core_failed(const struct core *core);
 /* What may be proposed: the replicated feature level. Any thread. */

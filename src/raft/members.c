@@ -431,16 +431,6 @@ void members_listen(struct core *core, const char *bound)
     tell_raft(core, bound);
 }
 
-void core_tell_http(struct core *core, const char *address)
-{
-    struct members *members = core->members;
-
-    pthread_mutex_lock(&members->lock);
-    (void)snprintf(members->http, sizeof members->http, "%s", address);
-    members->version++;
-    pthread_mutex_unlock(&members->lock);
-}
-
 void members_init(struct core *core)
 {
     struct members *members = mem_zero(sizeof *members);
