@@ -267,6 +267,15 @@ static bool check_places(struct settings *s)
     return true;
 }
 
+static bool check_join(const struct settings *s)
+{
+    return s->join == NULL || strncmp(s->join, "http://", 7) == 0 ||
+           strncmp(s->join, "https://", 8) == 0 ||
+           refuse("join", s->join,
+                  "is no URL: it is that of a node's --http, as "
+                  "http://HOST:PORT");
+}
+
 static bool check_voters(const struct settings *s)
 {
     char number[32];
@@ -288,7 +297,7 @@ static bool check(struct settings *s)
         return refuse("domain", s->domain, "is no DNS name in lower case");
     }
     return check_level(s) && check_id(s->id) && check_format(s) &&
-           check_voters(s) && check_places(s);
+           check_voters(s) && check_join(s) && check_places(s);
 }
 
 static enum options_outcome read_all(struct settings *settings, int argc,

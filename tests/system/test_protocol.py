@@ -391,13 +391,16 @@ def listening_elsewhere_without_access_control_is_refused():
 
 
 @bare
-def what_is_not_there_yet_is_refused_by_name():
+def a_cluster_that_cannot_be_meant_is_refused_by_name():
     with Server(start=False) as s:
-        for flag, value in (("--join", "http://127.0.0.1:1"),
-                            ("--cluster", "n1=127.0.0.1:1,n2=127.0.0.1:2")):
+        for flag, value in (("--join", "127.0.0.1:1"),
+                            ("--cluster", "n2=127.0.0.1:1,n3=127.0.0.1:2"),
+                            ("--cluster", "n1"),
+                            ("--voters", "2")):
             code, _, err = run([binary("rosterd"), "--data-dir", s.data_dir,
-                                "--http", "127.0.0.1:0", flag, value])
-            assert code > 0 and err, (flag, code, err)
+                                "--http", "127.0.0.1:0", "--raft",
+                                "127.0.0.1:0", flag, value])
+            assert code == 2 and flag in err, (flag, code, err)
 
 
 @bare
