@@ -98,6 +98,7 @@ static void on_tick(uv_timer_t *handle)
     order_tick(core, now);
     questions_tick(core, now);
     confirm_tick(core);
+    links_tick(core, now);
     status_tick(core, now);
     core->config.on_tick(core->config.user);
 }

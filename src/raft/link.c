@@ -11,6 +11,7 @@ enum {
     DIAL_PAUSE_MS = 100, /* between two */
     STATUS_MS = 500,
     SUSPECT_MS = 80, /* spreads who asks for votes first */
+    SUSPECT_FOR_MS = 2000,
 };
 
 void links_init(struct core *core)
@@ -303,10 +304,31 @@ static void suspect(struct core *core, uint64_t raft_id)
     }
     log_info(LOG_RAFT, "the leader's process is gone",
              LOG_U64("term", raft->current_term));
+    core->links->suspected_ms = clock_mono_ms();
     raft->follower_state.current_leader.id = 0;
     raft_time waited = core->io.time(&core->io) - raft->election_timer_start;
     raft->follower_state.randomized_election_timeout =
         (unsigned)(waited + chance_u64() % SUSPECT_MS);
+}
+
+/* Who asks first asks too early: the others have not noticed yet, or know more.
+ * Until one is elected it asks again soon; a pre-vote changes nobody's term. */
+static void ask_again(struct core *core, uint64_t now_ms)
+{
+    struct raft *raft = &core->raft;
+
+    if (core->links->suspected_ms == 0 ||
+        now_ms - core->links->suspected_ms > SUSPECT_FOR_MS ||
+        raft_state(raft) != RAFT_CANDIDATE ||
+        !raft->candidate_state.in_pre_vote) {
+        return;
+    }
+    raft_time waited = core->io.time(&core->io) - raft->election_timer_start;
+    unsigned soon = (unsigned)(waited + chance_u64() % SUSPECT_MS);
+    if (waited >= SUSPECT_MS &&
+        raft->candidate_state.randomized_election_timeout > soon) {
+        raft->candidate_state.randomized_election_timeout = soon;
+    }
 }
 
 struct dialled {
@@ -559,6 +581,13 @@ void links_turn(struct core *core, uint64_t now_ms)
          link = next) {
         next = link->next;
         flush(link);
+    }
+}
+
+void links_tick(struct core *core, uint64_t now_ms)
+{
+    if (core->raft_inited) {
+        ask_again(core, now_ms);
     }
 }
 

@@ -65,6 +65,7 @@ struct links {
     uint64_t next_seq;
     uint64_t dial_at_ms;
     uint64_t status_at_ms;
+    uint64_t suspected_ms; /* a leader, last; 0: never */
     bool dialling;
     /* Of the link that a flush asked about. */
     uint64_t flush_index, flush_term, flush_link;
