@@ -3,6 +3,7 @@
 #define RAFT_CALLED_H
 
 #include "raft/inside.h"
+#include "raft/list.h"
 
 enum { WHO_TEXT = 2048 };
 
@@ -31,6 +32,17 @@ struct joined {
     uint8_t cluster[16];
 };
 int joined_parse(struct str text, struct joined *ret_joined) MUST_USE;
+
+/* ---- begin.c: the thread that forms, or the core's before it runs ---- */
+/* Writes down what this directory is; takes `formed`. After a fault it is new
+ * again. */
+int begin_as(struct core *core, enum node_state state,
+             const uint8_t cluster[16], char *formed) MUST_USE;
+/* One of the first members. */
+int begin_first(struct core *core, const struct list *first) MUST_USE;
+/* libraft's list of the first members, all of which vote, if it was one. Core
+ * thread. Answers: INVALID. */
+int begin_with(struct core *core) MUST_USE;
 
 /* form.c, any thread: what to say to WHO, and whether it belongs somewhere. */
 void form_who(struct core *core, const struct who *asker, struct buf *out);

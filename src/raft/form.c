@@ -41,6 +41,11 @@ enum {
     DIAL_MS = 1000,
 };
 
+static const char waits_for_nodes[] = "waits for the other nodes of --cluster";
+static const char waits_for_cluster[] =
+    "waits for the cluster to take this node in";
+static const char nodes_disagree[] = "the nodes of --cluster do not agree";
+
 struct form {
     struct core *core;
     pthread_t thread;
@@ -50,7 +55,9 @@ struct form {
     struct core_call call;
     bool failed;
     /* The thread's own. */
-    char said[512];
+    const char *sentence; /* what this round found to wait for, */
+    struct buf found;     /* of each node that is asked */
+    struct buf said;      /* the last that the log was told */
     uint64_t said_ms;
     unsigned pause_ms;
 };
@@ -92,19 +99,6 @@ static void self(struct core *core, struct who *who)
     pthread_mutex_unlock(&members->lock);
 }
 
-/* Whether it has another list than we, who are empty: both say so. */
-static void complain(const struct core *core, const struct who *asker)
-{
-    char *list = list_text(&core->members->list);
-
-    if (asker->list[0] != '\0' && strcmp(asker->list, list) != 0) {
-        log_warn(LOG_CORE, "a node was started with another --cluster",
-                 LOG_TXT("id", asker->id), LOG_TXT("its", asker->list),
-                 LOG_TXT("ours", list));
-    }
-    mem_free(list);
-}
-
 void form_who(struct core *core, const struct who *asker, struct buf *out)
 {
     struct who who = {.raft_id = 0};
@@ -139,53 +133,31 @@ static void rest_a_while(struct form *form)
     pthread_mutex_unlock(&form->lock);
 }
 
-/* What it waits for: in the status for ever, in the log when it is new, and now
- * and then. */
 static void waits(struct form *form, const char *sentence, const char *whom,
                   const char *why)
 {
-    char now[sizeof form->said];
+    form->sentence = sentence;
+    buf_printf(&form->found, "%s%s: %s", form->found.n == 0 ? "" : "; ", whom,
+               why);
+}
+
+/* At the end of a round: in the status always, in the log when it is new, and
+ * now and then. */
+static void say(struct form *form)
+{
     uint64_t now_ms = clock_mono_ms();
 
-    atomic_store(&form->core->status.forming, sentence);
-    (void)snprintf(now, sizeof now, "%s|%s|%s", sentence, whom, why);
-    if (strcmp(now, form->said) == 0 && now_ms - form->said_ms < SAY_MS) {
-        return;
+    atomic_store(&form->core->status.forming, form->sentence);
+    if (form->found.n > 0 &&
+        (!str_equal(buf_str(&form->found), buf_str(&form->said)) ||
+         now_ms - form->said_ms >= SAY_MS)) {
+        log_info(LOG_CORE, form->sentence,
+                 LOG_STR("for", buf_str(&form->found)));
+        buf_clear(&form->said);
+        buf_add_str(&form->said, buf_str(&form->found));
+        form->said_ms = now_ms;
     }
-    memcpy(form->said, now, sizeof now);
-    form->said_ms = now_ms;
-    log_info(LOG_CORE, sentence, LOG_TXT("node", whom), LOG_TXT("why", why));
-}
-
-/* ---- what was decided ---- */
-
-/* Takes `text`. */
-static int decide(struct core *core, enum node_state state,
-                  const uint8_t cluster[16], char *text)
-{
-    struct members *members = core->members;
-
-    pthread_mutex_lock(&members->lock);
-    core->node_state = state;
-    memcpy(core->cluster, cluster, sizeof core->cluster);
-    mem_free(core->formed);
-    core->formed = text;
-    pthread_mutex_unlock(&members->lock);
-    int r = node_write(core);
-    if (r != 0) {
-        log_error(LOG_CORE, "the node file cannot be written",
-                  LOG_TXT("why", err_text(r)));
-        node_set_state(core, NODE_NEW); /* And again, all of it. */
-    }
-    return r;
-}
-
-static int decide_first(struct core *core, const struct list *first)
-{
-    uint8_t cluster[16];
-
-    list_cluster(first, core->domain, cluster);
-    return decide(core, NODE_FORMING, cluster, list_first_text(first));
+    buf_clear(&form->found);
 }
 
 /* ---- --join ---- */
@@ -195,8 +167,7 @@ static int take_answer(struct form *form, struct str reply, const char *whom)
     struct joined joined;
 
     if (joined_parse(reply, &joined) != 0) {
-        waits(form, "waits for the cluster to take this node in", whom,
-              "its answer is no answer");
+        waits(form, waits_for_cluster, whom, "its answer is no answer");
         return ERR_NOT_READY;
     }
     if (joined.code != 0) {
@@ -204,11 +175,10 @@ static int take_answer(struct form *form, struct str reply, const char *whom)
             joined.code == ERR_NOT_READY || joined.code == ERR_RETRY
                 ? ASK_MS
                 : REFUSED_MS;
-        waits(form, "waits for the cluster to take this node in", whom,
-              joined.why);
+        waits(form, waits_for_cluster, whom, joined.why);
         return ERR_NOT_READY;
     }
-    return decide(form->core, NODE_JOINED, joined.cluster, NULL);
+    return begin_as(form->core, NODE_JOINED, joined.cluster, NULL);
 }
 
 /* Answers: NOT_READY, INVALID (the cluster does not want it). */
@@ -224,8 +194,7 @@ static int join_by_url(struct form *form)
     if (r == 0) {
         r = take_answer(form, buf_str(&reply), config->join);
     } else if (r < 0) {
-        waits(form, "waits for the cluster to take this node in", config->join,
-              why);
+        waits(form, waits_for_cluster, config->join, why);
         r = ERR_NOT_READY;
     } else {
         log_error(LOG_CORE, "the cluster does not take this node in",
@@ -282,8 +251,7 @@ static int join_through(struct form *form, const struct list_entry *entry)
     if (r == 0) {
         r = take_answer(form, buf_str(&reply), entry->id);
     } else {
-        waits(form, "waits for the cluster to take this node in", entry->id,
-              why);
+        waits(form, waits_for_cluster, entry->id, why);
     }
     buf_done(&request);
     buf_done(&reply);
@@ -308,7 +276,7 @@ static int adopt(struct core *core, const struct who *who)
         memcmp(cluster, who->cluster, sizeof cluster) != 0) {
         return ERR_NOT_FOUND;
     }
-    return decide_first(core, &first);
+    return begin_first(core, &first);
 }
 
 /* One of the list answered. Answers: END (nothing more to ask, see *ret_r),
@@ -331,16 +299,17 @@ static int weigh(struct form *form, const struct list_entry *entry,
     }
     list = list_text(&core->members->list);
     if (strcmp(who->id, entry->id) != 0) {
-        waits(form, "the nodes of --cluster do not agree", entry->id,
-              "another node answers there");
+        waits(form, nodes_disagree, entry->id, "another node answers there");
         r = ERR_NOT_READY;
     } else if (strcmp(who->list, list) != 0) {
-        complain(core, who);
-        waits(form, "the nodes of --cluster do not agree", entry->id,
-              "it was started with another --cluster");
+        char why[2 * WHO_TEXT];
+        (void)snprintf(why, sizeof why,
+                       "it was started with --cluster %s and this one with %s",
+                       who->list, list);
+        waits(form, nodes_disagree, entry->id, why);
         r = ERR_NOT_READY;
     } else if (strcmp(who->domain, core->domain) != 0) {
-        waits(form, "the nodes of --cluster do not agree", entry->id,
+        waits(form, nodes_disagree, entry->id,
               "it was started with another --domain");
         r = ERR_NOT_READY;
     }
@@ -365,8 +334,7 @@ static int form_by_list(struct form *form)
         }
         int r = ask_who(core, entry, &who, why);
         if (r != 0) {
-            waits(form, "waits for the other nodes of --cluster", entry->id,
-                  why);
+            waits(form, waits_for_nodes, entry->id, why);
             all = false;
             continue;
         }
@@ -378,7 +346,7 @@ static int form_by_list(struct form *form)
         all = all && r == 0 && who.raft_id != 0;
         entry->raft_id = who.raft_id;
     }
-    return all && !is_over(form) ? decide_first(core, &first) : ERR_NOT_READY;
+    return all && !is_over(form) ? begin_first(core, &first) : ERR_NOT_READY;
 }
 
 static void *run(void *user)
@@ -395,47 +363,19 @@ static void *run(void *user)
             core_call(core, &form->call);
             break;
         }
+        say(form);
         rest_a_while(form);
     }
     return NULL;
 }
 
-/* ---- the log ---- */
-
-/* libraft's list of the first members; all of them vote. */
-static int set_first(struct core *core)
-{
-    struct list first;
-
-    raft_configuration_init(&core->first);
-    core->fresh = true;
-    if (core->formed == NULL) {
-        return 0; /* The others give it. */
-    }
-    if (list_parse_first(str_of(core->formed), &first) != 0) {
-        log_error(LOG_CORE, "the node file is damaged",
-                  LOG_TXT("first", core->formed));
-        return ERR_INVALID;
-    }
-    for (size_t i = 0; i < first.n; i++) {
-        const struct list_entry *entry = &first.entries[i];
-        struct buf text = {0};
-        buf_printf(&text, "%s %s", entry->id, entry->raft);
-        int r = raft_configuration_add(&core->first, entry->raft_id,
-                                       buf_text(&text), RAFT_VOTER);
-        buf_done(&text);
-        if (r != 0) {
-            return ERR_INVALID;
-        }
-    }
-    return 0;
-}
+/* ---- the end ---- */
 
 static void formed(struct core_call *call)
 {
     struct form *form = CONTAINER(call, struct form, call);
     struct core *core = form->core;
-    int r = form->failed ? ERR_INVALID : set_first(core);
+    int r = form->failed ? ERR_INVALID : begin_with(core);
 
     form_stop(core);
     if (r == 0) {
@@ -476,10 +416,10 @@ int form_start(struct core *core)
     (void)pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
     (void)pthread_cond_init(&form->ends, &attributes);
     (void)pthread_condattr_destroy(&attributes);
-    atomic_store(&core->status.forming,
-                 core->config.join != NULL
-                     ? "waits for the cluster to take this node in"
-                     : "waits for the other nodes of --cluster");
+    atomic_store(&core->status.forming, core->config.join != NULL
+                                            ? waits_for_cluster
+                                            : waits_for_nodes);
+    form->sentence = atomic_load(&core->status.forming);
     if (pthread_create(&form->thread, NULL, run, form) != 0) {
         mem_free(form);
         return err_raise(ERR_SYSTEM);
@@ -502,41 +442,7 @@ void form_stop(struct core *core)
     (void)pthread_join(form->thread, NULL);
     (void)pthread_mutex_destroy(&form->lock);
     (void)pthread_cond_destroy(&form->ends);
+    buf_done(&form->found);
+    buf_done(&form->said);
     core->form = mem_free(form);
-}
-
-/* A registry of its own, begun here. */
-static int decide_alone(struct core *core)
-{
-    struct list first = {.n = 1};
-
-    (void)snprintf(first.entries[0].id, sizeof first.entries[0].id, "%s",
-                   core->node_id);
-    (void)snprintf(first.entries[0].raft, sizeof first.entries[0].raft, "%s",
-                   core->members->raft);
-    first.entries[0].raft_id = core->raft_id;
-    return decide_first(core, &first);
-}
-
-/* A first release's directory: its log has begun, but for one that died in its
- * first moment. */
-static int settle_old(struct core *core)
-{
-    struct buf text = {0};
-
-    buf_printf(&text, "%s %s", core->node_id, core->members->raft);
-    raft_configuration_init(&core->first);
-    int r = raft_configuration_add(&core->first, core->raft_id, buf_text(&text),
-                                   RAFT_VOTER);
-    buf_done(&text);
-    return r == 0 ? node_learn_cluster(core, false) : ERR_INVALID;
-}
-
-int form_settle(struct core *core)
-{
-    if (core->node_state == NODE_JOINED) {
-        return core->fresh ? settle_old(core) : 0;
-    }
-    int r = core->node_state == NODE_NEW ? decide_alone(core) : 0;
-    return r != 0 ? r : set_first(core);
 }

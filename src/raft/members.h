@@ -132,6 +132,8 @@ const struct raft_server *members_server(const struct core *core,
 /* What is known of a member of the configuration. */
 struct known members_known(const struct core *core,
                            const struct raft_server *server);
+/* This node's own line. Under the lock. */
+struct known members_own(const struct core *core);
 struct heard *members_heard_of(struct members *members, uint64_t raft_id);
 bool members_is_alive(const struct core *core, uint64_t raft_id,
                       uint64_t now_ms);
@@ -139,16 +141,41 @@ bool members_is_caught_up(const struct core *core, uint64_t raft_id);
 /* Appends {"cluster":…,"members":[…]}. */
 void members_json(const struct core *core, struct buf *out);
 
+/* ---- change.c: one change of libraft's list, or a transfer ---- */
+/* Nothing is under way, and this node leads. The others ask before. */
+bool change_may(const struct core *core, uint64_t now_ms);
+void change_add(struct core *core, const struct known *who);
+void change_assign(struct core *core, uint64_t raft_id, int role);
+void change_remove(struct core *core, uint64_t raft_id);
+/* False while it waits for what is in flight: ask again. */
+bool change_leader(struct core *core, uint64_t raft_id);
+/* The voter that is alive and has most of the log; 0: there is none. */
+uint64_t change_best_voter(const struct core *core, uint64_t now_ms);
+/* Each turn of a leader. */
+void change_look(struct core *core);
+void change_leave(struct core *core, uint64_t now_ms);
+
+/* ---- wishes.c ---- */
+void wishes_turn(struct core *core, uint64_t now_ms);
+/* This node leads no more: who asked it is sent to the next. */
+void wishes_give_up(struct core *core);
+
 /* ---- membership.c ---- */
 void membership_init(struct core *core);
 void membership_turn(struct core *core, uint64_t now_ms);
 void membership_done(struct core *core);
+/* How long a member has been silent since this node leads. */
+uint64_t membership_silence(const struct core *core, uint64_t raft_id,
+                            uint64_t now_ms);
+/* Why a member may not be removed now, or NULL. */
+const char *membership_keep(const struct core *core, uint64_t raft_id,
+                            uint64_t now_ms);
 
 /* ---- feature.c: the levels that this program understands ---- */
 uint32_t feature_least(const struct core *core);
 uint32_t feature_most(const struct core *core);
 
-/* ---- called.c: the texts of calls and questions ---- */
+/* ---- texts.c: the texts of calls and questions ---- */
 /* What {"id":…,"raft_id":…} and so on say. Answers: INVALID (why). */
 int wish_parse(struct str text, struct wish *wish, char why[CORE_WHY]);
 
