@@ -136,7 +136,9 @@ static void rest_a_while(struct form *form)
 static void waits(struct form *form, const char *sentence, const char *whom,
                   const char *why)
 {
-    form->sentence = sentence;
+    if (form->found.n == 0 || sentence == nodes_disagree) {
+        form->sentence = sentence; /* What does not pass by itself. */
+    }
     buf_printf(&form->found, "%s%s: %s", form->found.n == 0 ? "" : "; ", whom,
                why);
 }

@@ -70,6 +70,7 @@ struct wish {
     uint64_t leaves;   /* TRANSFER: the leader that is to go, or 0 */
     bool replaces;     /* JOIN: may take the place of one that is gone */
     bool begun;        /* something was done for it */
+    uint64_t since_ms; /* its turn came */
     unsigned attempts; /* to hand leadership over */
     char domain[256];  /* JOIN */
 };
@@ -167,9 +168,10 @@ void membership_done(struct core *core);
 /* How long a member has been silent since this node leads. */
 uint64_t membership_silence(const struct core *core, uint64_t raft_id,
                             uint64_t now_ms);
-/* Why a member may not be removed now, or NULL. */
+/* Why a member may not be removed, or NULL; who was not heard since then counts
+ * as dead. */
 const char *membership_keep(const struct core *core, uint64_t raft_id,
-                            uint64_t now_ms);
+                            uint64_t since_ms, uint64_t now_ms);
 
 /* ---- feature.c: the levels that this program understands ---- */
 uint32_t feature_least(const struct core *core);

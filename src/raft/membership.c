@@ -5,7 +5,12 @@
 #include "raft/members.h"
 #include "raft/voters.h"
 
-enum { RULE_MS = 500 };
+enum {
+    RULE_MS = 500,
+    /* Of three heartbeats one was answered. It is looked at again soon, so
+     * strict is better: what is taken for alive is counted on. */
+    FRESH_MS = 3 * HEARTBEAT_MS,
+};
 
 /* Silence counts from the beginning of the leadership: a follower hears nobody
  * but its leader. */
@@ -23,7 +28,7 @@ uint64_t membership_silence(const struct core *core, uint64_t raft_id,
 
 /* ---- the voters as voters.h sees them ---- */
 
-static size_t see(const struct core *core, uint64_t now_ms,
+static size_t see(const struct core *core, uint64_t since_ms, uint64_t now_ms,
                   struct voter list[CORE_MEMBERS_MOST])
 {
     const struct raft_configuration *servers = &core->raft.configuration;
@@ -33,7 +38,8 @@ static size_t see(const struct core *core, uint64_t now_ms,
         uint64_t id = servers->servers[i].id;
         bool votes = servers->servers[i].role == RAFT_VOTER;
         bool self = id == core->raft_id;
-        bool alive = members_is_alive(core, id, now_ms);
+        bool alive =
+            self || members_heard_of(core->members, id)->ms >= since_ms;
         list[n++] = (struct voter){
             .votes = votes,
             .leads = self,
@@ -49,11 +55,11 @@ static size_t see(const struct core *core, uint64_t now_ms,
 
 /* Why a member may not be removed now, or NULL. */
 const char *membership_keep(const struct core *core, uint64_t raft_id,
-                            uint64_t now_ms)
+                            uint64_t since_ms, uint64_t now_ms)
 {
     struct voter list[CORE_MEMBERS_MOST];
     const struct raft_configuration *servers = &core->raft.configuration;
-    size_t n = see(core, now_ms, list);
+    size_t n = see(core, since_ms, now_ms, list);
 
     for (unsigned i = 0; i < n; i++) {
         if (servers->servers[i].id == raft_id) {
@@ -90,7 +96,7 @@ static void rule(struct core *core, uint64_t now_ms)
         change_assign(core, half->id, RAFT_STANDBY);
         return;
     }
-    size_t n = see(core, now_ms, list);
+    size_t n = see(core, now_ms - FRESH_MS, now_ms, list);
     enum voters_step step = voters_next(list, n, core->config.voters, &at);
     if (step == VOTERS_STAY) {
         return;

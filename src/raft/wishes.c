@@ -111,21 +111,32 @@ static const char *misfit(const struct core *core, const struct wish *wish,
     return NULL;
 }
 
+/* The others are heard anew before it is said that they are not there. */
+static void answer_kept(struct core *core, struct wish *wish, const char *why,
+                        uint64_t now_ms)
+{
+    if (members_voters(core) <= 1 || now_ms - wish->since_ms >= ALIVE_MS) {
+        answer(core, wish, ERR_CONFLICT, why);
+    }
+}
+
 /* Takes the place of one of the same name, whose directory is gone. */
 static void replace(struct core *core, struct wish *wish, uint64_t old,
                     uint64_t now_ms)
 {
     uint64_t silent = membership_silence(core, old, now_ms);
-    const char *why = membership_keep(core, old, now_ms);
+    uint64_t most = core->config.voter_timeout_ms;
+    const char *why = membership_keep(core, old, wish->since_ms, now_ms);
 
-    if (old == core->raft_id || silent < GONE_MS) {
+    most = most < GONE_MS ? most : GONE_MS;
+    if (old == core->raft_id || silent < most) {
         char told[CORE_WHY];
         (void)snprintf(told, sizeof told,
                        "another %s was heard %llu ms ago: it is replaced when "
-                       "it has been silent for %d ms",
+                       "it has been silent for %llu ms",
                        wish->who.id,
                        (unsigned long long)(old == core->raft_id ? 0 : silent),
-                       GONE_MS);
+                       (unsigned long long)most);
         answer(core, wish, ERR_CONFLICT, told);
     } else if (why != NULL) {
         answer(core, wish, ERR_CONFLICT, why);
@@ -154,6 +165,14 @@ static void admit(struct core *core, struct wish *wish)
     change_add(core, &wish->who);
 }
 
+static bool was_removed(const struct core *core, uint64_t raft_id)
+{
+    pthread_mutex_lock(&core->members->lock);
+    bool removed = known_is_removed(core->members, raft_id);
+    pthread_mutex_unlock(&core->members->lock);
+    return removed;
+}
+
 static void join(struct core *core, struct wish *wish, uint64_t now_ms)
 {
     const struct raft_server *server = members_server(core, wish->who.raft_id);
@@ -164,6 +183,10 @@ static void join(struct core *core, struct wish *wish, uint64_t now_ms)
         answer(core, wish, 0, "");
     } else if (server != NULL) {
         change_assign(core, server->id, RAFT_STANDBY);
+    } else if (was_removed(core, wish->who.raft_id)) {
+        answer(core, wish, ERR_CONFLICT,
+               "it was removed from the cluster: start it with an empty "
+               "--data-dir");
     } else if (misfit(core, wish, why) != NULL) {
         answer(core, wish, ERR_CONFLICT, why);
     } else if (same != NULL && wish->replaces) {
@@ -187,9 +210,9 @@ static void remove_wished(struct core *core, struct wish *wish, uint64_t now_ms)
                "no member has this id");
         return;
     }
-    why = membership_keep(core, server->id, now_ms);
+    why = membership_keep(core, server->id, wish->since_ms, now_ms);
     if (why != NULL) {
-        answer(core, wish, ERR_CONFLICT, why);
+        answer_kept(core, wish, why, now_ms);
     } else if (server->id == core->raft_id) {
         uint64_t to = change_best_voter(core, now_ms);
         if (to == 0 || wish->attempts == ATTEMPTS) {
@@ -294,7 +317,10 @@ void wishes_give_up(struct core *core)
 
 void wishes_turn(struct core *core, uint64_t now_ms)
 {
-    if (core->members->wishes != NULL) {
-        look_at(core, core->members->wishes, now_ms);
+    struct wish *wish = core->members->wishes;
+
+    if (wish != NULL) {
+        wish->since_ms = wish->since_ms == 0 ? now_ms : wish->since_ms;
+        look_at(core, wish, now_ms);
     }
 }
