@@ -234,21 +234,22 @@ static struct core_state_job do_job(struct node *node,
     return job.job;
 }
 
+/* Digests are of some index: those of the same one are held against each other.
+ */
 static void are_equal(struct cluster *c)
 {
-    uint64_t applied = core_status(leader_of(c)->core).applied;
-    uint8_t digest[32];
+    struct state_info first, other;
+    unsigned equal = 1;
 
-    for (unsigned i = 0; i < NODES; i++) {
-        struct node *node = &c->nodes[i];
-        while (core_status(node->core).applied < applied) {
-            (void)usleep(5000);
+    while (equal < NODES) {
+        first = do_job(&c->nodes[0], CORE_STATE_DIGEST, NULL).info;
+        for (equal = 1; equal < NODES; equal++) {
+            other = do_job(&c->nodes[equal], CORE_STATE_DIGEST, NULL).info;
+            if (other.index != first.index) {
+                break;
+            }
+            assert_memory_equal(first.state, other.state, sizeof first.state);
         }
-        struct core_state_job job = do_job(node, CORE_STATE_DIGEST, NULL);
-        if (i == 0) {
-            memcpy(digest, job.info.state, sizeof digest);
-        }
-        assert_memory_equal(digest, job.info.state, sizeof digest);
     }
 }
 
@@ -269,10 +270,10 @@ static void leave_behind(struct cluster *c, struct node *away,
         (void)do_job(leader, CORE_STATE_SNAPSHOT, NULL);
         (void)usleep(500000);
         node_start(away);
-        while (count(away) < rows && core_stats(away->core).fetches == 0) {
+        while (count(away) < rows && core_stats(away->core).installs == 0) {
             (void)usleep(1000);
         }
-    } while (core_stats(away->core).fetches == 0);
+    } while (core_stats(away->core).installs == 0);
     *ret_rows = rows;
 }
 
@@ -289,8 +290,7 @@ static void a_node_behind_the_log_gets_the_state(void **state)
     wait_for(away, rows);
     struct core_stats stats = core_stats(away->core);
     assert_int_equal(stats.installs, 1);
-    assert_int_equal(stats.fetches, 1);
-    assert_int_equal(stats.fetches_failed, 0);
+    assert_true(stats.fetches >= 1 && stats.fetches_failed == 0);
     assert_int_equal(atomic_load(&away->restored), 1);
     assert_false(core_status(away->core).installing);
     add_rows(away, rows, rows + 20, 20);
