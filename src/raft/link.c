@@ -491,7 +491,8 @@ static void end_flush(struct core *core)
 void links_forward(struct core *core)
 {
     end_flush(core);
-    if (links_usable(core) && !core->handing_over) {
+    /* What went to one that is not heard would be in doubt: it waits here. */
+    if (order_has_leader(core) && !core->handing_over) {
         struct link *link = core->links->leader;
         ask_flush(core, link);
         send_commands(core, link);

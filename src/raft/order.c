@@ -118,9 +118,12 @@ void order_refuse_late(struct core *core)
     }
 }
 
+/* A link to one that stands still stays open, and so does the term while nobody
+ * votes: what counts is that it is heard. */
 bool order_has_leader(const struct core *core)
 {
-    return core->leading || links_usable(core);
+    return core->leading ||
+           (links_usable(core) && atomic_load(&core->status.follows));
 }
 
 /* ---- on the leader: making a pack ---- */
