@@ -142,6 +142,22 @@ static void offer_types(struct cli *cli, const struct words *at, const char *ns)
     json_decref(types);
 }
 
+static void offer_nodes(struct cli *cli, const struct words *at)
+{
+    json_t *cluster = quick(cli, "/v1/cluster", NULL);
+    const json_t *node = NULL;
+    size_t i = 0;
+
+    json_array_foreach(json_object_get(cluster, "nodes"), i, node)
+    {
+        const char *id = json_string_value(json_object_get(node, "id"));
+        if (id != NULL) {
+            offer(at, id);
+        }
+    }
+    json_decref(cluster);
+}
+
 static void offer_verbs(const struct words *at)
 {
     for (const struct cli_verb *verb = cli_verbs; verb->name != NULL; verb++) {
@@ -186,7 +202,9 @@ static void offer_argument(struct cli *cli, const struct words *at,
         text += length + (text[length] == ' ' ? 1 : 0);
     }
     const char *kind = buf_text(&word);
-    if (strstr(kind, "NS") != NULL) {
+    if (strstr(kind, "NODE") != NULL) {
+        offer_nodes(cli, at);
+    } else if (strstr(kind, "NS") != NULL) {
         offer_namespaces(cli, at);
     } else if (strstr(kind, "TYPE") != NULL) {
         offer_types(cli, at, n > 0 && verb->args[0] == 'N' ? args[0] : NULL);

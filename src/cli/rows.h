@@ -26,6 +26,8 @@ enum cli_exit types_run(struct cli *cli);
 /* nodes.c: agents, the leader, how it all is */
 enum cli_exit nodes_agents(struct cli *cli);
 enum cli_exit nodes_leader(struct cli *cli);
+/* cluster.c */
+enum cli_exit cluster_run(struct cli *cli);
 /* status.c */
 enum cli_exit status_run(struct cli *cli);
 /* Adds "namespaces", "resources" and "leases", as far as they can be had. */

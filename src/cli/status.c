@@ -1,4 +1,5 @@
-/* One screen: which nodes answer, who leads, what they hold. */
+/* How a cluster is: one server is asked which nodes there are, then each node
+ * by itself: what one says of itself, no other can answer. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -6,8 +7,8 @@
 
 #include "cli/print.h"
 #include "cli/rows.h"
+#include "cli/screen.h"
 #include "cli/show.h"
-#include "cli/text.h"
 
 /* A metric's value; -1 when there is no such line. */
 static double metric(const char *text, const char *name)
@@ -135,130 +136,126 @@ static void read_node(json_t *node, struct roster *roster)
     roster_response_done(&metrics);
 }
 
-/* ---- for people ---- */
+/* ---- which ---- */
 
-static uint64_t number(const json_t *node, const char *name)
-{
-    return (uint64_t)json_integer_value(json_object_get(node, name));
-}
+enum { CONNECT_MS = 1000, LOOK_MS = 2000 };
 
-static void put_bytes(json_t *row, const char *name, const json_t *node,
-                      const char *used, const char *limit)
-{
-    struct buf text = {0};
-
-    if (json_object_get(node, used) == NULL) {
-        return;
-    }
-    text_add_bytes(&text, number(node, used));
-    if (limit != NULL && number(node, limit) > 0) {
-        buf_add_text(&text, " of ");
-        text_add_bytes(&text, number(node, limit));
-    }
-    (void)json_object_set_new(row, name, json_string(buf_text(&text)));
-    buf_done(&text);
-}
-
-static void put_text(json_t *row, const char *name, struct buf *text)
-{
-    (void)json_object_set_new(row, name, json_string(buf_text(text)));
-    buf_done(text);
-}
-
-static void put_state(json_t *row, const json_t *node)
-{
-    const char *state = json_string_value(json_object_get(node, "state"));
-    const char *problem = json_string_value(json_object_get(node, "problem"));
-    struct buf text = {0};
-
-    buf_add_text(&text, state == NULL ? "" : state);
-    if (problem != NULL && problem[0] != '\0') {
-        buf_printf(&text, ": %s", problem);
-    }
-    put_text(row, "state", &text);
-}
-
-static void print_node(const json_t *node)
-{
-    static const char *const as_they_are[] = {"server", "node", "leader",
-                                              "term", "revision"};
-    json_t *row = json_object();
-    struct buf text = {0};
-
-    for (size_t i = 0; i < sizeof as_they_are / sizeof as_they_are[0]; i++) {
-        json_t *value = json_object_get(node, as_they_are[i]);
-        if (value != NULL) {
-            (void)json_object_set(row, as_they_are[i], value);
-        }
-    }
-    put_state(row, node);
-    if (json_object_get(node, "resources") != NULL) {
-        buf_printf(&text, "%llu in %llu namespaces",
-                   (unsigned long long)number(node, "resources"),
-                   (unsigned long long)number(node, "namespaces"));
-        put_text(row, "resources", &text);
-        buf_printf(&text, "%llu alive, %llu suspect",
-                   (unsigned long long)number(node, "agents_alive"),
-                   (unsigned long long)number(node, "agents_suspect"));
-        put_text(row, "agents", &text);
-    }
-    put_bytes(row, "store", node, "store_used_bytes", "store_limit_bytes");
-    put_bytes(row, "log", node, "log_bytes", NULL);
-    put_bytes(row, "disk free", node, "disk_free_bytes", NULL);
-    put_bytes(row, "cache", node, "cache_bytes", "cache_limit_bytes");
-    put_bytes(row, "memory", node, "memory_bytes", NULL);
-    if (json_object_get(node, "uptime_s") != NULL) {
-        text_add_time(&text, number(node, "uptime_s") * 1000);
-        put_text(row, "up", &text);
-    }
-    print_fields(row);
-    json_decref(row);
-}
-
-static bool is_ready(const json_t *node)
-{
-    const char *state = json_string_value(json_object_get(node, "state"));
-    return state != NULL && strcmp(state, "ready") == 0;
-}
-
-static json_t *node_of(const struct cli *cli, const char *url)
+static void look_at(const struct cli *cli, const char *url, json_t *node)
 {
     struct roster *roster = ask_connect(cli);
-    json_t *node = json_pack("{s:s}", "server", url);
 
+    (void)json_object_set_new(node, "server", json_string(url));
+    roster_set_timeouts(roster, CONNECT_MS,
+                        cli->timeout_ms < LOOK_MS ? cli->timeout_ms : LOOK_MS);
     if (roster_set_servers(roster, url) == ROSTER_OK) {
         read_node(node, roster);
     }
     (void)roster_free(roster);
+}
+
+/* The first server that answers says which nodes there are. NULL: none does. */
+static json_t *ask_cluster(struct cli *cli)
+{
+    struct roster_response response = {0};
+    json_t *cluster = NULL;
+
+    if (look(cli->roster, "/v1/cluster", NULL, &response) &&
+        response.status == 200) {
+        cluster = json_loadb(response.body, response.body_size, 0, NULL);
+    }
+    roster_response_done(&response);
+    return cluster;
+}
+
+/* As the cluster sees it, then as it sees itself. Gives. */
+static json_t *member(const struct cli *cli, const json_t *from)
+{
+    static const char *const names[] = {
+        "role", "http", "raft", "applied", "last_contact_ms", "version"};
+    const char *http = json_string_value(json_object_get(from, "http"));
+    json_t *node = json_object();
+    struct buf url = {0};
+
+    (void)json_object_set(node, "node", json_object_get(from, "id"));
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+        (void)json_object_set(node, names[i], json_object_get(from, names[i]));
+    }
+    if (http == NULL || http[0] == '\0') {
+        (void)json_object_set_new(node, "state", json_string("unreachable"));
+        (void)json_object_set_new(node, "problem",
+                                  json_string("its address is not known"));
+        return node;
+    }
+    buf_printf(&url, "http://%s", http);
+    look_at(cli, buf_text(&url), node);
+    buf_done(&url);
     return node;
 }
 
-/* Each server by itself: what one says of itself, no other can answer. */
-enum cli_exit status_run(struct cli *cli)
+static bool is_in(const json_t *nodes, const char *member, const char *value)
+{
+    const json_t *node = NULL;
+    size_t i = 0;
+
+    json_array_foreach(nodes, i, node)
+    {
+        const char *has = json_string_value(json_object_get(node, member));
+        if (has != NULL && value != NULL && strcmp(has, value) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* A server of --server that is none of the nodes: it may be down, removed, or
+ * one of another cluster. Another name of a node is not told twice. */
+static void add_server(const struct cli *cli, const char *url, json_t *nodes)
+{
+    if (is_in(nodes, "server", url)) {
+        return;
+    }
+    json_t *node = json_object();
+    look_at(cli, url, node);
+    if (is_in(nodes, "node",
+              json_string_value(json_object_get(node, "node")))) {
+        json_decref(node);
+    } else {
+        (void)json_array_append_new(nodes, node);
+    }
+}
+
+static json_t *all_nodes(struct cli *cli, const json_t *cluster)
 {
     json_t *nodes = json_array();
-    size_t n_ready = 0;
+    const json_t *from = NULL;
     size_t i = 0;
-    const json_t *node = NULL;
 
+    json_array_foreach(json_object_get(cluster, "nodes"), i, from)
+    {
+        (void)json_array_append_new(nodes, member(cli, from));
+    }
     for (const char *at = cli->servers; at != NULL;) {
         size_t n = strcspn(at, ",");
         char *url = strndup(at, n);
-        (void)json_array_append_new(nodes, node_of(cli, url));
+        add_server(cli, url, nodes);
         free(url);
         at = at[n] == ',' ? at + n + 1 : NULL;
     }
+    return nodes;
+}
+
+enum cli_exit status_run(struct cli *cli)
+{
+    json_t *cluster = ask_cluster(cli);
+    json_t *nodes = all_nodes(cli, cluster);
+    bool ready = is_in(nodes, "state", "ready");
+
     if (cli->json) {
         print_json(nodes);
-    }
-    json_array_foreach(nodes, i, node)
-    {
-        n_ready += is_ready(node) ? 1 : 0;
-        if (!cli->json) {
-            (void)fputs(i == 0 ? "" : "\n", stdout);
-            print_node(node);
-        }
+    } else {
+        screen_show(nodes);
     }
     json_decref(nodes);
-    return n_ready > 0 ? CLI_OK : CLI_UNREACHABLE;
+    json_decref(cluster);
+    return ready ? CLI_OK : CLI_UNREACHABLE;
 }

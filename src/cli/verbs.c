@@ -38,9 +38,16 @@ const struct cli_verb cli_verbs[] = {
      "A definition replaces the one before, whole. key= alone: no key."},
     {"agents", "", "machines with an agent", "", 0, 0, nodes_agents, NULL},
     {"leader", "", "which node leads", "", 0, 0, nodes_leader, NULL},
-    {"status", "", "how each server is", "", 0, 0, status_run,
-     "Asks every server of --server by itself. Exit status 3 when none is\n"
-     "ready."},
+    {"status", "", "how the cluster is", "", 0, 0, status_run,
+     "Asks one server which nodes there are, then each node by itself, and each\n"
+     "of --server that is none of them. Exit status 3 when none is ready."},
+    {"cluster", "[list|remove|transfer] [NODE]", "the nodes, and changes of them",
+     "yes", 0, 2, cluster_run,
+     "roster cluster list\nroster cluster remove NODE\n"
+     "roster cluster transfer [NODE]\n\n"
+     "A node is added by starting it with --join. A removed one stays away until\n"
+     "it is started with an empty directory; asks before, at a terminal.\n"
+     "transfer hands leadership to NODE, or to the voter that has the most."},
     {"export", "[FILE]", "write everything as JSON lines",
      "ns type with-ids leased", 0, 1, export_run,
      "To stdout without FILE. Definitions of types first, then namespaces,\n"

@@ -1,9 +1,10 @@
 """What a user sees of a cluster: any node takes any request, whoever leads."""
+import json
 import threading
 import time
 
 from cluster import Cluster
-from harness import Lost, bare, in_threads, make_ns, path, until
+from harness import Lost, bare, binary, in_threads, path, run, until
 from test_openapi import Document
 
 SERVICE = "/v1/ns/pool.roster/service"
@@ -269,3 +270,44 @@ def changes_of_the_cluster_go_through_any_node_and_are_as_documented():
             removed.get(target).must(200)
         client.post(SERVICE, {"name": "y"}).must(201)
         assert not document.faults, "\n".join(document.faults)
+
+
+def roster(c, *args, ask="n1", status=0):
+    code, out, err = run([binary("roster"), "--server",
+                          f"http://127.0.0.1:{c.http[ask]}", *args])
+    assert code == status, (args, code, out, err)
+    return out
+
+
+@bare(timeout=120)
+def the_command_line_shows_the_cluster_and_changes_it():
+    with Cluster(3) as c:
+        leader = c.leader()
+        text = roster(c, "status")
+        lines = text.splitlines()
+        assert len(lines) < 24, text
+        for name in c.names:
+            [line] = [x for x in lines if x.startswith(name)]
+            assert f"127.0.0.1:{c.http[name]}" in line and "ready" in line, text
+            assert ("leader" if name == leader else "voter") in line, text
+        assert "warning" not in text, text
+        nodes = json.loads(roster(c, "--json", "status"))
+        assert [n["node"] for n in nodes] == c.names
+        assert {n["state"] for n in nodes} == {"ready"}
+
+        follower = c.followers()[0]
+        assert json.loads(roster(c, "--json", "cluster", "transfer", follower)
+                          ) == {"leader": follower}
+        assert c.leader() == follower
+        assert follower in roster(c, "leader")
+        assert len([x for x in roster(c, "cluster").splitlines()
+                    if x.split()[0] in c.names]) == 3
+        lost = next(n for n in c.names if n not in (follower, "n1"))
+        c.kill(lost)
+        text = roster(c, "status")
+        assert "unreachable" in text and "none more may be lost" in text, text
+        roster(c, "cluster", "remove", lost)
+        roster(c, "cluster", "remove", lost, status=1)
+        text = roster(c, "status")
+        assert lost not in text and "2 voters bear no more losses" in text, text
+        roster(c, "cluster", "explode", status=2)
