@@ -214,8 +214,13 @@ static json_t *line_of(const json_t *node, uint64_t most)
     put_ago(row, "heard", node, "last_contact_ms");
     (void)json_object_set_new(row, "version",
                               json_string(text_of(node, "version")));
+    (void)json_object_set_new(row, "disk free", json_string(""));
     put_bytes(row, "disk free", node, "disk_free_bytes", NULL);
-    put_state(row, node);
+    if (is(node, "state", "unreachable")) {
+        (void)json_object_set_new(row, "state", json_string("unreachable"));
+    } else {
+        put_state(row, node);
+    }
     return row;
 }
 
