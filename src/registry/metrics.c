@@ -103,6 +103,19 @@ static void add_commands(const struct core_stats *stats, struct buf *out)
     metric_counter(out, "roster_commands_refused_total",
                    "Commands refused before they came into the log.",
                    stats->refused);
+    metric_counter(out, "roster_commands_forwarded_total",
+                   "Commands of this node that went to another node's log.",
+                   stats->forwarded);
+    metric_counter(out, "roster_commands_resent_total",
+                   "Those that went there again, for a leader was lost.",
+                   stats->resent);
+    metric_counter(out, "roster_commands_taken_total",
+                   "Commands of other nodes taken into this node's log.",
+                   stats->guests);
+    metric_counter(
+        out, "roster_leader_confirmations_total",
+        "Rounds in which a quorum was asked whether this node leads.",
+        stats->rounds);
     metric_counter(out, "roster_commands_unknown_total",
                    "Commands whose outcome was unknown.", stats->unknown);
     metric_seconds(out, "roster_command_seconds_total", "counter",
