@@ -35,11 +35,18 @@ static struct agent *agent_by(struct sim *sim, struct str hostname)
     return NULL;
 }
 
+/* Any that has a part in it, whether it is up or not. */
 static struct node *some_node(struct sim *sim)
 {
-    struct node *node = &sim->nodes[sim_chance(sim, SIM_SLOTS)];
+    unsigned first = (unsigned)sim_chance(sim, SIM_SLOTS);
 
-    return node_ready(node) && check_is_member(sim, node->id) ? node : NULL;
+    for (unsigned i = 0; i < SIM_SLOTS; i++) {
+        struct node *node = &sim->nodes[(first + i) % SIM_SLOTS];
+        if (node->id != 0 && check_serves(sim, node->id)) {
+            return node_ready(node) ? node : NULL;
+        }
+    }
+    return NULL;
 }
 
 /* ---- registration ---- */
@@ -62,6 +69,7 @@ void agents_enrolled(struct op *op)
     /* Whoever leads counts from when it was applied there, at the earliest from
      * when it was sent. */
     agent->ok_at = agent->told = op->made_at;
+    agent->ok_jumps = sim->jumps;
     agent->ok_lease = op->lease;
 }
 
@@ -104,6 +112,7 @@ static void promised(struct agent *agent, struct node *node)
     if (lease_get(node->state.leases, str_of(agent->hostname), node_mono(node),
                   &info) == 0) {
         agent->ok_at = sim->now;
+        agent->ok_jumps = sim->jumps;
         agent->ok_lease = info.id;
     }
 }
@@ -202,7 +211,9 @@ void agents_ended(struct node *node, struct str hostname, struct ulid id)
         ulid_compare(agent->ok_lease, id) != 0) {
         return;
     }
-    if (sim->now < agent->ok_at + agent->ttl_ms) {
+    /* A clock that jumps while no time passes takes up to a stall from it. */
+    uint64_t stolen = (sim->jumps - agent->ok_jumps) * LEASE_STALL_MS;
+    if (sim->now + stolen < agent->ok_at + agent->ttl_ms) {
         sim_fail(sim,
                  "P5: node %u removes %s at %llu though it was promised %llu "
                  "ms at %llu",
@@ -278,7 +289,7 @@ static void propose(struct node *node)
 
 void agents_tick(struct node *node)
 {
-    if (!node->serving || !node_leads(node)) {
+    if (!node->serving || !node_leads(node) || node->sim->over) {
         return;
     }
     if (node->expiry == NULL) {

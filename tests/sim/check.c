@@ -253,6 +253,17 @@ bool check_is_member(const struct sim *sim, raft_id id)
     return false;
 }
 
+/* One that has no part in the log cannot answer. */
+bool check_serves(const struct sim *sim, raft_id id)
+{
+    for (size_t i = 0; i < sim->check.n_members; i++) {
+        if (sim->check.members[i].id == id) {
+            return sim->check.members[i].role != RAFT_SPARE;
+        }
+    }
+    return false;
+}
+
 void check_node(struct node *node)
 {
     uint64_t revision = machine_view(node->state.machine).revision;
@@ -262,6 +273,11 @@ void check_node(struct node *node)
                  node->slot, (unsigned long long)node->revision);
     }
     node->revision = revision;
+    if (node->raft.commit_index < node->commit) {
+        sim_fail(node->sim, "the commit index of node %u goes back from %llu",
+                 node->slot, (unsigned long long)node->commit);
+    }
+    node->commit = node->raft.commit_index;
     if (node->raft.state == RAFT_UNAVAILABLE) {
         sim_fail(node->sim, "libraft of node %u has given up: %s", node->slot,
                  raft_errmsg(&node->raft));
@@ -374,12 +390,7 @@ void check_end(struct sim *sim)
     }
     for (unsigned i = 0; i < SIM_SLOTS && !sim->failed; i++) {
         struct node *node = &sim->nodes[i];
-        bool spare = true;
-        for (size_t m = 0; m < sim->check.n_members; m++) {
-            spare = spare && (sim->check.members[m].id != node->id ||
-                              sim->check.members[m].role == RAFT_SPARE);
-        }
-        if (node->id == 0 || spare) {
+        if (node->id == 0 || !check_serves(sim, node->id)) {
             continue;
         }
         if (state_applied(node) != sim->check.applied) {

@@ -10,7 +10,7 @@ static struct node *some_node(struct sim *sim)
 {
     for (unsigned tries = 0; tries < 4; tries++) {
         struct node *node = &sim->nodes[sim_chance(sim, SIM_SLOTS)];
-        if (node_ready(node) && check_is_member(sim, node->id) &&
+        if (node_ready(node) && check_serves(sim, node->id) &&
             machine_view(node->state.machine).initialized) {
             return node;
         }
@@ -178,6 +178,7 @@ static void fill_list(struct sim *sim, struct node *node)
     c.list_put.type = STR("service");
     c.list_put.key_field = STR("name");
     c.list_put.first_id = sim_id(sim);
+    sim->ids += 4;
     c.list_put.rows = rows;
     c.list_put.n_rows = 4;
     begin(sim, node, OP_OTHER, 0, &c);

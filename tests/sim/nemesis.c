@@ -116,6 +116,7 @@ static void jump(struct sim *sim)
 
     if (sim_odds(sim, 500)) {
         node->mono_ahead += sim_between(sim, 100, 20000);
+        sim->jumps++;
     } else {
         node->wall_ahead += (int64_t)sim_between(sim, 0, 7200000) - 3600000;
     }

@@ -121,6 +121,17 @@ static void open_snapshot(const struct letter *letter,
     memcpy(args->data.base, letter->data.p, letter->data.n);
 }
 
+/* An older message that says of a newer commit would move libraft's commit
+ * index back to the last entry that it carries. */
+static void keep_commit(const struct raft *raft,
+                        struct raft_append_entries *args)
+{
+    if (args->prev_log_index + args->n_entries < raft->commit_index &&
+        args->leader_commit > raft->commit_index) {
+        args->leader_commit = raft->commit_index;
+    }
+}
+
 static void deliver(struct node *node, void *arg)
 {
     struct letter *letter = arg;
@@ -140,6 +151,7 @@ static void deliver(struct node *node, void *arg)
     message.server_address = letter->address;
     if (message.type == RAFT_APPEND_ENTRIES) {
         open_entries(letter, &message.append_entries);
+        keep_commit(&node->raft, &message.append_entries);
     } else if (message.type == RAFT_INSTALL_SNAPSHOT) {
         sim_tell(node->sim, node, "is sent a snapshot",
                  message.install_snapshot.last_index, letter->from);

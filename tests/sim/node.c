@@ -273,7 +273,7 @@ void node_start(struct node *node, bool first)
     node->up = true;
     node->life = ++sim->lives;
     node->stalled_until = 0;
-    node->checked = 0;
+    node->checked = node->commit = 0;
     order_init(node);
     sim_tell(sim, node, "starts", node->id, state_applied(node));
     init_raft(node);

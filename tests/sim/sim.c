@@ -153,10 +153,8 @@ static void heal(struct sim *sim)
     while (!sim->failed && sim->now < until) {
         turn(sim);
     }
-    for (unsigned i = 0; i < SIM_AGENTS; i++) {
-        sim->agents[i].next_at = UINT64_MAX;
-    }
-    sim_run(sim, sim->now + 1500);
+    sim->over = true;
+    sim_run(sim, sim->now + 6000);
     if (!sim->failed && !is_done(sim)) {
         sim_fail(sim, "an op has no outcome long after all was healed");
     }

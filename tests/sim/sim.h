@@ -51,6 +51,7 @@ enum {
     B(TERM, "term", "a leader takes commands meant for an earlier term")       \
     B(INSTALL, "install", "sent again though a snapshot may hold it")          \
     B(SYNC, "sync", "a crash loses entries that were synced")                  \
+    B(AHEAD, "ahead", "a snapshot is stored before the log up to it")          \
     B(VOTE, "vote", "a crash loses the vote")                                  \
     B(DIRTY, "dirty", "a result depends on the node")                          \
     B(LEASE, "lease", "a new leader serves heartbeats before its epoch")
@@ -294,6 +295,7 @@ struct node {
     size_t n_due;
 
     uint64_t revision;  /* newest shown */
+    raft_index commit;  /* as of the last event */
     raft_index checked; /* of the log: committed and compared */
     struct buf held;    /* BREAK_ORDER: bytes kept back */
     uint64_t held_index;
@@ -335,7 +337,8 @@ struct agent {
     /* The last time somebody entitled promised a TTL, and for which lease. */
     uint64_t ok_at;
     struct ulid ok_lease;
-    uint64_t told; /* any ok, also of a deposed leader */
+    uint64_t ok_jumps; /* of clocks, up to then */
+    uint64_t told;     /* any ok, also of a deposed leader */
 };
 
 void agents_init(struct sim *sim);
@@ -394,6 +397,7 @@ void check_node(struct node *node);
 void check_truncate(struct node *node, raft_index index);
 void check_random_row(struct node *node);
 void check_end(struct sim *sim);
+bool check_serves(const struct sim *sim, raft_id id);
 bool check_is_member(const struct sim *sim, raft_id id);
 
 /* ---- sim.c ---- */
@@ -434,6 +438,7 @@ struct sim {
 
     /* The weather. */
     bool calm; /* healed: nothing fails any more */
+    bool over; /* nobody begins anything any more */
     bool blocked[SIM_SLOTS][SIM_SLOTS];
     unsigned drop, duplicate, late; /* per mille */
     bool in_order;                  /* messages overtake each other or not */
@@ -441,6 +446,7 @@ struct sim {
     unsigned pack_most;
     unsigned threshold, trailing;
     unsigned next_row;
+    uint64_t jumps; /* of monotonic clocks */
     unsigned n_ns;
 
     uint64_t history; /* hash of all that was told */
