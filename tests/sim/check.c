@@ -208,6 +208,7 @@ static void committed(struct node *node)
         struct entry_seen *entry = seen(check, i);
         if (entry->log == 0) {
             entry->log = hash;
+            entry->is_change = e->type == RAFT_CHANGE;
         } else if (entry->log != hash) {
             sim_fail(node->sim, "committed entry %llu is another on node %u", i,
                      node->slot);
@@ -225,6 +226,18 @@ void check_truncate(struct node *node, raft_index index)
     }
 }
 
+void check_snapshot(struct node *node, const struct disk_image *image)
+{
+    for (raft_index i = image->conf_index + 1; i <= image->index; i++) {
+        if (seen(&node->sim->check, i)->is_change) {
+            sim_fail(node->sim,
+                     "node %u stores a snapshot at %llu with the members of "
+                     "%llu, but they changed at %llu",
+                     node->slot, image->index, image->conf_index, i);
+        }
+    }
+}
+
 static void configuration(struct node *node)
 {
     struct check *check = &node->sim->check;
@@ -237,6 +250,7 @@ static void configuration(struct node *node)
     }
     check->conf_index = raft->configuration_committed_index;
     check->n_members = conf->n;
+    sim_tell(node->sim, node, "members", check->conf_index, conf->n);
     for (unsigned i = 0; i < conf->n; i++) {
         check->members[i].id = conf->servers[i].id;
         check->members[i].role = conf->servers[i].role;

@@ -395,6 +395,7 @@ static void taken(struct node *node, void *arg)
         sim_after(node->sim, 5, node, node->life, taken, again, taken_release);
         return;
     }
+    check_snapshot(node, &op->image);
     state_image(node, &op->image.state);
     if (op->image.index > disk->image.index) {
         store_image(disk, op);

@@ -141,6 +141,19 @@ static void agent_dies(struct sim *sim)
     }
 }
 
+/* It is heard of again about when it is given up. */
+static void agents_pause(struct sim *sim)
+{
+    for (unsigned i = 0; i < SIM_AGENTS; i++) {
+        struct agent *agent = &sim->agents[i];
+        if (agent->registered && sim_odds(sim, 400)) {
+            agent->next_at =
+                agent->told + agent->ttl_ms + sim_between(sim, 0, 1500) - 500;
+        }
+    }
+    sim_tell(sim, NULL, "agents pause", 0, 0);
+}
+
 /* ---- members ---- */
 
 static void transferred(struct raft_transfer *req)
@@ -280,10 +293,10 @@ void nemesis_step(struct sim *sim)
         unsigned odds; /* of 1000 */
         void (*act)(struct sim *sim);
     } acts[] = {
-        {20, weather},   {20, partition},  {15, isolate},  {60, reconnect},
-        {30, crash_one}, {3, crash_all},   {20, stall},    {15, jump},
-        {10, slow_disk}, {15, agent_dies}, {15, transfer}, {40, members},
-        {5, tidy},
+        {20, weather},   {20, partition},  {15, isolate},      {60, reconnect},
+        {30, crash_one}, {3, crash_all},   {20, stall},        {15, jump},
+        {10, slow_disk}, {15, agent_dies}, {20, agents_pause}, {15, transfer},
+        {40, members},   {5, tidy},
     };
     uint64_t which = sim_chance(sim, 1000);
 

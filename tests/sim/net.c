@@ -121,6 +121,36 @@ static void open_snapshot(const struct letter *letter,
     memcpy(args->data.base, letter->data.p, letter->data.n);
 }
 
+/* Entries that a snapshot took the place of: libraft forgets to skip them. When
+ * they begin with the first of all it appends them behind its last; else it
+ * refuses, and the leader asks further and further back. A snapshot holds only
+ * what is committed, so the leader has the same up to there. */
+static void skip_known(const struct raft *raft,
+                       struct raft_append_entries *args)
+{
+    raft_index known = raft->trail.snapshot.index;
+    size_t skip = args->n_entries;
+
+    if (args->prev_log_index >= raft->trail.offset ||
+        args->prev_log_index >= known || args->term < raft->current_term) {
+        return;
+    }
+    if (known - args->prev_log_index < skip) {
+        skip = (size_t)(known - args->prev_log_index);
+    }
+    args->n_entries -= (unsigned)skip;
+    if (args->n_entries > 0) {
+        memmove(args->entries, args->entries + skip,
+                args->n_entries * sizeof *args->entries);
+    } else if (skip > 0) {
+        raft_free(args->entries[0].batch);
+        raft_free(args->entries);
+        args->entries = NULL;
+    }
+    args->prev_log_index = known;
+    args->prev_log_term = raft->trail.snapshot.term;
+}
+
 /* An older message that says of a newer commit would move libraft's commit
  * index back to the last entry that it carries. */
 static void keep_commit(const struct raft *raft,
@@ -130,6 +160,25 @@ static void keep_commit(const struct raft *raft,
         args->leader_commit > raft->commit_index) {
         args->leader_commit = raft->commit_index;
     }
+}
+
+/* Libraft knows of one change of the members that is not committed: when
+ * another one comes in the message that commits the first, it forgets that the
+ * first was committed. A snapshot, or a rollback, would bring back the members
+ * before both. So what is committed is told before. */
+static void commit_first(struct node *node, const struct raft_message *message)
+{
+    struct raft_message before = *message;
+
+    if (message->append_entries.n_entries == 0 ||
+        message->append_entries.entries[0].type != RAFT_CHANGE ||
+        node->sim->config.broken == BREAK_MEMBERS) {
+        return;
+    }
+    before.append_entries.entries = NULL;
+    before.append_entries.n_entries = 0;
+    keep_commit(&node->raft, &before.append_entries);
+    node->recv(&node->io, &before);
 }
 
 static void deliver(struct node *node, void *arg)
@@ -151,6 +200,8 @@ static void deliver(struct node *node, void *arg)
     message.server_address = letter->address;
     if (message.type == RAFT_APPEND_ENTRIES) {
         open_entries(letter, &message.append_entries);
+        skip_known(&node->raft, &message.append_entries);
+        commit_first(node, &message);
         keep_commit(&node->raft, &message.append_entries);
     } else if (message.type == RAFT_INSTALL_SNAPSHOT) {
         sim_tell(node->sim, node, "is sent a snapshot",

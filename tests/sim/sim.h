@@ -52,6 +52,7 @@ enum {
     B(INSTALL, "install", "sent again though a snapshot may hold it")          \
     B(SYNC, "sync", "a crash loses entries that were synced")                  \
     B(AHEAD, "ahead", "a snapshot is stored before the log up to it")          \
+    B(MEMBERS, "members", "a snapshot may hold members of before")             \
     B(VOTE, "vote", "a crash loses the vote")                                  \
     B(DIRTY, "dirty", "a result depends on the node")                          \
     B(LEASE, "lease", "a new leader serves heartbeats before its epoch")
@@ -362,6 +363,7 @@ struct entry_seen {
     uint64_t log;    /* hash of term, type and bytes as on a disk, 0: none */
     uint64_t bytes;  /* hash of what was applied */
     uint64_t result; /* hash of what it came to */
+    bool is_change;  /* of members */
     bool has_digest;
     uint8_t digest[32];
 };
@@ -395,6 +397,8 @@ void check_digest(struct node *node, uint64_t index);
 /* After each event of a node. */
 void check_node(struct node *node);
 void check_truncate(struct node *node, raft_index index);
+/* It is about to be stored. */
+void check_snapshot(struct node *node, const struct disk_image *image);
 void check_random_row(struct node *node);
 void check_end(struct sim *sim);
 bool check_serves(const struct sim *sim, raft_id id);
