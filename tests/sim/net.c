@@ -181,13 +181,24 @@ static void commit_first(struct node *node, const struct raft_message *message)
     node->recv(&node->io, &before);
 }
 
+/* Libraft answers a snapshot of an earlier term with success and a last index
+ * that it has not set. Who sent it and leads again takes that for a match, and
+ * commits what nobody else has. */
+static bool is_stale(const struct node *node,
+                     const struct raft_message *message)
+{
+    return message->type == RAFT_INSTALL_SNAPSHOT &&
+           message->install_snapshot.term < node->raft.current_term &&
+           node->sim->config.broken != BREAK_STALE;
+}
+
 static void deliver(struct node *node, void *arg)
 {
     struct letter *letter = arg;
     struct raft_message message = letter->message;
 
-    if (node->id != letter->to) {
-        return; /* Another lives there by now. */
+    if (node->id != letter->to || is_stale(node, &message)) {
+        return; /* Another may live there by now. */
     }
     if (message.type == RAFT_INSTALL_SNAPSHOT &&
         node->raft.legacy.snapshot_taking) {

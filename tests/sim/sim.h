@@ -53,6 +53,7 @@ enum {
     B(SYNC, "sync", "a crash loses entries that were synced")                  \
     B(AHEAD, "ahead", "a snapshot is stored before the log up to it")          \
     B(MEMBERS, "members", "a snapshot may hold members of before")             \
+    B(STALE, "stale", "libraft sees a snapshot of an earlier term")            \
     B(VOTE, "vote", "a crash loses the vote")                                  \
     B(DIRTY, "dirty", "a result depends on the node")                          \
     B(LEASE, "lease", "a new leader serves heartbeats before its epoch")
