@@ -83,7 +83,7 @@ static int unbind_own(struct apply *a, struct ulid lease,
 {
     struct ulid holder;
 
-    int r = store_bound_to(a->txn, at->ns, at->id, &holder);
+    int r = store_bound_to(a->txn, at->ns, STR("machine"), at->id, &holder);
     if (r != 0 || ulid_compare(holder, lease) != 0) {
         return r == ERR_NOT_FOUND ? 0 : r;
     }
@@ -124,12 +124,17 @@ static int lease_end(struct apply *a, const struct store_lease *lease)
 
 /* ---- rows that go or move by other hands ---- */
 
-static size_t find_place(const struct store_lease *lease, uint64_t ns,
+/* Rows of other types, which may have the same id, are no placements. */
+static size_t find_place(const struct store_lease *lease, const struct place *p,
                          struct ulid id)
 {
     size_t i = 0;
+
+    if (!str_is(p->type, "machine")) {
+        return lease->n_places;
+    }
     while (i < lease->n_places &&
-           (lease->places[i].ns != ns ||
+           (lease->places[i].ns != p->ns ||
             ulid_compare(lease->places[i].id, id) != 0)) {
         i++;
     }
@@ -142,7 +147,7 @@ int lease_row_gone(struct apply *a, const struct place *p, struct ulid id)
     struct ulid lease_id;
     struct work w;
 
-    int r = store_bound_to(a->txn, p->ns, id, &lease_id);
+    int r = store_bound_to(a->txn, p->ns, p->type, id, &lease_id);
     if (r != 0) {
         return r == ERR_NOT_FOUND ? 0 : r;
     }
@@ -153,7 +158,7 @@ int lease_row_gone(struct apply *a, const struct place *p, struct ulid id)
     if (r != 0) {
         return r == ERR_NOT_FOUND ? 0 : r; /* The lease itself is ending. */
     }
-    size_t i = find_place(&lease, p->ns, id);
+    size_t i = find_place(&lease, p, id);
     if (i == lease.n_places) {
         return 0;
     }
@@ -174,7 +179,7 @@ int lease_row_moved(struct apply *a, const struct place *from, uint64_t to,
     struct ulid lease_id;
     struct work w;
 
-    int r = store_bound_to(a->txn, from->ns, id, &lease_id);
+    int r = store_bound_to(a->txn, from->ns, from->type, id, &lease_id);
     if (r != 0) {
         return r == ERR_NOT_FOUND ? 0 : r;
     }
@@ -188,7 +193,7 @@ int lease_row_moved(struct apply *a, const struct place *from, uint64_t to,
     if (r != 0) {
         return r;
     }
-    size_t i = find_place(&lease, from->ns, id);
+    size_t i = find_place(&lease, from, id);
     if (i == lease.n_places) {
         return 0;
     }
@@ -267,7 +272,7 @@ static int place_in(struct apply *a, struct work *w, uint64_t ns,
     if (r != 0) {
         return r;
     }
-    r = store_bound_to(a->txn, ns, at.id, &bound);
+    r = store_bound_to(a->txn, ns, STR("machine"), at.id, &bound);
     if (r == 0) {
         /* Bound by hand to some lease: that one decides when it goes. */
         at.owned = ulid_compare(bound, w->lease.id) == 0;

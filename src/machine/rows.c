@@ -262,7 +262,7 @@ static int bind_row(struct apply *a, const struct place *p, struct ulid id,
     if (r != 0) {
         return r;
     }
-    r = store_bound_to(a->txn, p->ns, id, &holder);
+    r = store_bound_to(a->txn, p->ns, p->type, id, &holder);
     if (r == ERR_NOT_FOUND) {
         return bind_within_bound(a, p, id, lease);
     }

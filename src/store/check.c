@@ -291,8 +291,9 @@ static int check_binding(struct check *c, struct str key)
     struct ulid lease;
 
     if (key.n < 42 || !name_is_type((struct str){key.p + 41, key.n - 41}) ||
-        store_bound_to(c->txn, kv_be64(key.p + 17), ulid_at(key.p + 25),
-                       &lease) != 0 ||
+        store_bound_to(c->txn, kv_be64(key.p + 17),
+                       (struct str){key.p + 41, key.n - 41},
+                       ulid_at(key.p + 25), &lease) != 0 ||
         memcmp(lease.b, key.p + 1, sizeof lease.b) != 0 ||
         !has_lease(c, lease)) {
         return check_wrong(c, "a row is bound to a lease that knows nothing");
@@ -318,7 +319,7 @@ static int check_leases(struct check *c, struct str key, struct str value)
         return check_binding(c, key);
     case 'r':
         c->n_back++;
-        if (key.n == 25 && value.n == 16) {
+        if (key.n > 25 && value.n == 16) {
             return 0;
         }
         break;

@@ -62,7 +62,8 @@ static void note_bound(struct check *c, struct str type, struct ulid id)
     struct ulid lease;
     struct str value;
 
-    if (c->n_bound == 0 || store_bound_to(c->txn, c->ns, id, &lease) != 0) {
+    if (c->n_bound == 0 ||
+        store_bound_to(c->txn, c->ns, type, id, &lease) != 0) {
         return;
     }
     kv_key_start(&binding, 'b');

@@ -111,13 +111,16 @@ static struct kv_key bind_key(struct ulid lease, uint64_t ns, struct str type,
     return key;
 }
 
-static struct kv_key row_key(uint64_t ns, struct ulid id)
+/* An id may be that of several rows, each of another type: who puts a row may
+ * choose it. */
+static struct kv_key row_key(uint64_t ns, struct str type, struct ulid id)
 {
     struct kv_key key;
 
     kv_key_start(&key, 'r');
     kv_key_u64(&key, ns);
     kv_key_ulid(&key, id);
+    kv_key_str(&key, type);
     return key;
 }
 
@@ -232,7 +235,7 @@ int store_bind(struct store_txn *txn, struct ulid lease, uint64_t ns,
                struct str type, struct ulid id)
 {
     struct kv_key binding = bind_key(lease, ns, type, id);
-    struct kv_key back = row_key(ns, id);
+    struct kv_key back = row_key(ns, type, id);
 
     int r = store_unbind(txn, ns, type, id);
     if (r < 0) {
@@ -249,10 +252,10 @@ int store_bind(struct store_txn *txn, struct ulid lease, uint64_t ns,
 int store_unbind(struct store_txn *txn, uint64_t ns, struct str type,
                  struct ulid id)
 {
-    struct kv_key back = row_key(ns, id);
+    struct kv_key back = row_key(ns, type, id);
     struct ulid lease;
 
-    int r = store_bound_to(txn, ns, id, &lease);
+    int r = store_bound_to(txn, ns, type, id, &lease);
     if (r != 0) {
         return r;
     }
@@ -264,10 +267,10 @@ int store_unbind(struct store_txn *txn, uint64_t ns, struct str type,
     return r == ERR_NOT_FOUND ? kv_corrupt(txn) : r;
 }
 
-int store_bound_to(struct store_txn *txn, uint64_t ns, struct ulid id,
-                   struct ulid *ret_lease)
+int store_bound_to(struct store_txn *txn, uint64_t ns, struct str type,
+                   struct ulid id, struct ulid *ret_lease)
 {
-    struct kv_key key = row_key(ns, id);
+    struct kv_key key = row_key(ns, type, id);
     struct str value;
 
     int r = kv_get(txn, leases(txn), &key, &value);

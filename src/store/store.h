@@ -15,7 +15,7 @@
  *   leases     'l' hostname                   lease record
  *              'i' lease:16                   hostname
  *              'b' lease:16 ns:8 id:16 type   -   (rows bound to a lease)
- *              'r' ns:8 id:16                 lease:16 (the way back)
+ *              'r' ns:8 id:16 type            lease:16 (the way back)
  *   keys       'k' hash:32                    idempotency record
  *              'e' time:8 hash:32             -   (what ends when)
  *   history    revision:8                     event (JSON)
@@ -353,8 +353,8 @@ int store_bind(struct store_txn *txn, struct ulid lease, uint64_t ns,
 int store_unbind(struct store_txn *txn, uint64_t ns, struct str type,
                  struct ulid id) MUST_USE;
 /* The lease a row is bound to. Answers: NOT_FOUND. */
-int store_bound_to(struct store_txn *txn, uint64_t ns, struct ulid id,
-                   struct ulid *ret_lease) MUST_USE;
+int store_bound_to(struct store_txn *txn, uint64_t ns, struct str type,
+                   struct ulid id, struct ulid *ret_lease) MUST_USE;
 /* The first row bound to a lease. Lends ret_type. Answers: END. */
 int store_bound_first(struct store_txn *txn, struct ulid lease,
                       uint64_t *ret_ns, struct str *ret_type,

@@ -249,6 +249,38 @@ static void a_row_bound_by_hand_stays_bound_to_its_lease(void **state)
     kit_free(k);
 }
 
+/* A put may choose the `_id` of a new row. With that of a machine beside it,
+ * the end of either stopped every node: the way back from a row to its lease
+ * knew no type. */
+static void a_row_with_the_id_of_a_machine_is_another_row(void **state)
+{
+    struct kit *k = kit_new();
+    struct command_lease_item item;
+    struct ulid id;
+    struct command c = enrol(k, FIELDS, NULL, 0);
+
+    (void)state;
+    assert_int_equal(kit_do(k, &c), 0);
+    struct ulid lease = k->res.id;
+    memcpy(id.b, k->res.detail.p + 8, sizeof id.b);
+    for (int bound = 0; bound < 2; bound++) {
+        c = kit_add(k, STORE_POOL, "service", "name", "\"name\":\"http\"");
+        c.row_put.mode = ROW_REPLACE;
+        c.row_put.id = id;
+        c.row_put.has_lease = (uint8_t)bound;
+        c.row_put.lease = lease;
+        assert_int_equal(kit_do(k, &c), 0);
+        assert_int_equal(ulid_compare(k->res.id, id), 0);
+        c = delete_row("service", "name", "http");
+        assert_int_equal(kit_do(k, &c), 0);
+        assert_int_equal(kit_meta(k).n_leases, 1);
+    }
+    c = expire(k, &item, lease);
+    assert_int_equal(kit_do(k, &c), 0);
+    assert_int_equal(kit_count(k, STORE_POOL, "machine"), 0);
+    kit_free(k);
+}
+
 /* A step of the core loop is bounded: what is behind a large lease waits for
  * the next one. */
 static void an_expiry_of_many_rows_goes_in_steps(void **state)
@@ -332,6 +364,7 @@ int main(void)
         cmocka_unit_test(a_lease_ends_with_its_last_placement),
         cmocka_unit_test(a_lists_revision_is_that_of_the_last_row_that_went),
         cmocka_unit_test(a_row_bound_by_hand_stays_bound_to_its_lease),
+        cmocka_unit_test(a_row_with_the_id_of_a_machine_is_another_row),
         cmocka_unit_test(an_expiry_of_many_rows_goes_in_steps),
         cmocka_unit_test(a_machine_has_so_many_places_and_no_more),
     };

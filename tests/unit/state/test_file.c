@@ -549,15 +549,15 @@ struct damage {
     const char *why; /* a part of it */
 };
 
-/* Bytes of a binding's key: lease 1 to 16, namespace 17, row 25 to 40. */
+/* Bytes of a binding's key: lease 1 to 16, namespace 17, row 25 to 40, type. */
 static void rebind(MDB_txn *txn, MDB_dbi dbi, const MDB_val *binding)
 {
-    char key[511], back[25] = "r";
-    MDB_val k = {binding->mv_size, key}, r = {sizeof back, back};
+    char key[511], back[511] = "r";
+    MDB_val k = {binding->mv_size, key}, r = {binding->mv_size - 16, back};
     MDB_val nothing = {0, NULL}, lease = {16, key + 1};
 
     memcpy(key, binding->mv_data, binding->mv_size);
-    memcpy(back + 1, key + 17, 24);
+    memcpy(back + 1, key + 17, binding->mv_size - 17);
     assert_int_equal(mdb_del(txn, dbi, &k, NULL), 0);
     assert_int_equal(mdb_del(txn, dbi, &r, NULL), 0);
     key[40] ^= 1;

@@ -105,7 +105,10 @@ static void a_lease_gives_its_rows_up_one_by_one(void **state)
     assert_int_equal(store_bind(txn, ulid_of(5), 3, STR("service"), ulid_of(9)),
                      0);
     assert_int_equal(store_bind(txn, ulid_of(6), 2, MACHINE, ulid_of(21)), 0);
-    assert_int_equal(store_bound_to(txn, 3, ulid_of(9), &id), 0);
+    assert_int_equal(store_bound_to(txn, 3, STR("service"), ulid_of(9), &id),
+                     0);
+    assert_int_equal(store_bound_to(txn, 3, MACHINE, ulid_of(9), &id),
+                     ERR_NOT_FOUND);
     assert_int_equal(number_of(id), 5);
     uint64_t n = 0;
     while (store_bound_first(txn, ulid_of(5), &ns, &type, &id) == 0) {
@@ -114,7 +117,7 @@ static void a_lease_gives_its_rows_up_one_by_one(void **state)
     }
     assert_int_equal(n, 2);
     assert_int_equal(store_unbind(txn, 2, MACHINE, ulid_of(20)), ERR_NOT_FOUND);
-    assert_int_equal(store_bound_to(txn, 2, ulid_of(21), &id), 0);
+    assert_int_equal(store_bound_to(txn, 2, MACHINE, ulid_of(21), &id), 0);
     commit(txn);
 }
 
