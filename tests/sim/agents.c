@@ -66,11 +66,16 @@ void agents_enrolled(struct op *op)
     }
     agent->registered = true;
     agent->next_at = sim->now + agent->ttl_ms / 3;
-    /* Whoever leads counts from when it was applied there, at the earliest from
-     * when it was sent. */
-    agent->ok_at = agent->told = op->made_at;
-    agent->ok_jumps = sim->jumps;
-    agent->ok_lease = op->lease;
+    agent->told = sim->now;
+    /* A registration of who is known already may have met the end of its lease
+     * on its way: that promises nothing (lease_table_put). For a new one the
+     * leader counts from when it has applied it, at the earliest from when it
+     * was sent. */
+    if (op->created) {
+        agent->ok_at = op->made_at;
+        agent->ok_jumps = sim->jumps;
+        agent->ok_lease = op->lease;
+    }
 }
 
 static void enrol(struct agent *agent, struct node *node)
@@ -276,7 +281,7 @@ static void propose(struct node *node)
     for (size_t i = 0; i < node->n_due; i++) {
         node->due[i].hostname = str_of(node->due_names[i]);
     }
-    c.expire.epoch = machine_view(node->state.machine).lease_epoch;
+    c.expire.epoch = node->epoch;
     c.expire.leases = node->due;
     c.expire.n_leases = node->n_due;
     op_command(op, &c);
@@ -291,6 +296,9 @@ void agents_tick(struct node *node)
 {
     if (!node->serving || !node_leads(node) || node->sim->over) {
         return;
+    }
+    if (node->epoch == 0) {
+        node->epoch = machine_view(node->state.machine).lease_epoch;
     }
     if (node->expiry == NULL) {
         node->n_due = 0;

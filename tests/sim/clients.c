@@ -216,11 +216,25 @@ static void put_with_key(struct sim *sim, struct node *node)
     begin(sim, node, OP_OTHER, 0, &c);
 }
 
+/* A row with an `_id` of its choice, which is that of a machine. */
+static void put_twin(struct sim *sim, struct node *node)
+{
+    struct ulid id;
+
+    if (!state_machine_id(
+            node, sim->agents[sim_chance(sim, SIM_AGENTS)].hostname, &id)) {
+        return;
+    }
+    struct command c = row_put(sim, ROW_REPLACE, "service", "\"name\":\"b7\"");
+    c.row_put.id = id;
+    begin(sim, node, OP_OTHER, 0, &c);
+}
+
 static void other(struct sim *sim, struct node *node)
 {
     static void (*const ways[])(struct sim *, struct node *) = {
         make_ns,   make_ns,  drop_ns,      rename_ns,
-        fill_list, move_row, put_with_key, put_with_key};
+        fill_list, move_row, put_with_key, put_twin};
 
     ways[sim_chance(sim, sizeof ways / sizeof ways[0])](sim, node);
 }

@@ -173,10 +173,10 @@ static int snapshot(struct raft_fsm *fsm, struct raft_buffer *bufs[],
     struct node *node = fsm->data;
     const struct raft *raft = &node->raft;
 
-    /* libraft looks whether one is due between two entries that changed the
-     * members and were applied at once: it would store those of before. */
+    /* libraft stores the members that it knows to be committed, and those may
+     * be older than the snapshot: while a change is told to it that was
+     * applied, or when another one, not committed, took the place of that. */
     if (raft->configuration_uncommitted_index != 0 &&
-        raft->configuration_uncommitted_index <= raft->last_applied &&
         node->sim->config.broken != BREAK_MEMBERS) {
         return RAFT_BUSY;
     }
@@ -305,7 +305,8 @@ static void die(struct node *node)
     node->up = false;
     node->stalled_until = 0;
     node->led_term = 0;
-    node->serving = node->expiring = false;
+    node->serving = false;
+    node->epoch = 0;
     node->changing = node->transferring = false;
     node->expiry = NULL;
     buf_done(&node->held);
@@ -372,6 +373,7 @@ static void leadership(struct node *node)
         sim_tell(node->sim, node, "leads no more", node->led_term, 0);
         lease_table_halt(node->state.leases);
         node->serving = false;
+        node->epoch = 0;
     }
     node->led_term = term;
     if (term != 0) {

@@ -484,6 +484,7 @@ void order_saw(struct node *node, uint64_t number, uint64_t index,
     op->revision = result->revision;
     op->index = index;
     op->lease = result->id;
+    op->created = result->created;
     end(node, op, 0);
 }
 

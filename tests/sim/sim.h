@@ -181,6 +181,7 @@ struct op {
     uint64_t epoch_term;
     uint64_t made_at;
     struct ulid lease; /* ENROL: which one it got */
+    bool created;      /* and it was new */
     void (*done)(struct op *op);
 };
 
@@ -257,6 +258,8 @@ struct store_meta state_meta(struct node *node);
 bool state_has_row(struct node *node, const char *type, const char *key,
                    struct buf *row);
 uint64_t state_rows(struct node *node, const char *type);
+bool state_machine_id(struct node *node, const char *hostname,
+                      struct ulid *ret_id);
 bool state_has_lease(struct node *node, const char *hostname);
 
 /* ---- node.c: one process ---- */
@@ -290,7 +293,7 @@ struct node {
 
     uint64_t led_term; /* it has taken notice of leading in, 0: leads not */
     bool serving;      /* the epoch of this leadership is applied */
-    bool expiring;     /* an expiry is under way */
+    uint64_t epoch;    /* that it serves in */
     struct op *expiry;
     struct command_lease_item due[SIM_AGENTS * 2];
     char due_names[SIM_AGENTS * 2][16];

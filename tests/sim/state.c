@@ -162,10 +162,9 @@ void state_replace(struct node *node, struct str image)
     write_file(node, s->dir, image);
     must(node, machine_commit(s->machine), "commit");
     must(node, store_next_open(s->store, s->dir, &next), "next");
-    cache_drop_all(s->cache, UINT64_MAX >> 1);
-    store_next_close(store_replace(next));
+    must(node, machine_install(s->machine, next), "install");
+    store_next_close(machine_restored(s->machine, next));
     remove_dir(before);
-    must(node, machine_load(s->machine), "load");
     load_leases(node);
 }
 
@@ -268,6 +267,17 @@ uint64_t state_rows(struct node *node, const char *type)
     must(node, store_list_get(txn, STORE_POOL, str_of(type), &list), "list");
     store_read_end(txn);
     return list.count;
+}
+
+bool state_machine_id(struct node *node, const char *hostname,
+                      struct ulid *ret_id)
+{
+    struct store_txn *txn = read_pool(node);
+
+    int r = store_row_find(txn, STORE_POOL, STR("machine"), str_of(hostname),
+                           ret_id);
+    store_read_end(txn);
+    return r == 0;
 }
 
 bool state_has_lease(struct node *node, const char *hostname)
