@@ -135,9 +135,10 @@ class Client:
     """One keep-alive connection to one server, for one thread. It notices when
     the server closed the idle connection, and never sends a request twice."""
 
-    def __init__(self, port, *, host="127.0.0.1", timeout=30, node=None):
+    def __init__(self, port, *, host="127.0.0.1", timeout=30, node=None,
+                 nodes=()):
         self.host, self.port, self.timeout = host, port, timeout * PATIENCE
-        self.node = node
+        self.node, self.nodes = node, nodes or (node,)
         self.connection = None
         self.faults = []     # answers that break a rule for every answer
         self.revision = 0
@@ -190,8 +191,8 @@ class Client:
              "Roster-Revision is no number below 2^53")
         node = a.headers.get("roster-node")
         rule(node == self.node if self.node else node, "Roster-Node is wrong")
-        rule(a.headers.get("roster-leader") in (self.node, ""),
-             "Roster-Leader is neither this node nor empty")
+        rule(a.headers.get("roster-leader") in (*self.nodes, ""),
+             "Roster-Leader is neither a node nor empty")
         if a.method in ("GET", "HEAD"):
             rule(a.headers.get("roster-stale-ms", "").isdigit(),
                  "a read without Roster-Stale-Ms")
@@ -390,6 +391,7 @@ class Server:
         self.port = 0
         self.process = None
         self.clients = []
+        self.nodes = ()      # all of its cluster
         self.listening = {}
         if start:
             self.start()
@@ -513,7 +515,7 @@ class Server:
     # -- talk
 
     def client(self, **options):
-        c = Client(self.port, node=self.node, **options)
+        c = Client(self.port, node=self.node, nodes=self.nodes, **options)
         self.clients.append(c)
         return c
 
