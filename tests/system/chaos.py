@@ -14,7 +14,7 @@ import threading
 import time
 
 import linear
-from harness import Client, Lost, PATIENCE, path, until
+from harness import Client, Lost, PATIENCE, path
 from linear import Op
 
 READ_SHARE = 0.4
@@ -211,22 +211,24 @@ class Lister(Worker):
 class Agents(Worker):
     """Machines that are alive all along: each sends its heartbeat in time, to one
     node after the other until one takes it."""
-    N, TTL_S = 6, AGENT_TTL_S
+    N = 6
 
-    def __init__(self, storm, number):
+    def __init__(self, storm, number, ttl_s):
         super().__init__(storm, number)
+        self.ttl_s = ttl_s
         self.hosts = [f"{self.name.lower()}-{i}" for i in range(self.N)]
         self.placed, self.late = {}, 0
         for host in self.hosts:
             a = storm.cluster.client(storm.cluster.names[0]).post(
-                "/v1/agents", {"hostname": host, "ttl": f"{self.TTL_S}s"})
+                "/v1/agents", {"hostname": host, "ttl": f"{ttl_s}s"})
             self.placed[host] = a.must(200, 201).json["placements"]
 
     def turn(self):
         began = time.monotonic()
         for host in self.hosts:
             self.beat(host)
-        self.storm.over.wait(max(0, 1 - (time.monotonic() - began)))
+        left = self.ttl_s / 8 - (time.monotonic() - began)
+        self.storm.over.wait(max(0, left))
 
     def beat(self, host):
         for _ in range(1000):
@@ -440,7 +442,7 @@ class Nemesis:
 
 class Storm:
     def __init__(self, cluster, seed, registers=6, adders=4, insisters=2,
-                 listers=2):
+                 listers=2, ttl_s=AGENT_TTL_S):
         self.cluster, self.seed, self.history = cluster, seed, History()
         self.verdict = None
         self.over = threading.Event()
@@ -451,17 +453,12 @@ class Storm:
         a = cluster.client(cluster.leader()).post(
             "/v1/ns", {"parent": "roster", "name": stem}).must(201)
         self.leaf, self.born = a.json["ns"], a.revision
-        self.wait_until_all_have_the_leaf()
-        self.agents = Agents(self, 0)
+        cluster.wait_for_all(path("v1", "ns", self.leaf))
+        self.agents = Agents(self, 0, ttl_s)
         self.workers = [self.agents]
         for kind, n in ((Registers, registers), (Adder, adders),
                         (Insister, insisters), (Lister, listers)):
             self.workers += [kind(self, i) for i in range(n)]
-
-    def wait_until_all_have_the_leaf(self):
-        for name in self.cluster.names:
-            until(lambda name=name: self.cluster.client(name).get(
-                path("v1", "ns", self.leaf)).status == 200, 20)
 
     # -- where things are. Keys change with time, so that each is short.
 

@@ -197,6 +197,13 @@ class Cluster:
 
     # -- talk
 
+    def wait_for_all(self, target):
+        """Until every node knows what is behind that path."""
+        for name in self.names:
+            def knows(node=self.nodes[name]):
+                return _answers(node, target)
+            until(knows, 20)
+
     def client(self, name, **options):
         return self.nodes[name].client(**options)
 

@@ -400,7 +400,9 @@ class Server:
 
     def argv(self):
         argv = [binary("rosterd"), "--data-dir", self.data_dir, "--log-format",
-                "json", "--drain", "200ms"]
+                "json"]
+        if "--drain" not in self.flags:
+            argv += ["--drain", "200ms"]
         if "--http" not in self.flags:
             argv += ["--http", f"127.0.0.1:{self.port}"]
         if "--raft" not in self.flags:
