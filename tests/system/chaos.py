@@ -177,7 +177,7 @@ class Insister(Worker):
         while True:
             op = Op("add", key, node=self.anybody(), value=tag)
             a = self.ask(op, "POST", self.storm.target(key), {"tag": tag},
-                         {"Idempotency-Key": f"{self.storm.leaf} {tag}"})
+                         {"Idempotency-Key": f"{self.storm.leaf}/{tag}"})
             first = first or op.call
             if a is not None and op.outcome == "ok":
                 op.rev = a.must(201).json["_rev"]
