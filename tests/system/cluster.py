@@ -6,7 +6,8 @@
         c.net.split(["n1"], ["n2", "n3"])
 
 With faults=True what the nodes say to each other goes through a proxy (see
-proxy.py): each node's own list of the cluster names the proxy's ports. With
+proxy.py): after the cluster has formed, each node's own list names the proxy's
+ports. With
 slow=True the disk of each node can be made slow (see slowdisk.c)."""
 import contextlib
 import os
@@ -96,10 +97,20 @@ class Cluster:
     def make(self, name):
         flags = list(self.flags)
         if len(self.names) > 1:
-            flags += ["--cluster", ",".join(
-                f"{j}={self.address(name, j)}" for j in self.names)]
+            # It forms when all have been told the same.
+            flags += ["--cluster", ",".join(f"{j}=127.0.0.1:{self.raft[j]}"
+                                            for j in self.names)]
         return Node(name, self.names, self.http[name], self.raft[name], flags,
                     self.slow)
+
+    def go_through_the_proxy(self):
+        """From the next start on. A node's own list wins over all it learns."""
+        for i, node in self.nodes.items():
+            at = node.flags.index("--cluster") + 1
+            node.flags[at] = ",".join(f"{j}={self.address(i, j)}"
+                                      for j in self.names)
+            assert node.stop() == 0
+            node.start(wait=False)
 
     def add(self, name, via=None, *flags):
         """A node more, that joins through `via` (a name). Not behind the proxy:
@@ -119,6 +130,9 @@ class Cluster:
         for node in self.nodes.values():
             node.start(wait=False)
         self.wait_ready()
+        if self.net:
+            self.go_through_the_proxy()
+            self.wait_ready()
 
     def node(self, name):
         return self.nodes[name]
