@@ -208,48 +208,44 @@ class Lister(Worker):
         time.sleep(0.005)
 
 
-class Agents(Worker):
-    """Machines that are alive all along: each sends its heartbeat in time, to one
-    node after the other until one takes it."""
-    N = 6
+class Agent(Worker):
+    """A machine that is alive all along: it tries to send its heartbeat, to one
+    node after the other, until one takes it. It never waits long for one."""
 
     def __init__(self, storm, number, ttl_s):
         super().__init__(storm, number)
-        self.ttl_s = ttl_s
-        self.hosts = [f"{self.name.lower()}-{i}" for i in range(self.N)]
-        self.placed, self.late = {}, 0
-        for host in self.hosts:
-            a = storm.cluster.client(storm.cluster.names[0]).post(
-                "/v1/agents", {"hostname": host, "ttl": f"{ttl_s}s"})
-            self.placed[host] = a.must(200, 201).json["placements"]
+        self.ttl_s, self.host = ttl_s, f"{self.name.lower()}-{storm.stem}"
+        self.taken = time.monotonic()
+        a = storm.cluster.client(storm.cluster.names[0]).post(
+            "/v1/agents", {"hostname": self.host, "ttl": f"{ttl_s}s"})
+        self.placed = a.must(200, 201).json["placements"]
 
     def turn(self):
         began = time.monotonic()
-        for host in self.hosts:
-            self.beat(host)
-        left = self.ttl_s / 8 - (time.monotonic() - began)
-        self.storm.over.wait(max(0, left))
-
-    def beat(self, host):
-        for _ in range(1000):
-            client = self.client(self.anybody(), timeout=1)
+        while not self.storm.over.is_set():
             with contextlib.suppress(Lost):
-                if self.rng.random() < 0.7:
-                    a = client.put(path("v1", "agents", host, "heartbeat"))
-                    good, gone = a.status == 204, a.status == 404
-                else:
-                    a = client.post("/v1/heartbeats", {"hostnames": [host]})
-                    good = a.status == 200
-                    gone = good and a.json["unknown"]
-                if gone:
-                    self.storm.history.complain(
-                        f"{host} was removed and is alive: {a!r}")
-                if good or gone or a.status not in (503, 504):
-                    a.must(200, 204)
-                    return
-            if self.storm.over.is_set():
-                return
-            time.sleep(0.02)
+                if self.beat():
+                    self.taken = began
+                    break
+            time.sleep(0.01)
+            began = time.monotonic()
+        self.storm.over.wait(self.ttl_s / 8)
+
+    def beat(self):
+        """Was it taken?"""
+        client = self.client(self.anybody(), timeout=min(1, self.ttl_s / 8))
+        if self.rng.random() < 0.7:
+            a = client.put(path("v1", "agents", self.host, "heartbeat"))
+            gone = a.status == 404
+        else:
+            a = client.post("/v1/heartbeats", {"hostnames": [self.host]})
+            gone = a.status == 200 and a.json["unknown"]
+        if gone:
+            raise AssertionError(
+                f"{self.host} was removed, {time.monotonic() - self.taken:.2f} s "
+                f"after it sent a heartbeat that was taken; ttl {self.ttl_s} s: "
+                f"{a!r}")
+        return a.must(200, 204, 503, 504).status < 300
 
 
 # ---- what is broken ---------------------------------------------------------
@@ -442,20 +438,20 @@ class Nemesis:
 
 class Storm:
     def __init__(self, cluster, seed, registers=6, adders=4, insisters=2,
-                 listers=2, ttl_s=AGENT_TTL_S):
+                 listers=2, agents=5, ttl_s=AGENT_TTL_S):
         self.cluster, self.seed, self.history = cluster, seed, History()
         self.verdict = None
         self.over = threading.Event()
         self.began = time.monotonic()
         self.lock, self.n_added, self.n_rows = threading.Lock(), 0, 0
         self.nemesis = Nemesis(self)
-        stem = f"s{os.getpid()}-{time.monotonic_ns() % 10**9}"
+        stem = self.stem = f"s{os.getpid()}-{time.monotonic_ns() % 10**9}"
         a = cluster.client(cluster.leader()).post(
             "/v1/ns", {"parent": "roster", "name": stem}).must(201)
         self.leaf, self.born = a.json["ns"], a.revision
         cluster.wait_for_all(path("v1", "ns", self.leaf))
-        self.agents = Agents(self, 0, ttl_s)
-        self.workers = [self.agents]
+        self.agents = [Agent(self, i, ttl_s) for i in range(agents)]
+        self.workers = list(self.agents)
         for kind, n in ((Registers, registers), (Adder, adders),
                         (Insister, insisters), (Lister, listers)):
             self.workers += [kind(self, i) for i in range(n)]
@@ -557,10 +553,11 @@ class Storm:
     def agents_are_there(self):
         wrong = []
         leader = self.cluster.client(self.cluster.leader())
-        for host, placed in self.agents.placed.items():
-            a = leader.get(path("v1", "agents", host))
-            if a.status != 200 or a.json["placements"] != placed:
-                wrong.append(f"{host} was alive all along: {placed} became {a!r}")
+        for agent in self.agents:
+            a = leader.get(path("v1", "agents", agent.host))
+            if a.status != 200 or a.json["placements"] != agent.placed:
+                wrong.append(f"{agent.host} was alive all along: {agent.placed} "
+                             f"became {a!r}")
         return wrong
 
     def summary(self):

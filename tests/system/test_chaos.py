@@ -171,8 +171,8 @@ class FakeWorld:
 def fake_storm(error):
     world = FakeWorld(error)
     try:
-        storm = Storm(world, 7, registers=4, adders=2, insisters=0, listers=1)
-        storm.agents.placed = {}
+        storm = Storm(world, 7, registers=4, adders=2, insisters=0, listers=1,
+                      agents=0)
         storm.run(1 * PATIENCE, ["nothing"])
         return storm, storm.settle()
     finally:
@@ -247,9 +247,9 @@ def a_leader_that_stands_still_for_two_ttls_removes_nobody():
             c.pause(stopped)
             new = until(lambda: c.leader_now(), 20)
             assert new != stopped
-            time.sleep(2 * storm.agents.ttl_s + 1)
+            time.sleep(2 * storm.agents[0].ttl_s + 1)
             c.resume(stopped)
-            time.sleep(storm.agents.ttl_s)
+            time.sleep(storm.agents[0].ttl_s)
         storm.nemesis.stop_the_leader = stop_the_leader
         storm.run(0.1, ["stop_the_leader"])
         wrong = storm.settle()
