@@ -2,10 +2,12 @@
  * measures the answers. Prints one line of JSON. Options: settings.h.
  *
  * No request is left unanswered: those that are out when the time is over are
- * waited for and count as acknowledged, not in the rate. */
+ * waited for and count as acknowledged, not in the rate. SIGTERM: the time is
+ * over now. */
 #include <arpa/inet.h>
 #include <err.h>
 #include <errno.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -28,6 +30,7 @@ enum {
 
 struct connection {
     int fd;
+    uint16_t port;
     bool first; /* the answer to -p is awaited */
     bool busy, idle;
     uint64_t since;      /* ns, of the request that is out */
@@ -43,6 +46,7 @@ static size_t n_idle, n_busy;
 static int poll_fd;
 static uint64_t issued;
 static bool over, large; /* large: the last answer was */
+static volatile sig_atomic_t told_to_end;
 static struct tally tally;
 
 static uint64_t now_ns(void)
@@ -106,13 +110,13 @@ static void rest(struct connection *c)
 static void connect_to(struct connection *c)
 {
     struct sockaddr_in a = {.sin_family = AF_INET,
-                            .sin_port = htons((uint16_t)set.port),
+                            .sin_port = htons(c->port),
                             .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     int on = 1;
 
     c->fd = socket(AF_INET, SOCK_STREAM, 0);
     if (c->fd < 0 || connect(c->fd, (struct sockaddr *)&a, sizeof a) != 0) {
-        err(1, "cannot connect to port %lu", set.port);
+        err(1, "cannot connect to port %u", c->port);
     }
     setsockopt(c->fd, IPPROTO_TCP, 1 /* TCP_NODELAY */, &on, sizeof on);
     watch(c, EPOLL_CTL_ADD, EPOLLIN);
@@ -263,6 +267,9 @@ static void issue(uint64_t now, uint64_t started)
 
 static bool may_end(uint64_t now)
 {
+    if (told_to_end != 0 && now < tally.end_ns) {
+        tally.end_ns = now > tally.begin_ns ? now : tally.begin_ns;
+    }
     over = over || now >= tally.end_ns || (set.most > 0 && issued >= set.most);
     if (n_busy > 0 && now > tally.last_ns + PATIENCE_S * 1000000000ULL) {
         errx(1, "%zu requests have had no answer for %d s", n_busy, PATIENCE_S);
@@ -298,6 +305,8 @@ static void run(void)
     }
     if (set.most > 0) {
         set.measure_ns = tally.last_ns - started;
+    } else {
+        set.measure_ns = tally.end_ns - tally.begin_ns;
     }
 }
 
@@ -335,14 +344,22 @@ static void prepare(void)
         if (connections[i].out == NULL) {
             err(1, "malloc");
         }
+        connections[i].port = set.ports[i % set.n_ports];
         connect_to(&connections[i]);
     }
     await_first_answers();
 }
 
+static void end_now(int number)
+{
+    (void)number;
+    told_to_end = 1;
+}
+
 int main(int argc, char **argv)
 {
     settings_read(argc, argv);
+    signal(SIGTERM, end_now);
     prepare();
     run();
     tally_print(&tally, set.measure_ns);

@@ -20,6 +20,10 @@ def middle(values):
             "max": max(values), "n": len(values)}
 
 
+def comma(values):
+    return ",".join(str(v) for v in values)
+
+
 class Bench:
     """One run: its place, its sizes, the servers that are up."""
 
@@ -49,12 +53,13 @@ class Bench:
 
     def load(self, server, request, *, connections=1, protocol="http",
              hello=None, n=0, rate=0, items=0, requests=0, ms=None, warm=None,
-             start=None):
+             start=None, at=None, during=None):
         """Runs the load client. `items`, `requests`: numbers start anew after
-        so many; without `items` each number is used once, ever."""
-        argv = [self.place.load, "-a", str(server.port), "-P", protocol,
-                "-f", self._file(request), "-c", str(connections)]
-        argv += ["-p", self._file(hello)] if hello else []
+        so many; without `items` each number is used once, ever. `at`: which
+        nodes of a cluster. `during`: called meanwhile; then the load ends."""
+        argv = [self.place.load, "-a", comma(server.ports(at)), "-P", protocol,
+                "-f", self.file(request), "-c", str(connections)]
+        argv += ["-p", self.file(hello)] if hello else []
         if n:
             argv += ["-n", str(n)]
         else:
@@ -65,17 +70,32 @@ class Bench:
         argv += ["-M", str(requests)] if requests else []
         first = server.items if start is None else start
         argv += ["-s", str(0 if items and start is None else first)]
-        return self._run(server, argv, request, bool(items))
+        return self._run(server, argv, request, bool(items), during)
 
-    def _run(self, server, argv, request, repeats):
+    def client(self, server, argv, during=None):
+        """Runs a client of the server: (exit status, output, errors)."""
+        with subprocess.Popen(
+                self.place.pinned(argv, self.place.load_cpu
+                                  if server.pinned else None), text=True,
+                stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                preexec_fn=parts.die_with_parent) as process:
+            try:
+                if during:
+                    during()
+                    process.terminate()
+                out, err = process.communicate(timeout=900)
+            except BaseException:
+                process.kill()
+                raise
+        return process.returncode, out, err
+
+    def _run(self, server, argv, request, repeats, during):
         before = server.cpu_us()
-        done = subprocess.run(
-            self.place.pinned(argv, self.place.load_cpu), text=True,
-            capture_output=True, timeout=900, preexec_fn=parts.die_with_parent)
+        code, out, err = self.client(server, argv, during)
         cpu = server.cpu_us() - before
-        if done.returncode not in (0, 3):
-            return {"faults": [f"the load client: {done.stderr.strip()}"]}
-        sample = json.loads(done.stdout)
+        if code not in (0, 3):
+            return {"faults": [f"the load client: {err.strip()}"]}
+        sample = json.loads(out)
         sample["cpu_us"] = cpu / max(sample["answers"], 1)
         sample["command"] = " ".join(argv)
         sample["faults"] = []
@@ -129,7 +149,7 @@ class Bench:
                 sample["faults"].append("wrk: " + bad)
         return sample
 
-    def _file(self, data):
+    def file(self, data):
         name = "request-" + hashlib.sha256(data).hexdigest()[:16]
         full = os.path.join(self.place.home, name)
         return full if os.path.exists(full) else self.place.file(name, data)
@@ -166,7 +186,8 @@ class Row:
         names = rounds[0]["samples"] if rounds else {}
         for name in names:
             self.figures[name] = {
-                f: middle([r["samples"][name].get(f) for r in rounds])
+                f: middle([r["samples"].get(name, {}).get(f)
+                           for r in rounds])
                 for f in figures}
         for r in rounds:
             for name, sample in r["samples"].items():

@@ -62,7 +62,7 @@ class Place:
         self.taken = set()
         self.home = tempfile.mkdtemp(prefix="roster-bench-", dir=directory)
         try:
-            self.bare, self.load = self._compile()
+            self.bare, self.load, self.outage = self._compile()
         except Fault:
             self.close()
             raise
@@ -77,12 +77,11 @@ class Place:
         return server, load
 
     def _compile(self):
-        """The bare responder and the load client, the same for every build of
+        """The bare responder and the clients, the same for every build of
         roster that is measured."""
-        made = []
-        for name, sources in (("bare", "bare.c"),
-                              ("load", "load.c settings.c wire.c tally.c "
-                               "spread.c template.c")):
+        made, common = [], "settings.c wire.c tally.c spread.c template.c"
+        for name, sources in (("bare", "bare.c"), ("load", "load.c " + common),
+                              ("outage", "outage.c " + common)):
             made.append(os.path.join(self.home, name))
             done = subprocess.run(
                 [find("cc"), "-O2", "-D_GNU_SOURCE", "-o", made[-1],
@@ -113,14 +112,14 @@ class Place:
     def pinned(self, argv, cpu):
         return ["taskset", "-c", cpu, *argv] if cpu is not None else list(argv)
 
-    def start(self, argv, cwd, log):
+    def start(self, argv, cwd, log, cpu):
         """A server on its processor (taskset becomes it: the pid is its own)."""
         # What configures our programs and the peers is on their command lines.
         env = {k: v for k, v in os.environ.items()
                if not k.startswith(("ROSTER_", "ETCD_"))}
         with open(log, "ab") as log_file:
             process = subprocess.Popen(
-                self.pinned(argv, self.server_cpu), cwd=cwd, env=env,
+                self.pinned(argv, cpu), cwd=cwd, env=env,
                 stdin=subprocess.DEVNULL, stdout=log_file, stderr=log_file,
                 start_new_session=True, preexec_fn=die_with_parent)
         self.running.append(process)
@@ -141,19 +140,6 @@ class Place:
         for process in list(self.running):
             self.end(process)
         shutil.rmtree(self.home, ignore_errors=True)
-
-
-def wait_port(port, process, what, seconds=60):
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        if process.poll() is not None:
-            raise Fault(f"{what} ended with status {process.returncode}")
-        try:
-            socket.create_connection(("127.0.0.1", port), 1).close()
-            return
-        except OSError:
-            time.sleep(0.002)
-    raise Fault(f"{what} does not answer after {seconds} s")
 
 
 # ---- the process table ----

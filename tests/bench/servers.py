@@ -14,29 +14,56 @@ import parts
 
 class Server:
     name = "?"
+    port = 0
+    pinned = True   # to the servers' processor
 
     def __init__(self, place):
         self.place = place
         self.data = place.directory(self.name)
         self.log = os.path.join(self.data, "log")
         self.process = None
-        self.port = 0
         self.items = 0          # names given out, each once
         self.acknowledged = 0   # additions the server has said yes to
         self.argv = []
         self.start()
 
     def start(self):
+        self.launch()
+        self.wait_ready()
+
+    def launch(self):
         self.port = self.port or self.place.port()
         self.argv = self.command()
-        self.process = self.place.start(self.argv, cwd=self.data, log=self.log)
-        try:
-            parts.wait_port(self.port, self.process, self.name)
-        except parts.Fault as e:
-            raise parts.Fault(f"{e}\n{self.log_tail()}") from None
+        self.process = self.place.start(
+            self.argv, cwd=self.data, log=self.log,
+            cpu=self.place.server_cpu if self.pinned else None)
 
     def command(self):
         raise NotImplementedError
+
+    def wait_ready(self, seconds=600):
+        end = time.monotonic() + seconds
+        while not self.ready():
+            ended = self.process.poll()
+            if ended is not None:
+                raise parts.Fault(f"{self.name} ended with status {ended}\n"
+                                  f"{self.log_tail()}")
+            if time.monotonic() > end:
+                raise parts.Fault(f"{self.name} is not ready after {seconds} s"
+                                  f"\n{self.log_tail()}")
+            time.sleep(0.002)
+
+    def ready(self):
+        try:
+            socket.create_connection(("127.0.0.1", self.port), 1).close()
+            return True
+        except OSError:
+            return False
+
+    def ports(self, at=None):
+        """Of one server there is one, whoever is asked for."""
+        del at
+        return [self.port]
 
     def log_tail(self):
         with open(self.log, encoding="utf-8", errors="replace") as f:
@@ -66,6 +93,7 @@ class Server:
 
 class Roster(Server):
     name = "roster"
+    raft = 0
 
     def __init__(self, place, build, name="roster", flags=()):
         self.build, self.name, self.flags = build, name, list(flags)
@@ -74,20 +102,8 @@ class Roster(Server):
     def command(self):
         return [os.path.join(self.build, "rosterd"), "--data-dir",
                 os.path.join(self.data, "data"), "--http",
-                f"127.0.0.1:{self.port}", "--raft", "127.0.0.1:0",
+                f"127.0.0.1:{self.port}", "--raft", f"127.0.0.1:{self.raft}",
                 "--log-level", "warn", *self.flags]
-
-    def start(self):
-        super().start()
-        self.wait_ready()
-
-    def wait_ready(self, seconds=600):
-        end = time.monotonic() + seconds
-        while not self.ready():
-            if self.process.poll() is not None or time.monotonic() > end:
-                raise parts.Fault(f"{self.name} is not ready:\n"
-                                  f"{self.log_tail()}")
-            time.sleep(0.002)
 
     def ready(self):
         try:
@@ -176,17 +192,6 @@ class Etcd(Server):
                 "--initial-cluster", f"default=http://127.0.0.1:{peer}",
                 "--quota-backend-bytes", str(8 << 30), "--log-level", "error"]
 
-    def start(self):
-        super().start()
-        self.wait_ready()
-
-    def wait_ready(self, seconds=120):
-        end = time.monotonic() + seconds
-        while not self.ready():
-            if time.monotonic() > end:
-                raise parts.Fault(f"etcd is not ready:\n{self.log_tail()}")
-            time.sleep(0.01)
-
     def ready(self):
         try:
             return self.call("GET", "/health").get("health") == "true"
@@ -267,25 +272,19 @@ admin.enableServer=false
 snapCount=100000
 """
 
+    def config(self):
+        return self.CONFIG.format(self.data, self.port)
+
     def command(self):
         java, jars = parts.find("java"), glob.glob(self.JARS)
         if not jars:
             raise parts.Missing("zookeeper is not installed")
         config = os.path.join(self.data, "zoo.cfg")
         with open(config, "w", encoding="ascii") as f:
-            f.write(self.CONFIG.format(self.data, self.port))
+            f.write(self.config())
         # Debian's package starts it so, but for the place of its log.
         return [java, "-cp", ":".join([self.data, *jars]), "-Xmx1000m",
                 "org.apache.zookeeper.server.quorum.QuorumPeerMain", config]
-
-    def start(self):
-        super().start()
-        end = time.monotonic() + 60
-        while not self.ready():
-            if time.monotonic() > end:
-                raise parts.Fault(f"zookeeper is not ready:\n"
-                                  f"{self.log_tail()}")
-            time.sleep(0.02)
 
     def ready(self):
         """It takes connections before it serves them, and forgets those."""

@@ -20,13 +20,26 @@ static void protocol(const char *name)
     }
 }
 
+static void ports(const char *list)
+{
+    char *end;
+
+    do {
+        unsigned long port = strtoul(list, &end, 10);
+        if (port == 0 || port > UINT16_MAX || set.n_ports == PORTS_MOST) {
+            errx(2, "-a: at most %d ports", PORTS_MOST);
+        }
+        set.ports[set.n_ports++] = (uint16_t)port;
+        list = end + 1;
+    } while (*end == ',');
+}
+
 static void option(char letter, const char *value)
 {
     static const struct {
         char letter;
         uint64_t unit, *ret;
     } numbers[] = {
-        {'a', 1, &set.port},
         {'c', 1, &set.n_connections},
         {'t', 1000000, &set.measure_ns},
         {'w', 1000000, &set.warm_ns},
@@ -35,10 +48,14 @@ static void option(char letter, const char *value)
         {'s', 1, &set.request.first_item},
         {'m', 1, &set.request.item_modulo},
         {'M', 1, &set.request.request_modulo},
+        {'k', 1, &set.pid},
+        {'S', 1, &set.signal},
     };
 
     if (letter == 'P') {
         protocol(value);
+    } else if (letter == 'a') {
+        ports(value);
     } else if (letter == 'f' || letter == 'p') {
         template_read(letter == 'f' ? &set.request : &set.hello, value);
     }
@@ -53,13 +70,14 @@ void settings_read(int argc, char **argv)
 {
     int letter;
 
-    while ((letter = getopt(argc, argv, "a:P:f:p:c:t:w:n:r:s:m:M:")) != -1) {
+    while ((letter = getopt(argc, argv, "a:P:f:p:c:t:w:n:r:s:m:M:k:S:")) !=
+           -1) {
         if (letter == '?') {
             errx(2, "see settings.h");
         }
         option((char)letter, optarg);
     }
-    if (set.request.n == 0 || set.n_connections == 0) {
-        errx(2, "-f and -c are needed");
+    if (set.request.n == 0 || set.n_connections == 0 || set.n_ports == 0) {
+        errx(2, "-a, -f and -c are needed");
     }
 }

@@ -6,7 +6,7 @@
 
 /* The options of the load client:
  *
- *   -a PORT      on 127.0.0.1
+ *   -a PORT,...  on 127.0.0.1; connections are spread over them in turn
  *   -P PROTOCOL  http (default), resp, zookeeper
  *   -f FILE      the request (template.h: numbers may be left open)
  *   -p FILE      sent once on each new connection; one answer is awaited
@@ -19,12 +19,22 @@
  *                sends when it has its answer.
  *   -s N -m N    numbers of items begin at N, and begin anew after N of them
  *   -M N         numbers of requests begin anew after N of them
+ *
+ * and of outage:
+ *
+ *   -k PID       what is ended or stopped: the server of the last port
+ *   -S SIGNAL    its number
  */
+
+enum { PORTS_MOST = 8 };
+
 struct settings {
-    uint64_t port;
+    uint16_t ports[PORTS_MOST];
+    size_t n_ports;
     wire_func *wire, *wire_first;
     struct template request, hello;
     uint64_t n_connections, measure_ns, warm_ns, most, rate;
+    uint64_t pid, signal;
 };
 
 extern struct settings set;
