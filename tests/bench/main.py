@@ -8,6 +8,10 @@ import subprocess
 import sys
 import time
 
+import cluster
+import clusters
+import failover
+import joins
 import leases
 import method
 import parts
@@ -17,26 +21,28 @@ import restart
 import servers
 import writes
 
-GROUPS = (reads, writes, leases, restart)
+GROUPS = (reads, writes, leases, restart, cluster, failover, joins)
 
 # What is measured, by how much time there is: measured time of one contestant
 # in ms, rounds, sizes.
 SIZES = {
     "quick": {"ms": 250, "rounds": 2, "leases": [1000, 10_000],
               "resources": 100_000, "namespaces": 5000, "appends": 1000,
-              "java_ms": 2000},
+              "java_ms": 2000, "failovers": 3, "failovers_peers": 1,
+              "joined": 10_000},
     "default": {"ms": 1000, "rounds": 5, "leases": [1000, 10_000, 100_000],
                 "resources": 1_000_000, "namespaces": 20_000, "appends": 2000,
-                "java_ms": 8000},
+                "java_ms": 8000, "failovers": 9, "failovers_peers": 3,
+                "joined": 100_000},
     "full": {"ms": 2000, "rounds": 9,
              "leases": [1000, 10_000, 100_000, 1_000_000],
              "resources": 1_000_000, "namespaces": 100_000, "appends": 2000,
-             "java_ms": 20_000},
+             "java_ms": 20_000, "failovers": 15, "failovers_peers": 5,
+             "joined": 1_000_000},
 }
 
-# Promised too, and not for this program: it measures one node.
-ELSEWHERE = ("three nodes (writes, linearizable reads, failover)",
-             "watchers", "Consul")
+# Promised too, and not for this program yet.
+ELSEWHERE = ("watchers", "Consul")
 
 
 def arguments(argv):
@@ -64,6 +70,11 @@ def arguments(argv):
     p.add_argument("--resources", type=int, help="of the rows about a large "
                    "registry; a multiple of 1,000")
     p.add_argument("--namespaces", type=int)
+    p.add_argument("--failovers", type=int, help="so many rounds of the rows "
+                   "in which a leader\nends; peers take part in the first ones")
+    p.add_argument("--joined", type=int, metavar="RESOURCES",
+                   help="held by the cluster that a node joins; a multiple\n"
+                   "of 1,000")
     p.add_argument("--json", metavar="FILE", help="everything, each round's "
                    "figures too")
     p.add_argument("--build", metavar="DIR", help="measure this build "
@@ -85,8 +96,10 @@ def arguments(argv):
             setattr(a, name, value)
     a.leases = sorted(set(a.leases))
     a.peers_large = a.full
-    if a.rounds < 1 or a.resources < 1000 or a.ms < 1:
-        p.error("--rounds and --ms are at least 1, --resources 1,000")
+    if min(a.rounds, a.ms, a.failovers) < 1:
+        p.error("--rounds, --ms and --failovers are at least 1")
+    if min(a.resources, a.joined) < 1000:
+        p.error("--resources and --joined are at least 1,000")
     return a
 
 
@@ -164,6 +177,10 @@ def run(options):
             place, options.build, flags=flags)
         bench.make_other = lambda flags=(): servers.Roster(
             place, options.against, name="other", flags=flags)
+        bench.make_cluster = lambda flags=(): clusters.make_roster(
+            place, options.build, flags=flags)
+        bench.make_other_cluster = lambda: clusters.make_roster(
+            place, options.against, name="other")
         report.print_head(facts, found, missing)
         rows = []
         for row in measure(bench, options.only):

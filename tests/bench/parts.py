@@ -142,6 +142,13 @@ class Place:
         shutil.rmtree(self.home, ignore_errors=True)
 
 
+def put(full, text):
+    """Writes a file, and the directory that it is in."""
+    os.makedirs(os.path.dirname(full), exist_ok=True)
+    with open(full, "w", encoding="ascii") as f:
+        f.write(text)
+
+
 # ---- the process table ----
 
 def _threads(pid):

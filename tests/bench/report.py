@@ -5,7 +5,7 @@ import parts
 
 NAMES = {"rate": "requests/s", "renewals": "renewals/s", "rows": "rows/s",
          "p50_us": "p50", "p99_us": "p99", "cpu_us": "CPU of the server",
-         "seconds": "time", "rss_anon": "RssAnon"}
+         "seconds": "time", "silence": "silence", "rss_anon": "RssAnon"}
 
 
 def number(value):
@@ -17,7 +17,7 @@ def shown(figure, value):
         if value >= 1e6:
             return f"{value / 1e6:.2f} s"
         return f"{value / 1e3:.2f} ms" if value >= 1000 else f"{value:.1f} us"
-    if figure == "seconds":
+    if figure in ("seconds", "silence"):
         return f"{value:.2f} s"
     if figure == "rss_anon":
         return f"{value / 2**20:.1f} MiB"
@@ -25,6 +25,7 @@ def shown(figure, value):
 
 
 def figures(row):
+    width = max([16, *map(len, row.figures)])
     for name, found in row.figures.items():
         parts_of_line = []
         for figure, value in found.items():
@@ -35,7 +36,7 @@ def figures(row):
                 text += (f" ({shown(figure, value['min'])} .. "
                          f"{shown(figure, value['max'])})")
             parts_of_line.append(text)
-        yield f"    {name:<16} {', '.join(parts_of_line)}"
+        yield f"    {name:<{width}} {', '.join(parts_of_line)}"
 
 
 def bound(b):

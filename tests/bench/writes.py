@@ -1,6 +1,7 @@
 """Durable writes: each is on the disk before it is acknowledged. What was
 acknowledged is counted afterwards."""
 import itertools
+import typing
 
 import bodies
 import servers
@@ -30,73 +31,105 @@ def group(bench, wants):
         yield namespaces(bench)
 
 
+class Writer(typing.NamedTuple):
+    """One that additions are sent to: how, and how to count what it has."""
+    server: object
+    request: bytes
+    count: typing.Callable
+    how: dict = {}          # more for Bench.load
+    counted: bool = True    # false: another of the same server is
+
+
+ZOOKEEPER = {"protocol": "zookeeper", "hello": bodies.ZOOKEEPER_HELLO}
+
+
+def value():
+    """A resource, and a text as long as what roster keeps: with _id and _rev."""
+    fields = bodies.resource()
+    text = bodies.json.dumps(fields, separators=(",", ":")).encode()
+    return fields, text + b" " * (200 - len(text))
+
+
 def contestants(bench):
-    """Name -> (server, request, protocol, hello, how to count its rows)."""
-    value = bodies.resource()
-    text = bodies.json.dumps(value, separators=(",", ":")).encode()
-    # As long as what roster keeps: with _id and _rev.
-    text += b" " * (200 - len(text))
+    fields, text = value()
     made = {}
 
     def roster(name, make):
         server = bench.up(name, make)
         leaf = server.leaf("writes")
-        made[name] = (server, bodies.http("POST", leaf + "/service", value),
-                      "http", None, lambda: server.count(leaf))
+        made[name] = Writer(server, bodies.http("POST", leaf + "/service",
+                                                fields),
+                            lambda: server.count(leaf))
     roster("roster", bench.make_roster)
     if bench.options.against:
         roster("other", bench.make_other)
     if bench.have("etcd"):
         etcd = bench.up("etcd", lambda: servers.Etcd(bench.place))
-        made["etcd"] = (etcd, bodies.etcd_put(text), "http", None,
-                        lambda: etcd.count(bodies.ETCD_PREFIX,
-                                           bodies.ETCD_END))
+        made["etcd"] = Writer(etcd, bodies.etcd_put(text), lambda: etcd.count(
+            bodies.ETCD_PREFIX, bodies.ETCD_END))
     if bench.have("redis"):
         redis = bench.up("redis", lambda: servers.Redis(bench.place))
-        made["redis"] = (redis, bodies.redis_set(text), "resp", None,
-                         redis.count)
+        made["redis"] = Writer(redis, bodies.redis_set(text), redis.count,
+                               {"protocol": "resp"})
     if bench.have("zookeeper"):
         zk = bench.up("zookeeper", lambda: servers.ZooKeeper(bench.place))
-        bench.load(zk, bodies.zookeeper_create("/bench", b""), n=1,
-                   protocol="zookeeper", hello=bodies.ZOOKEEPER_HELLO)
-        bench.warm_java(zk, bodies.zookeeper_create("/bench/" + bodies.ITEM,
-                                                    text))
-        made["zookeeper"] = (zk, bodies.zookeeper_create(
-            "/bench/" + bodies.ITEM, text), "zookeeper",
-            bodies.ZOOKEEPER_HELLO, zk.count)
+        made["zookeeper"] = Writer(zk, warm_zookeeper(bench, zk, text),
+                                   zk.count, ZOOKEEPER)
     return made
 
 
+def warm_zookeeper(bench, zk, text):
+    """Gives the request."""
+    bench.load(zk, bodies.zookeeper_create("/bench", b""), n=1, **ZOOKEEPER)
+    request = bodies.zookeeper_create("/bench/" + bodies.ITEM, text)
+    bench.warm_java(zk, request)
+    return request
+
+
 def plain(bench, names):
-    made = contestants(bench)
-    before = {}
-    for name, (server, *_, count) in made.items():
-        before[name] = count() - server.acknowledged
-    rows = []
-    for name in names:
-        how = {"connections": 64, "rate": RATE}
-        if name != "write-rate":
-            how = {"connections": int(name.split("-")[1])}
-        go = {n: one(bench, *what[:4], how) for n, what in made.items()}
-        rows.append(judge(Row(name, ROWS[name]).take(bench.rounds(go))))
-    for name, (server, *_, count) in made.items():
-        kept = count() - before[name]
-        rows[-1].notes.append(f"{name}: all rows: {server.acknowledged} "
-                              f"acknowledged, {kept} kept")
-        if kept != server.acknowledged:
+    def how(name):
+        if name == "write-rate":
+            return {"connections": 64, "rate": RATE}
+        return {"connections": int(name.split("-")[1])}
+    yield from measure(bench, contestants(bench),
+                       {n: (Row(n, ROWS[n]), how(n)) for n in names}, judge)
+
+
+def measure(bench, made, rows, judged):
+    """rows: {name: (row, more for Bench.load)}. What was acknowledged in all of
+    them is counted at the end."""
+    each = {n: w for n, w in made.items() if w.counted}
+    before = {n: w.count() - w.server.acknowledged for n, w in each.items()}
+    for row, how in rows.values():
+        judged(row.take(bench.rounds({
+            n: one(bench, w, how) for n, w in made.items()})))
+    rows = [row for row, _ in rows.values()]
+    for name, writer in each.items():
+        said, kept = writer.server.acknowledged, writer.count() - before[name]
+        rows[-1].notes.append(f"{name}: all rows: {said} acknowledged, {kept} "
+                              "kept")
+        if kept != said:
             for row in rows:
-                row.refuse(f"{name} acknowledged {server.acknowledged} "
-                           f"additions and keeps {kept}")
+                row.refuse(f"{name} acknowledged {said} additions and keeps "
+                           f"{kept}")
     yield from rows
 
 
-def one(bench, server, request, protocol, hello, how):
-    return lambda: bench.load(server, request, protocol=protocol, hello=hello,
+def one(bench, writer, how):
+    return lambda: bench.load(writer.server, writer.request, **writer.how,
                               **how)
 
 
 def judge(row):
-    if row.name in ("write-64", "write-256"):
+    judge_peers(row, row.name in ("write-64", "write-256"),
+                row.name != "write-1")
+    row.inform("rate", "roster", "redis")
+    judge_other(row)
+
+
+def judge_peers(row, rates, latencies):
+    """Whether rates and latencies have bounds."""
+    if rates:
         row.versus("rate", "roster", "etcd", f"at least {ETCD} x etcd",
                    lambda v: v >= ETCD)
         row.versus("rate", "roster", "zookeeper", "at least ZooKeeper",
@@ -104,15 +137,16 @@ def judge(row):
     else:
         row.inform("rate", "roster", "etcd")
         row.inform("rate", "roster", "zookeeper")
-    if row.name != "write-1":
+    if latencies:
         row.versus("p99_us", "roster", "etcd", "p99 no worse than etcd's",
                    lambda v: v <= 1)
         row.versus("p99_us", "roster", "zookeeper",
                    "p99 no worse than ZooKeeper's", lambda v: v <= 1)
-    row.inform("rate", "roster", "redis")
+
+
+def judge_other(row):
     row.inform("rate", "roster", "other")
     row.inform("cpu_us", "roster", "other")
-    return row
 
 
 # ---- flat: the same work among much and among little ----
