@@ -54,7 +54,7 @@ def arguments(argv):
         epilog="Exit status 1 when a row is invalid (errors, lost rows); a "
         "bound that is not met is\na result, not an error.")
     size = p.add_mutually_exclusive_group()
-    size.add_argument("--quick", action="store_true", help="under 2 minutes, "
+    size.add_argument("--quick", action="store_true", help="about 3 minutes, "
                       "small sizes")
     size.add_argument("--full", action="store_true", help="a million leases, "
                       "peers with a million keys, long rounds")

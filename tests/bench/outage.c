@@ -29,7 +29,7 @@
 
 #define MS UINT64_C(1000000)
 
-enum { ROOM = 16384, GIVE_UP_S = 30, PROBE_MS = 10, PROBES_MOST = 3000 };
+enum { ROOM = 16384, GIVE_UP_MS = 30000, PROBE_MS = 10, PROBES_MOST = 3000 };
 /* A writer whose connection broke comes back after so long, to one of those
  * that are left; at the end answers are awaited for so long. */
 enum { AGAIN_MS = 50, LINGER_MS = 500 };
@@ -228,7 +228,7 @@ static void await_acceptance(void)
 {
     uint64_t next = signalled + MS;
 
-    while (accepted == 0 && now_ns() < signalled + GIVE_UP_S * 1000 * MS &&
+    while (accepted == 0 && now_ns() < signalled + GIVE_UP_MS * MS &&
            n_callers < set.n_connections + PROBES_MOST) {
         run_until(next);
         probe();

@@ -4,15 +4,20 @@ import json
 import os
 import shutil
 import signal
+import socket
 import subprocess
+import sys
 import tempfile
+import threading
+import time
 
 from harness import (BUILD, REPOSITORY, Skip, Wire, bare, binary, environment,
                      memory_counts, run, spawn, until)
 
 BENCH = os.path.join(REPOSITORY, "scripts", "bench")
-TINY = ("--quick", "--rounds", "2", "--ms", "40", "--leases", "1000",
-        "--resources", "2000", "--namespaces", "200", "--pin", "none")
+TINY = ("--quick", "--rounds", "2", "--ms", "120", "--leases", "1000",
+        "--resources", "2000", "--namespaces", "200", "--pin", "none",
+        "--failovers", "1", "--joined", "1000")
 PEERS = ("nginx", "etcd", "redis", "zookeeper")
 ALONE = tuple(w for p in PEERS for w in ("--without", p))
 
@@ -67,6 +72,101 @@ def each_row_that_is_listed_is_measured_and_says_so():
     sample = writes["rounds"][0]["samples"]["roster"]
     assert sample["acknowledged"] == sample["answers"] > 0, sample
     assert sample["p50_us"] <= sample["p99_us"] <= sample["max_us"], sample
+    three = [r for r in found["rows"] if r["row"] == "cluster-write-64"][0]
+    for name, n_ports in (("roster", 3), ("roster's leader", 1)):
+        words = three["rounds"][0]["samples"][name]["command"].split()
+        assert len(words[words.index("-a") + 1].split(",")) == n_ports, words
+
+
+class Survivor(threading.Thread):
+    """A node whose leader ends. It holds the first write until then and says
+    yes, for that one was decided before; then it refuses `refusals` times, and
+    accepts what comes later."""
+
+    def __init__(self, leader, refusals):
+        super().__init__(daemon=True)
+        self.leader, self.refusals = leader, refusals
+        self.socket = socket.create_server(("127.0.0.1", 0), backlog=4096)
+        self.port = self.socket.getsockname()[1]
+        self.accepted = 0
+        self.lock = threading.Lock()
+        self.dead_at = self.new_at = None
+        self.start()
+
+    def run(self):
+        while True:
+            try:
+                one, _ = self.socket.accept()
+            except OSError:
+                return
+            threading.Thread(target=self.serve, args=(one,),
+                             daemon=True).start()
+
+    def serve(self, one):
+        with one:
+            while one.recv(4096):
+                with self.lock:
+                    status = self.judge()
+                one.sendall(b"HTTP/1.1 %d X\r\nContent-Length: 0\r\n\r\n"
+                            % status)
+
+    def judge(self):
+        if self.dead_at is None:
+            self.leader.wait()
+            self.dead_at = time.monotonic()
+        elif self.refusals:
+            time.sleep(0.05)
+            self.refusals -= 1
+            return 503
+        elif not self.new_at:
+            self.new_at = time.monotonic()
+        self.accepted += 1
+        return 201
+
+
+@bare
+def an_outage_lasts_until_a_write_that_was_asked_for_afterwards():
+    needs_compiler()
+    sources = os.path.join(REPOSITORY, "tests", "bench")
+    with tempfile.TemporaryDirectory(prefix="roster-test-") as home:
+        program, request = os.path.join(home, "outage"), home + "/request"
+        with open(request, "wb") as f:
+            f.write(b"POST / HTTP/1.1\r\nContent-Length: 0\r\n\r\n")
+        subprocess.run(["cc", "-D_GNU_SOURCE", "-o", program, *(
+            os.path.join(sources, name + ".c") for name in (
+                "outage", "settings", "wire", "tally", "spread", "template"))],
+            check=True)
+        leader = spawn([sys.executable, "-c", LEADER], stdout=subprocess.PIPE,
+                       stderr=subprocess.DEVNULL)
+        port = int(leader.stdout.readline())
+        survivor = Survivor(leader, 3)
+        try:
+            code, out, err = run([
+                program, "-a", f"{survivor.port},{port}", "-k",
+                str(leader.pid), "-S", str(int(signal.SIGKILL)), "-f", request,
+                "-c", "2", "-w", "200", "-t", "100"])
+        finally:
+            leader.kill()
+            leader.wait()
+            survivor.socket.close()
+    found = json.loads(out)
+    assert code == 0, err
+    assert found["refused"] == 3, found
+    # The one that was held came before the refusals.
+    assert found["seconds"] >= survivor.new_at - survivor.dead_at > 0.05, found
+    assert found["acknowledged"] >= survivor.accepted > 1, found
+    assert found["sent"] == found["acknowledged"] + found["refused"] + \
+        found["unknown"], found
+
+
+LEADER = """
+import socket
+s = socket.create_server(("127.0.0.1", 0))
+print(s.getsockname()[1], flush=True)
+one, _ = s.accept()
+while one.recv(4096):
+    one.sendall(b"HTTP/1.1 201 X\\r\\nContent-Length: 0\\r\\n\\r\\n")
+"""
 
 
 @bare
