@@ -217,7 +217,10 @@ int members_address(const struct core *core, uint64_t raft_id,
             r = 0;
         }
     }
-    const struct known *known = r == 0 ? NULL : known_find(members, raft_id);
+    /* libraft goes on asking for one that was removed. */
+    const struct known *known = r == 0 || known_is_removed(members, raft_id)
+                                    ? NULL
+                                    : known_find(members, raft_id);
     if (known != NULL && known->raft[0] != '\0') {
         (void)snprintf(ret_address, CORE_ADDRESS, "%s", known->raft);
         r = 0;

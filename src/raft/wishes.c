@@ -139,7 +139,7 @@ static void replace(struct core *core, struct wish *wish, uint64_t old,
                        (unsigned long long)most);
         answer(core, wish, ERR_CONFLICT, told);
     } else if (why != NULL) {
-        answer(core, wish, ERR_CONFLICT, why);
+        answer_kept(core, wish, why, now_ms);
     } else {
         log_info(LOG_RAFT,
                  "a node came back without its data: the old one is "
