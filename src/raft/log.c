@@ -443,6 +443,7 @@ int log_open(struct core *core)
         return say(core, "cannot open the log", r);
     }
     core->raft_inited = true;
+    core->raft.tracer = NULL; /* Else it words each step, for nobody. */
     set_up(core);
     r = bootstrap(core);
     if (r != 0) {

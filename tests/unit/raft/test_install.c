@@ -692,7 +692,7 @@ static void a_start_without_the_installed_file_is_refused(void **state)
 
 /* ---- deaths at each rename ---- */
 
-static int renames_left = -1; /* until the process dies */
+static _Atomic int renames_left = -1; /* until the process dies */
 
 /* NOLINTNEXTLINE(readability-inconsistent-declaration-parameter-name) */
 int rename(const char *from, const char *to)
@@ -705,7 +705,9 @@ int rename(const char *from, const char *to)
     if (renames_left == 0) {
         _exit(7);
     }
-    renames_left -= renames_left > 0;
+    if (renames_left > 0) {
+        renames_left--;
+    }
     return real(from, to);
 }
 
