@@ -47,7 +47,9 @@ static void add_guest(struct core *core, struct link *link, uint64_t term,
     guest->core = core;
     guest->link = link->id;
     guest->seq = seq;
-    memcpy(guest->bytes, command.p, command.n);
+    if (command.n > 0) { /* not a fence */
+        memcpy(guest->bytes, command.p, command.n);
+    }
     guest->request.command = (struct str){guest->bytes, command.n};
     guest->request.shrinks = shrinks;
     guest->request.guest = true;
