@@ -121,14 +121,21 @@ static void count_on(struct sim *sim, struct node *node)
 
 /* ---- the mixture ---- */
 
+/* One that a path leads to: no client can name another. */
+static uint64_t some_ns(struct sim *sim, struct node *node)
+{
+    uint64_t ns = 2 + sim_chance(sim, 12);
+
+    return state_reaches(node, ns) ? ns : STORE_POOL;
+}
+
 static void make_ns(struct sim *sim, struct node *node)
 {
     struct command c = {.kind = COMMAND_NS_CREATE};
     char label[16];
 
     (void)snprintf(label, sizeof label, "n%u", (unsigned)sim_chance(sim, 12));
-    c.ns_create.parent =
-        sim_odds(sim, 500) ? STORE_ROOT : 3 + sim_chance(sim, 6);
+    c.ns_create.parent = sim_odds(sim, 500) ? STORE_ROOT : some_ns(sim, node);
     c.ns_create.kind =
         (uint8_t)(sim_odds(sim, 600) ? STORE_LEAF : STORE_BRANCH);
     c.ns_create.name = str_of(label);
@@ -142,7 +149,7 @@ static void drop_ns(struct sim *sim, struct node *node)
 {
     struct command c = {.kind = COMMAND_NS_DELETE};
 
-    c.ns_delete.id = 3 + sim_chance(sim, 10);
+    c.ns_delete.id = some_ns(sim, node);
     c.ns_delete.recursive = sim_odds(sim, 500);
     begin(sim, node, OP_OTHER, 0, &c);
     c = (struct command){.kind = COMMAND_RECLAIM};
@@ -156,7 +163,7 @@ static void rename_ns(struct sim *sim, struct node *node)
     char label[16];
 
     (void)snprintf(label, sizeof label, "m%u", (unsigned)sim_chance(sim, 12));
-    c.ns_change.id = 3 + sim_chance(sim, 10);
+    c.ns_change.id = some_ns(sim, node);
     c.ns_change.what = NS_NAME;
     c.ns_change.name = str_of(label);
     begin(sim, node, OP_OTHER, 0, &c);
@@ -174,7 +181,7 @@ static void fill_list(struct sim *sim, struct node *node)
         rows[i] = (struct command_row_item){
             .id = sim_id(sim), .fields = str_of(texts[i]), .secret = STR("")};
     }
-    c.list_put.ns = 2 + sim_chance(sim, 6);
+    c.list_put.ns = some_ns(sim, node);
     c.list_put.type = STR("service");
     c.list_put.key_field = STR("name");
     c.list_put.first_id = sim_id(sim);
@@ -190,12 +197,12 @@ static void move_row(struct sim *sim, struct node *node)
     char key[16];
 
     (void)snprintf(key, sizeof key, "b%u", (unsigned)sim_chance(sim, 40));
-    c.row_move.ns = 2 + sim_chance(sim, 6);
+    c.row_move.ns = some_ns(sim, node);
     c.row_move.type = STR("service");
     c.row_move.key_field = STR("name");
     c.row_move.by_key = 1;
     c.row_move.key = str_of(key);
-    c.row_move.to = 2 + sim_chance(sim, 6);
+    c.row_move.to = some_ns(sim, node);
     c.row_move.copy = sim_odds(sim, 500);
     c.row_move.new_id = sim_id(sim);
     begin(sim, node, OP_OTHER, 0, &c);
@@ -209,7 +216,7 @@ static void put_with_key(struct sim *sim, struct node *node)
                    (unsigned)sim_chance(sim, 40), (unsigned)sim_chance(sim, 5));
     struct command c = row_put(sim, sim_odds(sim, 500) ? ROW_REPLACE : ROW_ADD,
                                "service", fields);
-    c.row_put.ns = 2 + sim_chance(sim, 6);
+    c.row_put.ns = some_ns(sim, node);
     c.has_key = true;
     c.key_hash[0] = (uint8_t)sim_chance(sim, 8);
     c.request_hash[0] = (uint8_t)sim_chance(sim, 2);

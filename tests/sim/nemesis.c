@@ -141,17 +141,37 @@ static void agent_dies(struct sim *sim)
     }
 }
 
-/* It is heard of again about when it is given up. */
+static void stall_leader(struct node *none, void *arg)
+{
+    struct sim *sim = arg;
+    struct node *node = leader(sim);
+
+    (void)none;
+    if (node != NULL && !sim->calm) {
+        node->stalled_until = sim->now + sim_between(sim, 900, 5000);
+        sim_tell(sim, node, "stands still", node->stalled_until, 0);
+    }
+}
+
+/* They are heard of again about when they are given up; and the leader may
+ * stand still just before, to give them up long after. */
 static void agents_pause(struct sim *sim)
 {
+    uint64_t first = UINT64_MAX;
+
     for (unsigned i = 0; i < SIM_AGENTS; i++) {
         struct agent *agent = &sim->agents[i];
-        if (agent->registered && sim_odds(sim, 400)) {
-            agent->next_at =
-                agent->told + agent->ttl_ms + sim_between(sim, 0, 1500) - 500;
+        uint64_t due = agent->told + agent->ttl_ms;
+        if (agent->registered && due > sim->now && sim_odds(sim, 400)) {
+            agent->next_at = due + sim_between(sim, 0, 1500) - 500;
+            first = due < first ? due : first;
         }
     }
-    sim_tell(sim, NULL, "agents pause", 0, 0);
+    sim_tell(sim, NULL, "agents pause", first, 0);
+    if (first != UINT64_MAX && sim_odds(sim, 700)) {
+        sim_after(sim, (first - sim->now) * 9 / 10, NULL, 0, stall_leader, sim,
+                  NULL);
+    }
 }
 
 /* ---- members ---- */
@@ -295,7 +315,7 @@ void nemesis_step(struct sim *sim)
     } acts[] = {
         {20, weather},   {20, partition},  {15, isolate},      {60, reconnect},
         {30, crash_one}, {3, crash_all},   {20, stall},        {15, jump},
-        {10, slow_disk}, {15, agent_dies}, {20, agents_pause}, {15, transfer},
+        {10, slow_disk}, {15, agent_dies}, {40, agents_pause}, {15, transfer},
         {40, members},   {5, tidy},
     };
     uint64_t which = sim_chance(sim, 1000);

@@ -258,6 +258,8 @@ struct store_meta state_meta(struct node *node);
 bool state_has_row(struct node *node, const char *type, const char *key,
                    struct buf *row);
 uint64_t state_rows(struct node *node, const char *type);
+/* Whether a path leads to it. */
+bool state_reaches(struct node *node, uint64_t ns);
 bool state_machine_id(struct node *node, const char *hostname,
                       struct ulid *ret_id);
 bool state_has_lease(struct node *node, const char *hostname);

@@ -269,6 +269,18 @@ uint64_t state_rows(struct node *node, const char *type)
     return list.count;
 }
 
+bool state_reaches(struct node *node, uint64_t ns)
+{
+    struct store_txn *txn = NULL;
+    struct buf path = {0};
+
+    must(node, store_read_begin(node->state.reader, &txn), "read");
+    int r = store_path_of(txn, ns, &path);
+    store_read_end(txn);
+    buf_done(&path);
+    return r == 0;
+}
+
 bool state_machine_id(struct node *node, const char *hostname,
                       struct ulid *ret_id)
 {
