@@ -1,6 +1,5 @@
 """A node joins a cluster that holds much and is written to: what its leader's
 clients notice, what the leader needs for it, how long it takes."""
-import threading
 import time
 
 import bodies
@@ -11,6 +10,7 @@ from method import Row
 ROWS = {"cluster-join": "a node joins three, under 1,000 additions a second to "
                         "the leader"}
 RATE = 1000
+PATIENCE_S = 120
 
 
 class Refused(Exception):
@@ -38,7 +38,7 @@ def group(bench, wants):
     yield judge(row.take(taken, FIGURES), total)
 
 
-FIGURES = ("rate", "p50_us", "p99_us", "cpu_us", "seconds", "rss_anon")
+FIGURES = ("rate", "p50_us", "p99_us", "cpu_us", "joined", "rss_anon")
 
 
 def fill(bench, cluster, total):
@@ -67,7 +67,7 @@ def once(bench, cluster, leaf, i):
     try:
         if joining.refused:
             raise Refused(joining.refused)
-        meanwhile["seconds"] = joining.seconds
+        meanwhile["joined"] = joining.seconds
         meanwhile["rss_anon"] = joining.grown
         meanwhile["faults"] += joining.check(bench.options.joined)
     finally:
@@ -94,6 +94,9 @@ class Joining:
             f"http://127.0.0.1:{self.leader.port}")
         while not self.node.ready():
             most = max(most, self.leader.memory()["rss_anon"])
+            if time.monotonic() > began + PATIENCE_S:
+                raise parts.Fault(f"{self.name} has not joined after "
+                                  f"{PATIENCE_S} s\n{self.node.log_tail()}")
             if self.node.process.poll() is not None:
                 self.refused = self.node.log_tail().strip()
                 return

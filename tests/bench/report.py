@@ -5,7 +5,9 @@ import parts
 
 NAMES = {"rate": "requests/s", "renewals": "renewals/s", "rows": "rows/s",
          "p50_us": "p50", "p99_us": "p99", "cpu_us": "CPU of the server",
-         "seconds": "time", "silence": "silence", "rss_anon": "RssAnon"}
+         "seconds": "time", "joined": "joined in", "rss_anon": "RssAnon"}
+
+SECONDS = ("seconds", "silence", "joined")
 
 
 def number(value):
@@ -17,7 +19,7 @@ def shown(figure, value):
         if value >= 1e6:
             return f"{value / 1e6:.2f} s"
         return f"{value / 1e3:.2f} ms" if value >= 1000 else f"{value:.1f} us"
-    if figure in ("seconds", "silence"):
+    if figure in SECONDS:
         return f"{value:.2f} s"
     if figure == "rss_anon":
         return f"{value / 2**20:.1f} MiB"
@@ -32,7 +34,7 @@ def figures(row):
             if value is None:
                 continue
             text = f"{NAMES.get(figure, figure)} {shown(figure, value['median'])}"
-            if figure in ("rate", "renewals", "seconds") and value["n"] > 1:
+            if figure in ("rate", "renewals", *SECONDS) and value["n"] > 1:
                 text += (f" ({shown(figure, value['min'])} .. "
                          f"{shown(figure, value['max'])})")
             parts_of_line.append(text)

@@ -15,7 +15,7 @@ from harness import (BUILD, REPOSITORY, Skip, Wire, bare, binary, environment,
                      memory_counts, run, spawn, until)
 
 BENCH = os.path.join(REPOSITORY, "scripts", "bench")
-TINY = ("--quick", "--rounds", "2", "--ms", "120", "--leases", "1000",
+TINY = ("--quick", "--rounds", "2", "--ms", "250", "--leases", "1000",
         "--resources", "2000", "--namespaces", "200", "--pin", "none",
         "--failovers", "1", "--joined", "1000")
 PEERS = ("nginx", "etcd", "redis", "zookeeper")
