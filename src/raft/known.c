@@ -122,6 +122,9 @@ bool known_learn(struct members *members, const struct known *from)
     struct known *known = place(members, from->raft_id);
     bool changed = TAKE_TEXT(id);
 
+    known->moved = known->moved || (from->recent && from->raft[0] != '\0' &&
+                                    known->raft[0] != '\0' &&
+                                    strcmp(from->raft, known->raft) != 0);
     changed |= TAKE_TEXT(raft);
     changed |= TAKE_TEXT(http);
     changed |= TAKE_TEXT(version);

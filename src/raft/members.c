@@ -134,8 +134,10 @@ struct known members_known(const struct core *core,
     }
     if (more != NULL) {
         struct known all = *more;
-        /* Where it says it is goes before where it was said to be. */
-        if (all.raft[0] == '\0' || (entry != NULL && !all.recent)) {
+        /* Where this node was told to find it goes before where it says it is:
+         * there may be a door of another's between them. But one that says
+         * something new has gone elsewhere. */
+        if (all.raft[0] == '\0' || (entry != NULL && !all.moved)) {
             memcpy(all.raft, known.raft, sizeof all.raft);
         }
         if (all.http[0] == '\0') {

@@ -37,6 +37,7 @@ struct known {
     char raft[CORE_ADDRESS], http[CORE_ADDRESS], version[32];
     uint32_t level_least, level_most;
     bool recent; /* since this start, by itself or by who heard it itself */
+    bool moved;  /* since this start it tells another address than before */
 };
 
 /* What this process heard of one node. Core thread. */

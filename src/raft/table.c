@@ -122,7 +122,10 @@ static void put_member(const struct core *core, struct buf *out,
     buf_add_le(out, known->recent ? 1 : 0, 1);
     buf_add_le(out, known->level_least, 4);
     buf_add_le(out, known->level_most, 4);
-    put_texts(out, member->id, member->raft, member->http, member->version);
+    /* Where this node finds it may be for this node alone. */
+    put_texts(out, member->id,
+              known->raft[0] != '\0' ? known->raft : member->raft, member->http,
+              member->version);
 }
 
 void members_table_write(const struct core *core, struct buf *out)
