@@ -425,10 +425,13 @@ class Nemesis:
         with contextlib.closing(Client(self.cluster.http[name],
                                        timeout=5)) as c:
             with contextlib.suppress(Lost):
-                return c.post(target, *body)
+                a = c.post(target, *body)
+                if a.status in (400, 404, 405) or a.status == 500:
+                    self.storm.history.complain(repr(a))
 
     def transfer(self, _):
-        self.ask(self.one(), "/v1/cluster/transfer", {})
+        self.ask(self.one(), "/v1/cluster/transfer",
+                 self.rng.choice(({}, {"to": self.one()})))
 
     def snapshot(self, _):
         self.ask(self.one(), "/v1/admin/snapshot")

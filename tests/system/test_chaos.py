@@ -259,15 +259,16 @@ def a_leader_that_stands_still_for_two_ttls_removes_nobody():
 
 @bare(timeout=150)
 def a_cluster_outlives_the_full_disk_of_any_node():
-    disk = small_disk(96)
+    disk = small_disk(192)
     try:
         with Cluster(3, *SMALL_LOG, start=False) as c:
             small = c.node("n3")
             small.data_dir = os.path.join(disk, "data")
             c.start()
-            for leads in (False, True):
+            targets = [make_list(c.node(c.leader())) for _ in range(2)]
+            for target, leads in zip(targets, (False, True)):
                 lead(c, "n3" if leads else "n1")
-                full_for_a_while(c, disk, must_go_on=not leads)
+                full_for_a_while(c, disk, target, must_go_on=not leads)
     finally:
         leave_disk(disk)
 
@@ -283,8 +284,8 @@ def lead(c, name):
     until(leads, 30, every=0.2)
 
 
-def full_for_a_while(c, disk, must_go_on):
-    target = make_list(c.node(c.leader()))
+def full_for_a_while(c, disk, target, must_go_on):
+    c.wait_for_all(target)
     ballast, kept = os.path.join(disk, "ballast"), set()
     clients = [c.client(name) for name in c.names]
 
@@ -317,3 +318,33 @@ def fill(ballast):
     with open(ballast, "wb", buffering=0) as f, contextlib.suppress(OSError):
         while True:
             f.write(b"x" * 65536)
+
+
+@bare(timeout=120)
+def what_the_nodes_say_to_each_other_goes_through_the_proxy():
+    with Cluster(3, faults=True) as c:
+        leader = c.leader()
+        others = [name for name in c.names if name != leader]
+        target = make_list(c.node(leader))
+        c.wait_for_all(target)
+        status = c.net.status()
+        for i, j in status:
+            if leader in (i, j):
+                assert status[i, j]["bytes"], f"{i} sent nothing to {j}"
+        # Alone, and not told so by closed connections: it must find out.
+        c.net.split([leader], others)
+        until(lambda: any(c.client(name).get("/leader").status == 200
+                          for name in others), 20)
+        alone = c.client(leader)
+        alone.get("/leader").must(503)
+        alone.get(target + "?consistency=linearizable").problem(503)
+        a = c.client(others[0]).post(target, {"tag": "with the others"}).must(201)
+        assert alone.get(target).must(200).json == [], "it heard of it"
+        b = alone.post(target, {"tag": "alone"})
+        b.must(503, 504)
+        c.net.heal()
+        c.wait_ready()
+        tags = [r["tag"] for r in c.rows_everywhere(target, a.revision)]
+        assert tags[0] == "with the others"
+        assert tags[1:] in ([], ["alone"]) and (b.status == 504 or not tags[1:])
+        c.digests_agree()
