@@ -16,17 +16,25 @@
 /* What was fetched for a leader, and then not proposed. */
 enum { UNUSED_MS = 10 * 60 * 1000 };
 
+/* `first` is asked first, also by a node that has not been told yet who else
+ * there is. */
 size_t installs_others(const struct core *core, uint64_t first,
                        uint64_t ret[CORE_MEMBERS_MOST])
 {
     size_t n = core->installs->others(core, ret);
+    size_t at = 0;
 
-    for (size_t i = 0; i < n; i++) {
-        if (ret[i] == first) {
-            ret[i] = ret[0];
-            ret[0] = first;
-        }
+    while (at < n && ret[at] != first) {
+        at++;
     }
+    if (first == 0 || (at == n && n == CORE_MEMBERS_MOST)) {
+        return n;
+    }
+    if (at == n) {
+        ret[n++] = first;
+    }
+    ret[at] = ret[0];
+    ret[0] = first;
     return n;
 }
 

@@ -56,11 +56,11 @@ uint64_t status_stale_ms(const struct core *core)
     uint64_t now = clock_mono_ms();
     uint64_t age = heard == 0 || now < heard ? 0 : now - heard;
 
-    if (heard == 0) {
-        return now; /* Never since the start. */
-    }
     if (atomic_load(&core->status.leads) && age < ELECTION_MS) {
         return 0;
+    }
+    if (heard == 0) {
+        return now; /* Never since the start. */
     }
     return (age / STALE_STEP_MS + 1) * STALE_STEP_MS;
 }
