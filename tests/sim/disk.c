@@ -355,7 +355,7 @@ static int append(struct raft_io *io, struct raft_io_append *req,
     op->entries = mem_zero(n * sizeof *op->entries);
     for (unsigned i = 0; i < n; i++) {
         op->entries[i] = (struct disk_entry){
-            entries[i].term, entries[i].type,
+            entries[i].term, (int)entries[i].type,
             mem_dup(entries[i].buf.base, entries[i].buf.len),
             entries[i].buf.len};
     }

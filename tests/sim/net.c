@@ -237,7 +237,7 @@ static void post(struct node *node, const struct raft_message *message,
     letter->n = n;
     for (size_t i = 0; i < n; i++) {
         letter->entries[i] = (struct disk_entry){
-            entries[i].term, entries[i].type,
+            entries[i].term, (int)entries[i].type,
             mem_dup(entries[i].buf.base, entries[i].buf.len),
             entries[i].buf.len};
     }
@@ -271,7 +271,8 @@ static void post_entries(struct node *node, const struct raft_message *message)
         part.append_entries.prev_log_term =
             begin == 0 ? all->prev_log_term : all->entries[begin - 1].term;
         part.append_entries.n_entries = end - begin;
-        post(node, &part, all->entries + begin, end - begin);
+        post(node, &part, begin == end ? NULL : all->entries + begin,
+             end - begin);
         begin = end;
     } while (begin < all->n_entries);
 }
