@@ -1,5 +1,7 @@
 /* The network: what is sent is lost, late, doubled or overtaken as the weather
  * has it. */
+#include <assert.h>
+
 #include "sim.h"
 
 /* ---- fate ---- */
@@ -140,9 +142,10 @@ static void skip_known(const struct raft *raft,
     }
     args->n_entries -= (unsigned)skip;
     if (args->n_entries > 0) {
+        assert(args->entries != NULL);
         memmove(args->entries, args->entries + skip,
                 args->n_entries * sizeof *args->entries);
-    } else if (skip > 0) {
+    } else if (args->entries != NULL) {
         raft_free(args->entries[0].batch);
         raft_free(args->entries);
         args->entries = NULL;
@@ -170,7 +173,7 @@ static void commit_first(struct node *node, const struct raft_message *message)
 {
     struct raft_message before = *message;
 
-    if (message->append_entries.n_entries == 0 ||
+    if (message->append_entries.entries == NULL ||
         message->append_entries.entries[0].type != RAFT_CHANGE ||
         node->sim->config.broken == BREAK_MEMBERS) {
         return;

@@ -308,7 +308,7 @@ struct node {
     uint64_t held_index;
 };
 
-void node_start(struct node *node, bool bootstrap);
+void node_start(struct node *node, bool first);
 enum crash { CRASH_KILL, CRASH_POWER };
 void node_crash(struct node *node, enum crash how);
 /* Gone for good: the slot is free. */
