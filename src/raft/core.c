@@ -63,6 +63,7 @@ static void on_prepare(uv_prepare_t *handle)
     run_calls(core);
     staged_turn(core);
     jobs_turn(core);
+    snapshot_turn(core);
     install_turn(core, now);
     members_turn(core, now);
     duties_turn(core);

@@ -198,6 +198,9 @@ void duties_turn(struct core *core)
         }
         return;
     }
+    if (!core->leading && feature_comes_first(core)) {
+        return;
+    }
     if (!core->leading && may_propose(&core->epoch)) {
         propose_epoch(core);
     }

@@ -82,13 +82,12 @@ static void raised(struct core_request *request)
     request->result = (struct machine_result){0};
 }
 
-void feature_turn(struct core *core)
+static void propose(struct core *core)
 {
     struct duty *duty = &core->members->feature;
     struct command command = {.kind = COMMAND_FEATURE};
 
-    if (!core->leading || core->stopping || duty->busy ||
-        clock_mono_ms() < duty->not_before_ms) {
+    if (core->stopping || duty->busy || clock_mono_ms() < duty->not_before_ms) {
         return;
     }
     pthread_mutex_lock(&core->members->lock);
@@ -102,8 +101,30 @@ void feature_turn(struct core *core)
     buf_clear(&duty->bytes);
     command_encode(&duty->bytes, &command);
     duty->core = core;
-    duty->request = (struct core_request){
-        .command = buf_str(&duty->bytes), .shrinks = true, .done = raised};
+    duty->request = (struct core_request){.command = buf_str(&duty->bytes),
+                                          .shrinks = true,
+                                          .local = true,
+                                          .done = raised};
     duty->busy = true;
     core_submit(core, &duty->request);
+}
+
+void feature_turn(struct core *core)
+{
+    if (core->leading) {
+        propose(core);
+    }
+}
+
+/* Nobody else has to be asked: before anybody is served, so that a registry
+ * does not change by itself a moment later. */
+bool feature_comes_first(struct core *core)
+{
+    bool first = core->raft.configuration.n == 1 &&
+                 core_feature_level(core) < feature_most(core);
+
+    if (first) {
+        propose(core);
+    }
+    return first;
 }

@@ -175,12 +175,13 @@ struct core {
                     struct raft_snapshot **snapshot, raft_index *start_index,
                     struct raft_entry *entries[], size_t *n_entries);
     bool raft_inited;
-    bool refusing;           /* libraft took no entry the last time */
-    bool snapshotting;       /* from its beginning until it is stored */
-    bool snapshot_wanted;    /* as soon as there is room */
-    bool waiting;            /* packs wait for a snapshot to be stored */
-    bool wants_entry;        /* an entry, if only to have one */
-    uint64_t snapshot_index; /* of the newest that is stored */
+    bool refusing;            /* libraft took no entry the last time */
+    bool snapshotting;        /* from its beginning until it is stored */
+    struct snapshot *written; /* waits for the log to be on the disk */
+    bool snapshot_wanted;     /* as soon as there is room */
+    bool waiting;             /* packs wait for a snapshot to be stored */
+    bool wants_entry;         /* an entry, if only to have one */
+    uint64_t snapshot_index;  /* of the newest that is stored */
 
     struct peer *peer;         /* the listener, NULL before it listens */
     struct members *members;   /* who is there */
@@ -471,6 +472,8 @@ void files_discard(struct core *core, char *path);
 
 /* ---- snapshot.c ---- */
 void snapshot_init(struct core *core);
+/* One that is written is stored as soon as it may be. */
+void snapshot_turn(struct core *core);
 /* A snapshot begins: who waits for one gets this one. */
 void snapshot_starts(struct core *core);
 /* One that was begun came to nothing. */
@@ -605,6 +608,9 @@ int core_begin(struct core *core) MUST_USE;
 /* Answers: INVALID (the registry needs another version: logged). */
 int feature_check(const struct core *core) MUST_USE;
 void feature_turn(struct core *core);
+/* Whether the level has to be raised before this node leads: it is being done.
+ */
+bool feature_comes_first(struct core *core);
 
 /* ---- link.c: frames to and from the other nodes' loops ---- */
 void links_init(struct core *core);
@@ -665,6 +671,10 @@ bool fetch_has(struct core *core, const struct command_restore *restore);
  * had: NOT_FOUND, INVALID, FULL. */
 int fetch_begin(struct core *core,
                 const struct command_restore *restore) MUST_USE;
+
+/* ---- guard.c: what libraft gets wrong about messages ---- */
+void guard_sent(const struct core *core, struct raft_message *message);
+void guard_received(struct core *core, struct raft_message *message);
 
 /* ---- log.c, for those who keep messages back ---- */
 void log_deliver(struct core *core, struct raft_message *message);

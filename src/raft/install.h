@@ -127,7 +127,7 @@ struct installs {
     uint64_t looked_ms;
 };
 
-/* The others, `first` in front when it is one of them. */
+/* The others, `first` (0: none) in front. */
 size_t installs_others(const struct core *core, uint64_t first,
                        uint64_t ret[CORE_MEMBERS_MOST]) MUST_USE;
 

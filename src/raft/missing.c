@@ -16,18 +16,24 @@
 /* What was fetched for a leader, and then not proposed. */
 enum { UNUSED_MS = 10 * 60 * 1000 };
 
-/* `first` is asked first, also by a node that has not been told yet who else
- * there is. */
+static size_t find(const uint64_t *ids, size_t n, uint64_t id)
+{
+    size_t at = 0;
+
+    while (at < n && ids[at] != id) {
+        at++;
+    }
+    return at;
+}
+
+/* `first` also when this node has not been told yet who else there is. */
 size_t installs_others(const struct core *core, uint64_t first,
                        uint64_t ret[CORE_MEMBERS_MOST])
 {
     size_t n = core->installs->others(core, ret);
-    size_t at = 0;
+    size_t at = find(ret, n, first);
 
-    while (at < n && ret[at] != first) {
-        at++;
-    }
-    if (first == 0 || (at == n && n == CORE_MEMBERS_MOST)) {
+    if (first == 0 || at == CORE_MEMBERS_MOST) {
         return n;
     }
     if (at == n) {
@@ -36,6 +42,15 @@ size_t installs_others(const struct core *core, uint64_t first,
     ret[at] = ret[0];
     ret[0] = first;
     return n;
+}
+
+/* An origin that is no member any more is not waited for. */
+static bool is_there(const struct core *core, uint64_t id)
+{
+    uint64_t others[CORE_MEMBERS_MOST];
+    size_t n = core->installs->others(core, others);
+
+    return find(others, n, id) < n;
 }
 
 static void begin(struct core *core, const struct command_restore *restore,
@@ -55,7 +70,8 @@ static void begin(struct core *core, const struct command_restore *restore,
         fetch->size = restore->size;
         memcpy(fetch->state, restore->digest, sizeof fetch->state);
     }
-    fetch->n_from = installs_others(core, first, fetch->from);
+    fetch->n_from =
+        installs_others(core, is_there(core, first) ? first : 0, fetch->from);
     in->missing = fetch;
     fetch_start(core, fetch);
     log_info(LOG_CORE,

@@ -99,15 +99,10 @@ static void stored(struct raft_io_snapshot_put *put, int status)
     end(CONTAINER(put, struct snapshot, put), status);
 }
 
-static void state_written(struct work *work)
+static void store_descriptor(struct snapshot *s)
 {
-    struct snapshot *s = CONTAINER(work, struct snapshot, work);
     struct core *core = s->core;
 
-    if (!work->ran || s->r != 0) {
-        end(s, RAFT_IOERR);
-        return;
-    }
     /* The descriptor's: the file may be of a later one. */
     s->info.index = s->snapshot->index;
     state_describe(&s->info, s->snapshot->bufs[0].base);
@@ -116,6 +111,34 @@ static void state_written(struct work *work)
     if (r != 0) {
         end(s, r);
     }
+}
+
+/* A majority may have what this node's own disk has not yet: libraft applies
+ * it, and could take a snapshot of it. A log that ends before its snapshot is
+ * damage at the next start, so it is stored when the log has come that far. */
+void snapshot_turn(struct core *core)
+{
+    struct snapshot *s = core->written;
+
+    if (s != NULL && core->stopping) {
+        core->written = NULL;
+        end(s, RAFT_IOERR);
+    } else if (s != NULL && core->raft.last_stored >= s->snapshot->index) {
+        core->written = NULL;
+        store_descriptor(s);
+    }
+}
+
+static void state_written(struct work *work)
+{
+    struct snapshot *s = CONTAINER(work, struct snapshot, work);
+
+    if (!work->ran || s->r != 0) {
+        end(s, RAFT_IOERR);
+        return;
+    }
+    s->core->written = s;
+    snapshot_turn(s->core);
 }
 
 static int put(struct raft_io *io, unsigned trailing,
