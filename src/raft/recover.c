@@ -172,6 +172,10 @@ static int in_directory(struct core *core, struct core_recovered *recovered,
         return say(why, "it holds no node, or the node file is damaged",
                    core->config.data_dir);
     }
+    if (r == 0 && core->node_state == NODE_REMOVED) {
+        return say(why, "it is not a member any more: recover another node",
+                   core->node_id);
+    }
     /* First: the new configuration must never serve without it. */
     if (r == 0) {
         r = mark(core);

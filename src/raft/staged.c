@@ -63,9 +63,12 @@ static int fits_here(const struct core *core, const struct state_info *info,
                        info->domain, core->domain);
         return ERR_INVALID;
     }
-    if (info->feature_level > MACHINE_FEATURE_LEVEL) {
+    if (info->feature_level > core_feature_level(core)) {
         (void)snprintf(why, STATE_WHY,
-                       "it is of a newer version of the program");
+                       "it is of feature level %llu and this registry of %llu: "
+                       "bring every node to the version that made it",
+                       (unsigned long long)info->feature_level,
+                       (unsigned long long)core_feature_level(core));
         return ERR_INVALID;
     }
     return info->size > core->config.store_limit_bytes ? ERR_FULL : 0;

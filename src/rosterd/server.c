@@ -170,6 +170,7 @@ static int open_core(struct server *server)
         .voters = (unsigned)s->voters,
         .voter_timeout_ms = s->voter_timeout_ms,
         .join_by_url = join_by_url,
+        .feature_level = s->feature_level,
         .history_limit = s->history,
         .store_limit_bytes = s->store_limit,
         .disk_reserve_bytes = s->disk_reserve,

@@ -37,6 +37,7 @@ struct settings {
     /* Made of the two texts. */
     enum log_level level;
     enum log_format format;
+    uint32_t feature_level; /* of the program itself */
 };
 
 /* A complaint has been printed when it says EXIT_USAGE. End with settings_done

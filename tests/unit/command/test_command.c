@@ -152,7 +152,7 @@ static void what_a_newer_version_may_write_is_invalid(void **state)
 {
     (void)state;
     assert_byte_is_invalid(COMMAND_EPOCH, 0, 0);  /* kind */
-    assert_byte_is_invalid(COMMAND_EPOCH, 0, 18); /* the first free number */
+    assert_byte_is_invalid(COMMAND_EPOCH, 0, 19); /* the first free number */
     assert_byte_is_invalid(COMMAND_EPOCH, 0, 255);
     assert_byte_is_invalid(COMMAND_EPOCH, 1, 2); /* flags */
     assert_byte_is_invalid(COMMAND_EPOCH, 1, 128);
@@ -274,7 +274,7 @@ static void strings_are_lent_from_the_bytes(void **state)
 static void numbers_in_the_log_stay(void **state)
 {
     (void)state;
-    assert_int_equal(N_KINDS, 17);
+    assert_int_equal(N_KINDS, 18);
     assert_int_equal(COMMAND_INIT, 1);
     assert_int_equal(COMMAND_EPOCH, 2);
     assert_int_equal(COMMAND_NS_CREATE, 3);
@@ -292,6 +292,7 @@ static void numbers_in_the_log_stay(void **state)
     assert_int_equal(COMMAND_AGENT_DEL, 15);
     assert_int_equal(COMMAND_EXPIRE, 16);
     assert_int_equal(COMMAND_RESTORE, 17);
+    assert_int_equal(COMMAND_FEATURE, 18);
     assert_int_equal(COND_MATCH | COND_MATCH_ANY << 4 | COND_NONE_ANY << 8,
                      0x421);
     assert_int_equal(ROW_ADD | ROW_REPLACE << 4 | ROW_PATCH << 8, 0x321);
@@ -304,8 +305,9 @@ static void only_what_takes_away_shrinks(void **state)
     (void)state;
     for (size_t i = 0; i < N_KINDS; i++) {
         enum command_kind kind = sample_kinds[i];
-        bool shrinks = kind == COMMAND_EPOCH || kind == COMMAND_NS_DELETE ||
-                       kind == COMMAND_RECLAIM || kind == COMMAND_ROW_DELETE ||
+        bool shrinks = kind == COMMAND_EPOCH || kind == COMMAND_FEATURE ||
+                       kind == COMMAND_NS_DELETE || kind == COMMAND_RECLAIM ||
+                       kind == COMMAND_ROW_DELETE ||
                        kind == COMMAND_AGENT_DEL || kind == COMMAND_EXPIRE;
         assert_int_equal(command_shrinks(kind), shrinks);
         assert_string_not_equal(command_name(kind), "unknown");

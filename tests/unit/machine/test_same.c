@@ -315,12 +315,39 @@ static void a_restore_without_a_file_keeps_the_rows(void **state)
     kit_free(k);
 }
 
+/* Whatever version applies the first command, and there is no way down. */
+static void a_feature_level_begins_at_one_and_rises(void **state)
+{
+    static const uint64_t levels[][2] = {
+        {0, 1}, {1, 1}, {2, 2}, {1, 2}, {2, 2}};
+    struct kit *k = kit_new();
+    struct command c = {.kind = COMMAND_FEATURE};
+
+    (void)state;
+    assert_true(kit_meta(k).feature_level == MACHINE_FEATURE_FIRST);
+    for (size_t i = 0; i < sizeof levels / sizeof levels[0]; i++) {
+        uint64_t revision = kit_meta(k).revision;
+        c.feature.level = levels[i][0];
+        assert_int_equal(kit_do(k, &c), 0);
+        assert_true(kit_meta(k).feature_level == levels[i][1]);
+        assert_true(machine_view(k->m).feature_level == levels[i][1]);
+        assert_true(kit_meta(k).revision == revision);
+    }
+    c = (struct command){.kind = COMMAND_RESTORE};
+    c.restore.file = STR("");
+    c.restore.revision = COMMAND_RESTORE_STEP;
+    assert_int_equal(kit_do(k, &c), 0);
+    assert_true(kit_meta(k).feature_level == 2);
+    kit_free(k);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(one_log_makes_one_state),
         cmocka_unit_test(one_log_with_a_restore_makes_one_state),
         cmocka_unit_test(a_restore_without_a_file_keeps_the_rows),
+        cmocka_unit_test(a_feature_level_begins_at_one_and_rises),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
