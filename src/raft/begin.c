@@ -8,7 +8,7 @@
 #include "raft/members.h"
 
 int begin_as(struct core *core, enum node_state state,
-             const uint8_t cluster[16], char *text)
+             const uint8_t cluster[16], char *formed)
 {
     struct members *members = core->members;
 
@@ -16,7 +16,7 @@ int begin_as(struct core *core, enum node_state state,
     core->node_state = state;
     memcpy(core->cluster, cluster, sizeof core->cluster);
     mem_free(core->formed);
-    core->formed = text;
+    core->formed = formed;
     pthread_mutex_unlock(&members->lock);
     int r = node_write(core);
     if (r != 0) {

@@ -10,7 +10,6 @@
 
 #include "base/err.h"
 #include "model/json.h"
-#include "raft/called.h"
 #include "raft/members.h"
 
 /* ---- being called ---- */

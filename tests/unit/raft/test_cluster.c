@@ -493,7 +493,9 @@ static uint64_t written_id(const struct node *node)
     FILE *file = fopen(path, "r");
     assert_non_null(file);
     while (fgets(line, sizeof line, file) != NULL) {
-        (void)sscanf(line, "raft %llu", &id);
+        if (strncmp(line, "raft ", 5) == 0) {
+            id = strtoull(line + 5, NULL, 10);
+        }
     }
     (void)fclose(file);
     assert_true(id != 0);

@@ -304,7 +304,7 @@ static void what_is_known_is_bounded(void **state)
     (void)state;
     members->shown[0].raft_id = 1;
     members->n_shown = 1;
-    for (uint64_t id = 1; id <= 3 * KNOWN_MOST; id++) {
+    for (uint64_t id = 1; id <= UINT64_C(3) * KNOWN_MOST; id++) {
         struct known known = {.raft_id = id, .raft = "a:1"};
         assert_true(known_learn(members, &known));
         assert_false(known_learn(members, &known));
@@ -312,7 +312,7 @@ static void what_is_known_is_bounded(void **state)
     }
     assert_int_equal(members->n_known, KNOWN_MOST);
     assert_non_null(known_find(members, 1)); /* The member stays. */
-    for (uint64_t id = 0; id < 2 * REMOVED_MOST; id++) {
+    for (uint64_t id = 0; id < UINT64_C(2) * REMOVED_MOST; id++) {
         known_remove(members, 5000 + id);
     }
     assert_int_equal(members->n_removed, REMOVED_MOST);
