@@ -1,9 +1,7 @@
 /* The texts of calls and questions, in JSON; api/peer-protocol.md. */
 #include <stdio.h>
-#include <stdlib.h>
 
 #include "base/err.h"
-#include "base/log.h"
 #include "model/json.h"
 #include "model/name.h"
 #include "raft/called.h"
