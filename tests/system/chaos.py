@@ -52,6 +52,8 @@ class Worker(threading.Thread):
         self.rng = random.Random(f"{storm.seed} {self.name}")
         self.clients = {}
         self.serial = itertools.count()
+        names = storm.cluster.names
+        self.home = names[number % len(names)] if number != "last" else None
 
     def run(self):
         try:
@@ -67,7 +69,10 @@ class Worker(threading.Thread):
     def turn(self):
         raise NotImplementedError
 
-    def client(self, name, timeout=CLIENT_TIMEOUT_S):
+    timeout = CLIENT_TIMEOUT_S
+
+    def client(self, name, timeout=None):
+        timeout = timeout or self.timeout
         if (name, timeout) not in self.clients:
             self.clients[name, timeout] = self.storm.cluster.client(
                 name, timeout=timeout)
@@ -98,6 +103,12 @@ class Worker(threading.Thread):
     def anybody(self):
         return self.rng.choice(self.storm.cluster.names)
 
+    def somebody(self):
+        """Mostly the same one. Were it anyone each time, soon all would wait for
+        an answer of the one node that is cut off, and nobody did anything at
+        the others meanwhile."""
+        return self.home if self.rng.random() < 0.9 else self.anybody()
+
 
 class Registers(Worker):
     """Reads, writes and conditional writes of a few rows that others use too."""
@@ -108,7 +119,7 @@ class Registers(Worker):
 
     def turn(self):
         key = self.storm.register(self.rng)
-        op = Op("read", key, node=self.anybody())
+        op = Op("read", key, node=self.somebody())
         what = self.rng.random()
         if what < READ_SHARE:
             local = self.rng.random() < 0.4
@@ -155,12 +166,23 @@ class Registers(Worker):
             self.known[key] = (op.value, op.rev)
 
 
+class Reader(Registers):
+    """Reads at one node and does not wait long: who leads no more and does not
+    know it is asked again and again."""
+    timeout = 0.4
+
+    def turn(self):
+        key = self.storm.register(self.rng)
+        self.read(Op("read", key, node=self.home), key, self.rng.random() < 0.3)
+        time.sleep(0.002)
+
+
 class Adder(Worker):
     """Adds rows without a primary key: what is done twice shows as two rows."""
 
     def turn(self):
         key, tag = self.storm.list_for_a_row(), f"{self.name}-{next(self.serial)}"
-        op = Op("add", key, node=self.anybody(), value=tag)
+        op = Op("add", key, node=self.somebody(), value=tag)
         a = self.ask(op, "POST", self.storm.target(key), {"tag": tag})
         if a is not None and op.outcome == "ok":
             op.rev = a.must(201).json["_rev"]
@@ -197,7 +219,7 @@ class Lister(Worker):
     def turn(self):
         key = self.storm.a_list(self.rng)
         local = self.rng.random() < 0.5
-        op = Op("local-list" if local else "list", key, node=self.anybody())
+        op = Op("local-list" if local else "list", key, node=self.somebody())
         a = self.ask(op, "GET", self.storm.target(key) + (
             "" if local else "?consistency=linearizable"))
         if a is None or op.outcome != "ok":
@@ -278,7 +300,7 @@ class Nemesis:
             if not bag:              # each comes before one comes twice
                 bag = self.rng.sample(kinds, len(kinds))
             kind = bag.pop()
-            hold = self.rng.choice((0.1, 0.5, 1, 2)) * (0.5 + self.rng.random())
+            hold = self.rng.choice((0.2, 1, 1.5, 2.5)) * (0.6 + self.rng.random())
             self.done.append(kind)
             getattr(self, kind)(min(hold, max(0.1, end - time.monotonic())))
             self.look_after()
@@ -456,7 +478,7 @@ class Storm:
         self.agents = [Agent(self, i, ttl_s) for i in range(agents)]
         self.workers = list(self.agents)
         for kind, n in ((Registers, registers), (Adder, adders),
-                        (Insister, insisters), (Lister, listers)):
+                        (Reader, registers and len(cluster.names)), (Insister, insisters), (Lister, listers)):
             self.workers += [kind(self, i) for i in range(n)]
 
     # -- where things are. Keys change with time, so that each is short.
