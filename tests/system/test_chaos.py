@@ -194,7 +194,7 @@ def a_registry_without_an_error_passes():
 
 @bare
 def a_registry_that_answers_reads_from_an_old_state_is_found_out():
-    found("old reads", "is older than")
+    found("old reads", "no order gets past")
 
 
 @bare
