@@ -381,6 +381,12 @@ void fetch_start(struct core *core, struct fetch *fetch)
     }
 }
 
+uint64_t fetch_pause(unsigned n_before)
+{
+    uint64_t ms = (uint64_t)FETCH_AGAIN_MS << (n_before < 4 ? n_before : 4);
+    return ms < FETCH_AGAIN_MOST_MS ? ms : FETCH_AGAIN_MOST_MS;
+}
+
 bool fetch_is_over(const struct fetch *fetch)
 {
     return atomic_load(&fetch->over);

@@ -97,6 +97,21 @@ static void take_words(struct installs *in, const struct raft_message *message)
     ours->term = message->install_snapshot.term;
 }
 
+/* Who offers it, whom a node that joins has in no configuration yet. The others
+ * may have the file too, from an install of their own. */
+static size_t whom_to_ask(const struct core *core, uint64_t leader,
+                          uint64_t ret[CORE_MEMBERS_MOST])
+{
+    size_t n = installs_others(core, leader, ret);
+
+    if (n == 0 || ret[0] != leader) {
+        n = n < CORE_MEMBERS_MOST ? n + 1 : n;
+        memmove(ret + 1, ret, (n - 1) * sizeof *ret);
+        ret[0] = leader;
+    }
+    return n;
+}
+
 static void begin(struct core *core)
 {
     struct installs *in = core->installs;
@@ -107,8 +122,7 @@ static void begin(struct core *core)
     fetch->size = in->offer.size;
     memcpy(fetch->image, in->offer.image, sizeof fetch->image);
     memcpy(fetch->state, in->offer.state, sizeof fetch->state);
-    /* The others may have the file too, from an install of their own. */
-    fetch->n_from = installs_others(core, in->message.server_id, fetch->from);
+    fetch->n_from = whom_to_ask(core, in->message.server_id, fetch->from);
     in->fetch = fetch;
     fetch_start(core, fetch);
     atomic_store(&core->status.installing, true);
@@ -177,7 +191,7 @@ bool install_holds(struct core *core, struct raft_message *message)
     } else if (!read_offer(message, &offer)) {
         log_warn(LOG_RAFT, "the leader offers a state in a way that cannot be "
                            "read: is its version another one?");
-        in->not_before_ms = clock_mono_ms() + FETCH_REFUSED_MS;
+        in->not_before_ms = clock_mono_ms() + FETCH_AGAIN_MOST_MS;
         discard(message);
     } else {
         consider(core, message, &offer);
@@ -198,15 +212,14 @@ static void collect(struct core *core)
                  LOG_U64("bytes", state_file_bytes(&fetch->info)),
                  LOG_U64("ms", fetch->took_ms));
         in->ready = in->held;
+        in->n_failed = 0;
     } else if (in->held) {
         COUNT(core, fetches_failed, 1);
         log_warn(LOG_RAFT,
                  "the state of another node could not be fetched: "
                  "it is tried again",
                  LOG_TXT("file", fetch->file), LOG_TXT("why", fetch->why));
-        bool soon = r == ERR_NOT_READY || r == ERR_NOT_FOUND;
-        in->not_before_ms =
-            clock_mono_ms() + (soon ? FETCH_AGAIN_MS : FETCH_REFUSED_MS);
+        in->not_before_ms = clock_mono_ms() + fetch_pause(in->n_failed++);
         drop(core);
     }
     in->fetch = fetch_end(fetch);

@@ -26,9 +26,10 @@ enum {
     FETCH_PAUSE_MS = 200,
     FETCH_PAUSE_MOST_MS = 3000,
     FETCH_DIAL_MS = 3000,
-    FETCH_AGAIN_MS = 1000,   /* after one that came to nothing */
-    FETCH_REFUSED_MS = 5000, /* after a file that is no good, or no room */
-    FETCH_NICENESS = 10,     /* of threads that move the whole state */
+    /* After fetches that came to nothing, from one to the next. */
+    FETCH_AGAIN_MS = 1000,
+    FETCH_AGAIN_MOST_MS = 16 * 1000,
+    FETCH_NICENESS = 10, /* of threads that move the whole state */
 };
 
 /* ---- fetch.c ---- */
@@ -66,6 +67,8 @@ struct fetch {
 /* Starts it; takes what mem_alloc gave. The core is woken when it is over. */
 void fetch_start(struct core *core, struct fetch *fetch);
 bool fetch_is_over(const struct fetch *fetch);
+/* How long to wait after so many more that came to nothing. */
+uint64_t fetch_pause(unsigned n_before);
 /* Breaks it off: it will be over, soon. */
 void fetch_cancel(struct fetch *fetch);
 /* Also breaks it off; waits for its thread. Always NULL; takes NULL. What it
@@ -117,6 +120,7 @@ struct installs {
     struct state_info offer;
     bool ready; /* the file is here */
     uint64_t not_before_ms;
+    unsigned n_failed; /* in a row */
     struct fetch *fetch;
 
     /* missing.c: the file of a RESTORE. */
@@ -124,6 +128,7 @@ struct installs {
     char missing_file[TRANSFER_NAME];
     bool nobody_has; /* that file: a newer state will do */
     uint64_t missing_not_before_ms;
+    unsigned n_missed; /* in a row */
     uint64_t looked_ms;
 };
 

@@ -118,8 +118,7 @@ static int collect(struct core *core, struct state_info *ret_newer)
         bool sure = r == ERR_NOT_FOUND || r == ERR_INVALID;
         in->nobody_has = sure && fetch->staged;
         in->missing_not_before_ms =
-            clock_mono_ms() +
-            (r == ERR_NOT_READY ? FETCH_AGAIN_MS : FETCH_REFUSED_MS);
+            clock_mono_ms() + fetch_pause(in->n_missed++);
     }
     in->missing = fetch_end(fetch);
     return r < 0 ? ERR_NOT_READY : r;
@@ -136,7 +135,7 @@ static bool turn_to(struct installs *in, struct str file)
         return false;
     }
     in->nobody_has = false;
-    in->missing_not_before_ms = 0;
+    in->missing_not_before_ms = in->n_missed = 0;
     (void)snprintf(in->missing_file, sizeof in->missing_file, "%.*s",
                    STR_ARG(file));
     return true;
