@@ -82,7 +82,7 @@ static int connect_to(struct fetch *f, uint64_t raft_id)
 
     int r = f->core->installs->dial(f->core, raft_id, &fd, why);
     if (r != 0) {
-        return say(f, ERR_NOT_READY, why);
+        return say(f, r, why);
     }
     (void)pthread_mutex_lock(&f->lock);
     f->fd = fd;

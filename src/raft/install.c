@@ -42,7 +42,11 @@ static int dial(struct core *core, uint64_t raft_id, int *ret_fd,
         return ERR_NOT_FOUND;
     }
     members_self(core, &self);
-    return peer_connect(&how, &other, ret_fd, &refused, why);
+    int r = peer_connect(&how, &other, ret_fd, &refused, why);
+    if (r > 0) {
+        return r == PEER_BUSY ? ERR_NOT_READY : ERR_NOT_FOUND;
+    }
+    return r < 0 ? ERR_NOT_READY : 0;
 }
 
 /* By libraft's newest configuration. */
@@ -97,21 +101,6 @@ static void take_words(struct installs *in, const struct raft_message *message)
     ours->term = message->install_snapshot.term;
 }
 
-/* Who offers it, whom a node that joins has in no configuration yet. The others
- * may have the file too, from an install of their own. */
-static size_t whom_to_ask(const struct core *core, uint64_t leader,
-                          uint64_t ret[CORE_MEMBERS_MOST])
-{
-    size_t n = installs_others(core, leader, ret);
-
-    if (n == 0 || ret[0] != leader) {
-        n = n < CORE_MEMBERS_MOST ? n + 1 : n;
-        memmove(ret + 1, ret, (n - 1) * sizeof *ret);
-        ret[0] = leader;
-    }
-    return n;
-}
-
 static void begin(struct core *core)
 {
     struct installs *in = core->installs;
@@ -122,7 +111,8 @@ static void begin(struct core *core)
     fetch->size = in->offer.size;
     memcpy(fetch->image, in->offer.image, sizeof fetch->image);
     memcpy(fetch->state, in->offer.state, sizeof fetch->state);
-    fetch->n_from = whom_to_ask(core, in->message.server_id, fetch->from);
+    /* The others may have the file too, from an install of their own. */
+    fetch->n_from = installs_others(core, in->message.server_id, fetch->from);
     in->fetch = fetch;
     fetch_start(core, fetch);
     atomic_store(&core->status.installing, true);

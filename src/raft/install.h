@@ -106,7 +106,8 @@ void serve_done(struct core *core);
 
 struct installs {
     /* How other nodes are reached, and who they are: of the room peer and of
-     * members.c, which tests do without. `why` as that of peer_connect. */
+     * members.c, which tests do without. Answers (why): NOT_READY; NOT_FOUND
+     * (there is no such node for us). */
     int (*dial)(struct core *core, uint64_t raft_id, int *ret_fd,
                 char why[CORE_WHY]);
     size_t (*others)(const struct core *core, uint64_t ret[CORE_MEMBERS_MOST]);
@@ -126,7 +127,7 @@ struct installs {
     /* missing.c: the file of a RESTORE. */
     struct fetch *missing;
     char missing_file[TRANSFER_NAME];
-    bool nobody_has; /* that file: a newer state will do */
+    bool seek_newer; /* the next try: a state beyond it will do */
     uint64_t missing_not_before_ms;
     unsigned n_missed; /* in a row */
     uint64_t looked_ms;

@@ -3,8 +3,8 @@
  * Applying waits for it, with all that comes behind, as for a full disk; reads
  * go on. Asked are the node that has it staged, as its name tells, and then the
  * others. A node gives the file up only when a snapshot behind the entry is
- * stored: so when nobody has it, somebody has a state file that is further, and
- * that one becomes the state. */
+ * stored: so when who has it cannot be reached, somebody has a state file that
+ * is further, and that one becomes the state. Both are tried in turn. */
 #include <stdio.h>
 #include <unistd.h>
 
@@ -16,24 +16,19 @@
 /* What was fetched for a leader, and then not proposed. */
 enum { UNUSED_MS = 10 * 60 * 1000 };
 
-static size_t find(const uint64_t *ids, size_t n, uint64_t id)
-{
-    size_t at = 0;
-
-    while (at < n && ids[at] != id) {
-        at++;
-    }
-    return at;
-}
-
-/* `first` also when this node has not been told yet who else there is. */
+/* `first` is asked first, also by a node that has not been told yet who else
+ * there is. */
 size_t installs_others(const struct core *core, uint64_t first,
                        uint64_t ret[CORE_MEMBERS_MOST])
 {
     size_t n = core->installs->others(core, ret);
-    size_t at = find(ret, n, first);
+    size_t at = 0;
 
-    if (first == 0 || at == CORE_MEMBERS_MOST) {
+    while (at < n && ret[at] != first) {
+        at++;
+    }
+    if (first == 0 || first == core->raft_id ||
+        (at == n && n == CORE_MEMBERS_MOST)) {
         return n;
     }
     if (at == n) {
@@ -44,15 +39,6 @@ size_t installs_others(const struct core *core, uint64_t first,
     return n;
 }
 
-/* An origin that is no member any more is not waited for. */
-static bool is_there(const struct core *core, uint64_t id)
-{
-    uint64_t others[CORE_MEMBERS_MOST];
-    size_t n = core->installs->others(core, others);
-
-    return find(others, n, id) < n;
-}
-
 static void begin(struct core *core, const struct command_restore *restore,
                   uint64_t index)
 {
@@ -61,7 +47,7 @@ static void begin(struct core *core, const struct command_restore *restore,
     uint64_t first = staged_origin(restore->file);
 
     fetch->missing = true;
-    if (in->nobody_has) {
+    if (in->seek_newer && index != 0) {
         fetch->index = index;
         first = atomic_load(&core->status.leader);
     } else {
@@ -70,13 +56,12 @@ static void begin(struct core *core, const struct command_restore *restore,
         fetch->size = restore->size;
         memcpy(fetch->state, restore->digest, sizeof fetch->state);
     }
-    fetch->n_from =
-        installs_others(core, is_there(core, first) ? first : 0, fetch->from);
+    fetch->n_from = installs_others(core, first, fetch->from);
     in->missing = fetch;
     fetch_start(core, fetch);
     log_info(LOG_CORE,
-             in->nobody_has ? "no node has the file of a restore any more: a "
-                              "newer state is fetched"
+             in->seek_newer ? "no node gives the file of a restore: a newer "
+                              "state is asked for"
                             : "the file of a restore is not here: it is "
                               "fetched from another node",
              LOG_STR("file", restore->file));
@@ -115,13 +100,12 @@ static int collect(struct core *core, struct state_info *ret_newer)
         COUNT(core, fetches_failed, 1);
         log_warn(LOG_CORE, "the state of a restore could not be fetched",
                  LOG_TXT("file", fetch->file), LOG_TXT("why", fetch->why));
-        bool sure = r == ERR_NOT_FOUND || r == ERR_INVALID;
-        in->nobody_has = sure && fetch->staged;
+        in->seek_newer = fetch->staged && r != ERR_FULL;
         in->missing_not_before_ms =
             clock_mono_ms() + fetch_pause(in->n_missed++);
     }
     in->missing = fetch_end(fetch);
-    return r < 0 ? ERR_NOT_READY : r;
+    return r == ERR_FULL || r == ERR_INVALID || r == 0 ? r : ERR_NOT_FOUND;
 }
 
 /* Another one is wanted now. */
@@ -134,7 +118,7 @@ static bool turn_to(struct installs *in, struct str file)
         fetch_cancel(in->missing);
         return false;
     }
-    in->nobody_has = false;
+    in->seek_newer = false;
     in->missing_not_before_ms = in->n_missed = 0;
     (void)snprintf(in->missing_file, sizeof in->missing_file, "%.*s",
                    STR_ARG(file));

@@ -254,6 +254,8 @@ static struct node *net[NODES];
 static _Atomic unsigned dialled;
 /* Connections end after so many bytes of the file; 0: never. */
 static _Atomic uint64_t cut_after;
+/* Who cannot be reached. */
+static _Atomic uint64_t refused;
 
 struct pump {
     int from, to;
@@ -310,7 +312,8 @@ static int dial(struct core *core, uint64_t raft_id, int *ret_fd,
 
     (void)atomic_fetch_add(&dialled, 1);
     for (size_t i = 0; i < NODES; i++) {
-        if (net[i] != NULL && net[i]->core->raft_id == raft_id) {
+        if (net[i] != NULL && net[i]->core->raft_id == raft_id &&
+            raft_id != refused) {
             assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, fds), 0);
             serve_accepted(net[i]->core, &from, fds[0]);
             *ret_fd = cut_after == 0 ? fds[1] : cut_in_between(fds[1]);
@@ -318,7 +321,7 @@ static int dial(struct core *core, uint64_t raft_id, int *ret_fd,
         }
     }
     (void)snprintf(why, CORE_WHY, "nobody listens there");
-    return ERR_IO;
+    return raft_id == refused ? ERR_NOT_READY : ERR_NOT_FOUND;
 }
 
 static size_t others(const struct core *core, uint64_t ret[CORE_MEMBERS_MOST])
@@ -345,6 +348,7 @@ static void leave_all(void)
     memset(net, 0, sizeof net);
     cut_after = 0;
     dialled = 0;
+    refused = 0;
 }
 
 /* ---- a RESTORE whose file is on another node ---- */
@@ -470,6 +474,34 @@ static void when_nobody_has_the_file_a_later_state_does(void **state)
     node_stop(a);
     node_free(a);
     node_free(b);
+}
+
+/* Where it was staged is away, and a third one has gone on. */
+static void when_who_has_the_file_is_away_a_later_state_does(void **state)
+{
+    struct node *a = node_new("a"), *b = node_new("b"), *away = node_new("c");
+
+    (void)state;
+    node_start(a);
+    node_start(b);
+    node_start(away);
+    add_rows(away, 0, 5);
+    struct core_state_job job = stage(away);
+    add_rows(a, 0, 30);
+    snapshot(a);
+    join(0, a);
+    join(1, b);
+    join(2, away);
+    refused = away->core->raft_id;
+    assert_int_equal(restore(b, &job), 0);
+    assert_int_equal(count(b), 30);
+    leave_all();
+    node_stop(b);
+    node_stop(a);
+    node_stop(away);
+    node_free(a);
+    node_free(b);
+    node_free(away);
 }
 
 static void a_stop_does_not_wait_for_a_file(void **state)
@@ -749,6 +781,7 @@ int main(void)
         cmocka_unit_test(a_connection_that_breaks_is_made_again_and_goes_on),
         cmocka_unit_test(while_its_file_is_missing_reads_go_on),
         cmocka_unit_test(when_nobody_has_the_file_a_later_state_does),
+        cmocka_unit_test(when_who_has_the_file_is_away_a_later_state_does),
         cmocka_unit_test(a_stop_does_not_wait_for_a_file),
         cmocka_unit_test(who_proposes_gets_the_file_before),
         cmocka_unit_test(a_death_before_the_store_is_swapped_is_made_good),
