@@ -139,6 +139,29 @@ static void add_times(const struct core_stats *stats, struct buf *out)
                    stats->turns.max_us);
 }
 
+static void add_transfers(const struct core_stats *stats, struct buf *out)
+{
+    metric_counter(out, "roster_state_files_sent_total",
+                   "State files that other nodes asked for.", stats->transfers);
+    metric_counter(out, "roster_state_file_sendings_failed_total",
+                   "Connections for state files that broke.",
+                   stats->transfers_failed);
+    metric_counter(out, "roster_state_file_sent_bytes_total",
+                   "Bytes of state files sent to other nodes.",
+                   stats->sent_bytes);
+    metric_counter(out, "roster_state_file_fetches_total",
+                   "State files that were fetched from other nodes.",
+                   stats->fetches);
+    metric_counter(out, "roster_state_file_fetches_failed_total",
+                   "Fetches that came to nothing.", stats->fetches_failed);
+    metric_counter(out, "roster_state_file_fetched_bytes_total",
+                   "Bytes of state files that came from other nodes.",
+                   stats->received_bytes);
+    metric_counter(out, "roster_installs_total",
+                   "Times another node's state took the place of this one's.",
+                   stats->installs);
+}
+
 static void add_core(struct registry *registry, struct buf *out)
 {
     struct core_stats stats = core_stats(registry->core);
@@ -151,6 +174,7 @@ static void add_core(struct registry *registry, struct buf *out)
                    "Raft snapshots that failed.", stats.snapshot_failures);
     metric_seconds(out, "roster_snapshot_seconds_total", "counter",
                    "Time spent on snapshots.", stats.snapshot_us);
+    add_transfers(&stats, out);
     metric_gauge(out, "roster_log_bytes",
                  "Bytes of the log since the last snapshot.", stats.log_bytes);
     metric_counter(out, "roster_log_waits_total",
