@@ -350,13 +350,33 @@ static int do_fetch(struct fetch *f)
     return r == ERR_NOT_FOUND || r == ERR_INVALID ? get_and_check(f) : r;
 }
 
+/* One that nobody has any more; a newer one does as well. */
+static int do_fetch_or_newer(struct fetch *f)
+{
+    uint64_t from[CORE_MEMBERS_MOST];
+    size_t n_from = f->n_from;
+
+    memcpy(from, f->from, sizeof from);
+    int r = do_fetch(f);
+    if (r == ERR_NOT_FOUND && !f->missing && !atomic_load(&f->cancelled)) {
+        f->file[0] = '\0';
+        memset(f->image, 0, sizeof f->image);
+        memset(f->state, 0, sizeof f->state);
+        f->size = f->at = 0;
+        f->n_from = n_from;
+        memcpy(f->from, from, sizeof from);
+        r = do_fetch(f);
+    }
+    return r;
+}
+
 static void *run(void *user)
 {
     struct fetch *f = user;
     uint64_t began_ms = clock_mono_ms();
 
     (void)setpriority(PRIO_PROCESS, 0, FETCH_NICENESS);
-    f->r = do_fetch(f);
+    f->r = do_fetch_or_newer(f);
     if (f->r < 0) {
         (void)snprintf(f->why, sizeof f->why, "%s, at %s", err_text(f->r),
                        err_origin());

@@ -150,6 +150,7 @@ static void consider(struct core *core, struct raft_message *message,
     } else if (strcmp(offer->file, in->offer.file) == 0) {
         discard(&in->message);
         take(in, message);
+        in->offer = *offer;
     } else {
         take_words(in, message);
         discard(message);
@@ -189,6 +190,17 @@ bool install_holds(struct core *core, struct raft_message *message)
     return true;
 }
 
+/* It may be another file, of a later state: what is told of it changes, but not
+ * where libraft's log goes on. */
+static void take_file(struct installs *in, const struct state_info *info)
+{
+    uint64_t index = in->offer.index;
+
+    in->offer = *info;
+    in->offer.index = index;
+    state_describe(&in->offer, in->message.install_snapshot.data.base);
+}
+
 /* The fetch has come to its end. */
 static void collect(struct core *core)
 {
@@ -203,6 +215,9 @@ static void collect(struct core *core)
                  LOG_U64("ms", fetch->took_ms));
         in->ready = in->held;
         in->n_failed = 0;
+        if (in->held && strcmp(in->offer.file, fetch->info.file) != 0) {
+            take_file(in, &fetch->info);
+        }
     } else if (in->held) {
         COUNT(core, fetches_failed, 1);
         log_warn(LOG_RAFT,

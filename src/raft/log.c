@@ -15,7 +15,7 @@ enum {
     ROUND_MS = 600000, /* a state may take its time, whatever its size */
     /* An offer is made again at each refusal. After the next snapshot of the
      * leader it takes refusals for stale: then this is how long. */
-    OFFER_MS = 30000,
+    OFFER_MS = 10000,
 };
 static const unsigned NEVER = 1U << 30; /* entries: no snapshot by itself */
 
