@@ -306,7 +306,7 @@ static int answer_newest(int fd, const struct transfer_request *request,
 int transfer_serve(int fd, const struct transfer_source *source)
 {
     uint8_t bytes[TRANSFER_REQUEST];
-    struct transfer_request request;
+    struct transfer_request request = {.offset = 0};
     int r = 0;
 
     while (r == 0) {

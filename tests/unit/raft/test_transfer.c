@@ -50,7 +50,7 @@ static void make_file(struct side *side, const char *name, uint64_t index)
     assert_non_null(file);
     assert_int_equal(fwrite(head, 1, sizeof head, file), sizeof head);
     for (unsigned i = 0; i < IMAGE; i++) {
-        (void)fputc((int)(i * 7 + index), file);
+        (void)fputc((int)((i * UINT64_C(7) + index) & 255), file);
     }
     assert_int_equal(fclose(file), 0);
 }
