@@ -11,7 +11,6 @@
 struct guest {
     struct core_request request;
     struct core *core;
-    uint64_t link;
     uint64_t seq; /* as its node counts */
     char bytes[];
 };
@@ -20,7 +19,7 @@ static void guest_done(struct core_request *request)
 {
     struct guest *guest = CONTAINER(request, struct guest, request);
     struct core *core = guest->core;
-    struct link *link = link_find(core, guest->link);
+    struct link *link = link_find(core, guest->request.link_id);
 
     if (link != NULL && request->command.n == 0) {
         size_t at = link_begin(link, FRAME_INDEX);
@@ -35,7 +34,11 @@ static void guest_done(struct core_request *request)
         buf_add_le(&link->out, (uint64_t)request->outcome, 4);
         link_end(link, at);
     }
-    link_guest_left(core, guest->link, request->command.n);
+    if (command_is(request->command, COMMAND_RESTORE) &&
+        request->outcome != 0 && request->outcome != ERR_UNKNOWN) {
+        staged_sent(core, request->command, false);
+    }
+    link_guest_left(core, guest->request.link_id, request->command.n);
     mem_free(guest);
 }
 
@@ -45,7 +48,6 @@ static void add_guest(struct core *core, struct link *link, uint64_t term,
     struct guest *guest = mem_zero(sizeof *guest + command.n);
 
     guest->core = core;
-    guest->link = link->id;
     guest->seq = seq;
     if (command.n > 0) { /* not a fence */
         memcpy(guest->bytes, command.p, command.n);
@@ -54,6 +56,7 @@ static void add_guest(struct core *core, struct link *link, uint64_t term,
     guest->request.shrinks = shrinks;
     guest->request.guest = true;
     guest->request.term = term;
+    guest->request.link_id = link->id;
     guest->request.since_us = clock_mono_us();
     guest->request.done = guest_done;
     link->guest_bytes += command.n;
@@ -139,20 +142,22 @@ static int read_refused(struct core *core, struct link *link, struct str bytes)
     if (bytes.n != 12) {
         return ERR_INVALID;
     }
-    struct core_request *request = sent_take(core, le_get(bytes.p, 8));
+    struct core_request *request =
+        sent_take_refused(core, le_get(bytes.p, 8), link->id);
     int code = (int)le_get(bytes.p + 8, 4);
-    if (code == ERR_NOT_READY) {
-        link->leads_term = 0; /* Until it says again that it does. */
-    }
     if (request == NULL) {
+        return 0; /* Of an attempt that is over. */
+    }
+    if (code != ERR_NOT_READY) {
+        bool known = code == ERR_FULL || code == ERR_TOO_LARGE;
+        order_complete(core, request, known ? code : ERR_NOT_READY);
         return 0;
     }
-    if (code == ERR_NOT_READY) {
-        request->term = 0;
-        order_wait(core, request);
-    } else {
-        order_complete(core, request, code == 0 ? ERR_NOT_READY : code);
+    if (request->term == link->leads_term) {
+        link->leads_term = 0; /* Until it says again that it does. */
     }
+    request->term = 0;
+    order_wait(core, request);
     return 0;
 }
 
@@ -178,13 +183,18 @@ static int read_index(struct core *core, struct link *link, struct str bytes)
     int code = (int)le_get(bytes.p + 8, 4);
     uint64_t index = le_get(bytes.p + 12, 8);
 
+    if (seq == 0 || link != core->links->leader) {
+        return 0;
+    }
     if (seq == link->fence_seq) {
         link->fence_seq = 0;
         fences_have(core, code, index);
     } else if (seq == link->flush_seq && code == 0) {
         core->links->flush_index = index;
-        core->links->flush_term = link->leads_term;
+        core->links->flush_term = link->flush_term;
         core->links->flush_link = link->id;
+    } else if (seq == link->flush_seq) {
+        link->flush_seq = 0; /* Asked again, when it takes commands. */
     }
     if (code != 0) { /* It leads no more, or is leaving. */
         link->leads_term = 0;
@@ -215,6 +225,18 @@ static int read_leads(struct link *link, struct str bytes)
     }
     link->leads_term = le_get(bytes.p, 8);
     return 0;
+}
+
+/* Again and again: who believes that the leader takes nothing, for whatever
+ * reason, would not find out else. */
+static int read_status(struct core *core, struct link *link, struct str bytes)
+{
+    int r = members_status_read(core, link->other.raft_id, bytes);
+
+    if (r == 0 && core->leading && !core->stopping) {
+        link_say_leads(link);
+    }
+    return r;
 }
 
 static int read_reply(struct core *core, struct str bytes)
@@ -248,7 +270,7 @@ int frame_read(struct core *core, struct link *link, uint8_t type,
     case FRAME_REPLY:
         return read_reply(core, bytes);
     case FRAME_STATUS:
-        return members_status_read(core, link->other.raft_id, bytes);
+        return read_status(core, link, bytes);
     case FRAME_MEMBERS:
         return members_table_read(core, bytes);
     case FRAME_LEADS:

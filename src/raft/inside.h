@@ -208,6 +208,7 @@ struct core {
     struct queue_link *sent[SENT_BUCKETS];     /* ours, perhaps in one */
     size_t n_sent;
     struct told *told, **told_end;
+    struct queue_link *fetching; /* guests: RESTOREs whose file is not here */
     uint64_t epoch_term; /* of the newest EPOCH that is committed here */
     uint64_t usable_ms;  /* when there was last a leader to be had */
     struct pack pack;
@@ -356,12 +357,15 @@ bool order_has_leader(const struct core *core);
 
 /* ---- sent.c: requests that may be in a log ---- */
 void sent_init(struct core *core);
-/* It is on its way in that term, over that link (0: our own log). */
+/* It is on its way in that term, over that link (0: our own log): under a new
+ * number. */
 void sent_add(struct core *core, struct core_request *request, uint64_t term,
               uint64_t link);
-/* NULL: nobody waits for it. */
-struct core_request *sent_take(struct core *core, uint64_t seq);
-/* Appends the bytes of a command with its request id in it. */
+/* The leader at the other end of this link did not take that attempt. NULL:
+ * nobody waits for it. */
+struct core_request *sent_take_refused(struct core *core, uint64_t seq,
+                                       uint64_t link);
+/* Its request id into the bytes of its command, when it has been added. */
 void sent_write_id(const struct core *core, const struct core_request *request,
                    char *command);
 /* An entry is about to be applied: places for the results of its commands, NULL
@@ -379,7 +383,7 @@ void sent_refused(struct core *core, uint64_t term, int outcome);
 /* The state was replaced: what became of them cannot be known. */
 void sent_forget(struct core *core);
 /* Unknown, after they waited for too long. */
-void sent_tick(struct core *core, uint64_t now_ms);
+void sent_tick(struct core *core, uint64_t now_ms); /* while nobody leads */
 void sent_done(struct core *core);
 
 /* ---- confirm.c: that this node still leads ---- */

@@ -245,7 +245,7 @@ static void replace_older(struct core *core, uint64_t raft_id)
     }
 }
 
-static void say_leads(struct link *link)
+void link_say_leads(struct link *link)
 {
     size_t at = link_begin(link, FRAME_LEADS);
 
@@ -271,7 +271,7 @@ static void arrive(struct core_call *call)
         replace_older(core, arrived->from.raft_id);
         struct link *link = link_new(core, &arrived->from, arrived->fd, false);
         if (link != NULL && core->leading) {
-            say_leads(link);
+            link_say_leads(link);
         }
     }
     mem_free(arrived);
@@ -434,6 +434,7 @@ static void ask_flush(struct core *core, struct link *link)
 {
     if (link->flush_seq == 0) {
         link->flush_seq = ++core->links->next_seq;
+        link->flush_term = link->leads_term;
         size_t at = link_begin(link, FRAME_FENCE);
         buf_add_le(&link->out, link->leads_term, 8);
         buf_add_le(&link->out, link->flush_seq, 8);
@@ -449,6 +450,7 @@ static void send_commands(struct core *core, struct link *link)
 
     while (queued + (link->out.n - begin) < FORWARD_MOST &&
            (request = order_take(core, ENTRY_MOST)) != NULL) {
+        sent_add(core, request, link->leads_term, link->id);
         at = link_begin(link, FRAME_COMMANDS);
         buf_add_le(&link->out, link->leads_term, 8);
         buf_add_le(&link->out, request->seq, 8);
@@ -458,7 +460,6 @@ static void send_commands(struct core *core, struct link *link)
         sent_write_id(core, request,
                       link->out.p + link->out.n - request->command.n);
         link_end(link, at);
-        sent_add(core, request, link->leads_term, link->id);
         COUNT(core, forwarded, 1);
     }
 }
@@ -516,7 +517,7 @@ void links_lead(struct core *core)
 {
     for (struct link *link = core->links->first; link != NULL;
          link = link->next) {
-        say_leads(link);
+        link_say_leads(link);
     }
 }
 

@@ -51,6 +51,7 @@ struct link {
     uint64_t leads_term; /* the leader said that it takes commands in it */
     uint64_t flush_seq;  /* the FENCE that goes behind what older links brought;
                             0: none */
+    uint64_t flush_term; /* and in which term */
     uint64_t fence_seq;  /* the newest, 0: none is out */
     uint64_t told_table; /* version of the members' list it has */
     size_t guest_bytes;
@@ -75,6 +76,8 @@ struct links {
 size_t link_begin(struct link *link, enum frame_type type);
 void link_end(struct link *link, size_t at);
 void link_close(struct link *link);
+/* That this node leads, and takes commands. */
+void link_say_leads(struct link *link);
 /* One is fewer guest of it. */
 struct link *link_find(struct core *core, uint64_t id);
 void link_guest_left(struct core *core, uint64_t id, size_t bytes);

@@ -1,7 +1,7 @@
 #include "base/clock.h"
 #include "base/err.h"
 #include "base/log.h"
-#include "raft/inside.h"
+#include "raft/link.h"
 
 /* The way of a request through this room:
  *
@@ -63,7 +63,6 @@ void order_drain(struct core *core)
     while (link != NULL) {
         struct queue_link *next = link->next;
         struct core_request *request = request_of(link);
-        request->seq = ++core->next_seq;
         request->term = request->link_id = request->index = 0;
         if (core->stopping) {
             order_complete(core, request, ERR_NOT_READY);
@@ -104,6 +103,7 @@ void order_refuse_all(struct core *core)
     refuse_list(core, &core->fences);
     refuse_list(core, &core->asked);
     refuse_list(core, &core->awaited);
+    refuse_list(core, &core->fetching);
 }
 
 void order_refuse_late(struct core *core)
@@ -147,6 +147,48 @@ static bool admit(struct core *core, struct core_request *request)
     return outcome == 0;
 }
 
+/* A RESTORE of another node is proposed when its file is here, too: else the
+ * loss of that node would stop all that apply it. */
+static bool waits_for_file(struct core *core, struct core_request *request)
+{
+    struct command command;
+
+    if (!request->guest || !command_is(request->command, COMMAND_RESTORE) ||
+        command_decode(NULL, request->command, &command) != 0 ||
+        fetch_has(core, &command.restore)) {
+        return false;
+    }
+    request->link.next = core->fetching;
+    core->fetching = &request->link;
+    return true;
+}
+
+/* One at a time. Who goes behind a link that is gone must not come later: its
+ * node has been told that it never came (sent_lost). */
+static void fetch_files(struct core *core)
+{
+    while (core->fetching != NULL) {
+        struct core_request *request = request_of(core->fetching);
+        struct command command;
+        int r = command_decode(NULL, request->command, &command);
+        if (r != 0 || core->stopping ||
+            link_find(core, request->link_id) == NULL) {
+            r = ERR_INVALID;
+        } else if (!fetch_has(core, &command.restore)) {
+            r = fetch_begin(core, &command.restore);
+        }
+        if (r == ERR_NOT_READY) {
+            return;
+        }
+        core->fetching = request->link.next;
+        if (r == 0) {
+            order_wait(core, request);
+        } else {
+            order_complete(core, request, r == ERR_FULL ? r : ERR_INVALID);
+        }
+    }
+}
+
 static bool fits(const struct pack *pack, const struct buf *bytes,
                  const struct core_request *request)
 {
@@ -166,7 +208,7 @@ static void add_command(struct core *core, struct core_request *request,
     command_pack_add(bytes, request->command);
     pack->n_commands++;
     pack->alone = command_is(request->command, COMMAND_RESTORE);
-    if (pack->alone) {
+    if (pack->alone && request->guest) {
         staged_sent(core, request->command, true);
     }
     if (!request->guest) {
@@ -189,24 +231,26 @@ static void fill(struct core *core, struct buf *bytes)
            (core->leading || request_of(core->pending)->local) &&
            fits(pack, bytes, request_of(core->pending))) {
         struct core_request *request = pop(core);
-        if (!admit(core, request)) {
+        if (!admit(core, request) || waits_for_file(core, request)) {
             continue;
         }
-        if (request->command.n > 0) {
-            add_command(core, request, bytes);
-        }
-        if (request->command.n > 0 && !request->guest) {
+        bool ours = request->command.n > 0 && !request->guest;
+        if (ours) {
             sent_add(core, request, pack->term, 0);
         } else {
             *end = &request->link;
             end = &request->link.next;
+        }
+        if (request->command.n > 0) {
+            add_command(core, request, bytes);
         }
     }
     command_pack_end(bytes);
 }
 
 /* A fence behind a pack that a majority took after it arrived needs no more
- * confirmation; one that was alone does. */
+ * confirmation; one that was alone does. A pack that failed says nothing about
+ * it: it goes with the next, or finds out that this node leads no more. */
 static void finish_fence(struct core *core, struct core_request *fence,
                          int outcome, bool alone)
 {
@@ -215,8 +259,6 @@ static void finish_fence(struct core *core, struct core_request *fence,
     } else if (outcome == 0) {
         fence->index = machine_view(core->machine).applied;
         order_complete(core, fence, 0);
-    } else if (fence->guest) {
-        order_complete(core, fence, ERR_NOT_READY);
     } else {
         order_wait(core, fence);
     }
@@ -309,6 +351,7 @@ static bool local_first(struct core *core)
 
 static void lead(struct core *core)
 {
+    fetch_files(core);
     bool sends = core->leading ? core->pending != NULL || core->wants_entry
                                : local_first(core);
 
@@ -332,6 +375,7 @@ static void sort_out(struct core *core)
 {
     struct queue_link *link = core->pending;
 
+    refuse_list(core, &core->fetching);
     core->pending = NULL;
     core->pending_end = &core->pending;
     while (link != NULL) {
@@ -465,7 +509,8 @@ bool order_idle(const struct core *core)
 {
     return core->pending == NULL && core->n_sent == 0 && core->fences == NULL &&
            core->asked == NULL && core->awaited == NULL &&
-           !core->pack.in_flight && !core->snapshotting && jobs_idle(core) &&
+           core->fetching == NULL && !core->pack.in_flight &&
+           !core->snapshotting && jobs_idle(core) &&
            !machine_is_open(core->machine);
 }
 

@@ -206,7 +206,11 @@ static int fetch(struct core *core, uint64_t index,
     }
     if (r == 0 && newer.file[0] != '\0') {
         char *fresh = staged_fresh(core, newer.file);
+        sent_tell(core); /* What was applied before. */
         r = restore_install(core, fresh);
+        if (r == 0) {
+            sent_forget(core); /* What is in between is applied nowhere. */
+        }
         mem_free(fresh);
     }
     return r;

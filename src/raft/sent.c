@@ -14,7 +14,10 @@
  *
  * Within a term, a link that broke may have brought it to the leader or not:
  * see sent_lost. When the state was replaced by another node's the entries in
- * between were never applied here: then nothing is known. */
+ * between were never applied here: then nothing is known.
+ *
+ * Each attempt has a number of its own. What is said of an earlier one may come
+ * late, and must not be taken for what became of this one. */
 #include "base/clock.h"
 #include "base/err.h"
 #include "raft/inside.h"
@@ -30,11 +33,22 @@ void sent_init(struct core *core)
     core->session = chance_u64();
 }
 
+/* A file that a RESTORE names must not go while one may be in a log. */
+static void keep_file(struct core *core, const struct core_request *request,
+                      bool sent)
+{
+    if (command_is(request->command, COMMAND_RESTORE)) {
+        staged_sent(core, request->command, sent);
+    }
+}
+
 void sent_add(struct core *core, struct core_request *request, uint64_t term,
               uint64_t link)
 {
+    request->seq = ++core->next_seq;
     struct queue_link **bucket = &core->sent[request->seq % SENT_BUCKETS];
 
+    keep_file(core, request, true);
     request->term = term;
     request->link_id = link;
     request->index = 0;
@@ -63,11 +77,19 @@ static struct core_request *take(struct core *core, struct queue_link **at)
     return request;
 }
 
-struct core_request *sent_take(struct core *core, uint64_t seq)
+struct core_request *sent_take_refused(struct core *core, uint64_t seq,
+                                       uint64_t link)
 {
     struct queue_link **at = find(core, seq);
 
-    return *at == NULL ? NULL : take(core, at);
+    /* Nobody but who got it may say so, and not of what is in the log. */
+    if (*at == NULL || request_of(*at)->index != 0 ||
+        request_of(*at)->link_id != link) {
+        return NULL;
+    }
+    struct core_request *request = take(core, at);
+    keep_file(core, request, false);
+    return request;
 }
 
 void sent_write_id(const struct core *core, const struct core_request *request,
@@ -157,9 +179,13 @@ static struct told *known(struct core *core, uint64_t index)
 struct machine_result *sent_expect(struct core *core, uint64_t index,
                                    struct str bytes)
 {
-    struct told *told = known(core, index);
     struct command_pack pack;
 
+    /* What it did came with a state, or is committed: its results stand. */
+    if (index <= machine_view(core->machine).applied) {
+        return NULL;
+    }
+    struct told *told = known(core, index);
     if (told != NULL) { /* Applied again: what was found is void. */
         for (size_t i = 0; i < told->n; i++) {
             machine_result_done(&told->results[i]);
@@ -167,9 +193,7 @@ struct machine_result *sent_expect(struct core *core, uint64_t index,
         }
         return told->results;
     }
-    /* What it did came with a state, not by applying it. */
-    if (index <= machine_view(core->machine).applied ||
-        command_pack_open(bytes, &pack) != 0) {
+    if (command_pack_open(bytes, &pack) != 0) {
         return NULL;
     }
     told = told_new(index, pack.n);
@@ -191,12 +215,10 @@ static void tell(struct core *core, struct told *told)
         if (request == NULL) {
             continue;
         }
-        (void)sent_take(core, request->seq);
+        (void)take(core, find(core, request->seq));
         request->result = told->results[i];
         told->results[i] = (struct machine_result){0};
-        if (command_is(request->command, COMMAND_RESTORE)) {
-            staged_sent(core, request->command, false);
-        }
+        keep_file(core, request, false);
         order_complete(core, request, 0);
     }
 }
@@ -216,6 +238,7 @@ static void again(struct core *core,
                 continue;
             }
             (void)take(core, at);
+            keep_file(core, request, false);
             request->term = 0;
             if (request->local) {
                 order_complete(core, request, ERR_NOT_READY);
@@ -283,9 +306,7 @@ void sent_refused(struct core *core, uint64_t term, int outcome)
                 continue;
             }
             (void)take(core, at);
-            if (command_is(request->command, COMMAND_RESTORE)) {
-                staged_sent(core, request->command, false);
-            }
+            keep_file(core, request, false);
             request->term = 0;
             if (outcome == ERR_NOT_READY && !request->local) {
                 order_wait(core, request);
@@ -296,6 +317,15 @@ void sent_refused(struct core *core, uint64_t term, int outcome)
     }
 }
 
+/* A command of an earlier leadership of this node: who leads anew waits for no
+ * other's epoch. */
+static bool is_of_the_past(const struct core *core,
+                           const struct core_request *request)
+{
+    return request->local && request->term < core->raft.current_term &&
+           clock_mono_us() - request->since_us > ELECTION_MS * 1000ULL;
+}
+
 /* Except those whose entry waits to be committed. */
 static void unknown(struct core *core, uint64_t before_ms)
 {
@@ -303,7 +333,8 @@ static void unknown(struct core *core, uint64_t before_ms)
         struct queue_link **at = &core->sent[i];
         while (*at != NULL) {
             struct core_request *request = request_of(*at);
-            if (request->index != 0 || request->since_us / 1000 > before_ms) {
+            if (request->index != 0 || (request->since_us / 1000 > before_ms &&
+                                        !is_of_the_past(core, request))) {
                 at = &request->link.next;
                 continue;
             }
@@ -316,9 +347,7 @@ void sent_tick(struct core *core, uint64_t now_ms)
 {
     uint64_t hold = core->stopping ? 0 : CORE_HOLD_MS;
 
-    if (now_ms >= core->usable_ms + hold) {
-        unknown(core, now_ms - hold);
-    }
+    unknown(core, now_ms >= core->usable_ms + hold ? now_ms - hold : 0);
 }
 
 void sent_forget(struct core *core)
