@@ -5,7 +5,7 @@
  *
  * An answer that was read at revision R holds everything up to R. It is given
  * again only while cache_newest is R, that is, while no later commit has begun:
- * so nobody anywhere can have seen anything newer [CACHE-4]. One comparison, no
+ * so nobody has seen anything newer here [CACHE-4]. One comparison, no
  * lock, and nothing to look up of what the answer was made from.
  *
  * The values are the caller's: what else they depend on, the caller checks.

@@ -76,7 +76,7 @@ static void raised(struct core_request *request)
     duty->not_before_ms = clock_mono_ms() + DUTY_PAUSE_MS;
     if (request->outcome == 0 && request->result.answer == 0) {
         log_info(LOG_CORE, "the feature level was raised",
-                 LOG_U64("level", core_feature_level(duty->core)));
+                 LOG_U64("to", core_feature_level(duty->core)));
     }
     machine_result_done(&request->result);
     request->result = (struct machine_result){0};

@@ -49,7 +49,7 @@ static struct table table_of(struct settings *s)
          "the nodes, this one among them, of a cluster that forms, with their "
          "--raft addresses; the same on each of them"},
         {"voters", OPTION_NUMBER, &s->voters, 1, LIST_MOST, "N",
-         "nodes that vote, at most; an odd number. The others replicate "
+         "nodes that vote, at most, an odd number; the others replicate "
          "and serve"},
         {"voter-timeout", OPTION_DURATION, &s->voter_timeout_ms, 1000, 86400000,
          "TIME",

@@ -30,10 +30,10 @@ def what_was_written_through_one_node_is_read_there_and_everywhere():
                 "Roster-Min-Revision": str(a.revision)}).must(200)
             all_[(i + 2) % 3].get(
                 f"{SERVICE}/s{i}?consistency=linearizable").must(200)
-        in_threads(12, lambda i: [
+        last = max(in_threads(12, lambda i: [
             c.client(c.names[i % 3]).post(SERVICE, {"name": f"p{i}-{k}"})
-            .must(201) for k in range(10)])
-        assert len(c.rows_everywhere(SERVICE, key="name")) == 180
+            .must(201).revision for k in range(10)][-1]))
+        assert len(c.rows_everywhere(SERVICE, last, key="name")) == 180
         c.digests_agree()
         leader = c.leader()
         for name, client in zip(c.names, all_):
