@@ -66,6 +66,7 @@ static void on_prepare(uv_prepare_t *handle)
     snapshot_turn(core);
     install_turn(core, now);
     members_turn(core, now);
+    status_turn(core);
     duties_turn(core);
     order_drain(core);
     order_turn(core, now);

@@ -271,6 +271,7 @@ struct core {
     atomic_fetch_add_explicit(&(core)->stats.name, (by), memory_order_relaxed)
 
 /* ---- status.c: what this node says of itself ---- */
+void status_turn(struct core *core);
 void status_tick(struct core *core, uint64_t now_ms);
 /* A leader of our term spoke. */
 void status_heard(struct core *core, uint64_t now_ms);

@@ -31,6 +31,12 @@ static uint64_t leader_of(struct core *core)
     return id;
 }
 
+/* Every turn, so that nobody is sent to one that led before. */
+void status_turn(struct core *core)
+{
+    atomic_store(&core->status.leader, leader_of(core));
+}
+
 void status_tick(struct core *core, uint64_t now_ms)
 {
     bool leads = log_leads(core);
@@ -42,7 +48,7 @@ void status_tick(struct core *core, uint64_t now_ms)
     atomic_store(&core->status.follows,
                  !leads && core->raft_inited && heard != 0 &&
                      now_ms - heard < ELECTION_MS && leader_of(core) != 0);
-    atomic_store(&core->status.leader, leader_of(core));
+    status_turn(core);
     atomic_store(&core->status.voter, members_is_voter(core, core->raft_id));
     atomic_store(&core->status.behind,
                  core->raft_inited && !leads &&

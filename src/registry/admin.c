@@ -54,8 +54,9 @@ int admin_refused(struct op_state *s, const struct admin *admin)
         return answer_problem(s, OP_CONFLICT, STR(""),
                               "another restore is under way: wait for its end");
     case ERR_NOT_READY:
-        return answer_busy(s, "this node is ending, or too much work on the "
-                              "whole state waits already: nothing was done");
+        return answer_busy(s, "this node hears no leader, is ending, or has "
+                              "too much work on the whole state waiting: "
+                              "nothing was done");
     default:
         return admin->job.outcome;
     }

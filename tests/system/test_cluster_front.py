@@ -88,6 +88,20 @@ def heartbeats_through_any_node_keep_a_machine_and_silence_ends_it():
         assert c.leader() == leader
 
 
+@bare(timeout=120)
+def a_node_behind_a_change_of_the_leader_knows_the_new_one():
+    """It used to name the one before for another tick, and to know nothing of
+    who is alive."""
+    with Cluster(3) as c:
+        c.client("n1").post("/v1/agents", {"hostname": "here"}).must(201)
+        for i in range(9):
+            client = c.client(c.names[i % 3])
+            leader = client.post("/v1/cluster/transfer").must(200).json["leader"]
+            a = client.get("/v1/agents/here").must(200)
+            assert a.headers["roster-leader"] == leader, (leader, a.headers)
+            assert a.json["state"] == "alive", a
+
+
 @bare(timeout=180)
 def nobody_is_lost_by_a_leader_that_hands_over_dies_or_stands_still():
     hosts = [f"h{i}" for i in range(60)]
