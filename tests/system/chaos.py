@@ -6,6 +6,7 @@
 
 A storm is repeated by its seed as far as timing allows: the same things are
 broken in the same order for the same time."""
+import collections
 import contextlib
 import itertools
 import os
@@ -231,42 +232,52 @@ class Lister(Worker):
 
 
 class Agent(Worker):
-    """A machine that is alive all along: it tries to send its heartbeat, to one
-    node after the other, until one takes it. It never waits long for one."""
+    """A machine that is alive all along: it sends its heartbeat to any node, and
+    when that does not take it to the next one, as an agent with a list of servers
+    does. It never waits long for one."""
 
     def __init__(self, storm, number, ttl_s):
         super().__init__(storm, number)
         self.ttl_s, self.host = ttl_s, f"{self.name.lower()}-{storm.stem}"
         self.taken = time.monotonic()
+        self.tried = collections.deque(maxlen=40)   # when, where, what came
         a = storm.cluster.client(storm.cluster.names[0]).post(
             "/v1/agents", {"hostname": self.host, "ttl": f"{ttl_s}s"})
         self.placed = a.must(200, 201).json["placements"]
 
     def turn(self):
-        began = time.monotonic()
-        while not self.storm.over.is_set():
+        began, names = time.monotonic(), self.storm.cluster.names
+        first = self.rng.randrange(len(names))
+        for i in itertools.count(first):
+            if self.storm.over.is_set():
+                break
             with contextlib.suppress(Lost):
-                if self.beat():
+                if self.beat(names[i % len(names)]):
                     self.taken = began
                     break
             time.sleep(0.01)
             began = time.monotonic()
         self.storm.over.wait(self.ttl_s / 8)
 
-    def beat(self):
+    def beat(self, name):
         """Was it taken?"""
-        client = self.client(self.anybody(), timeout=min(1, self.ttl_s / 8))
+        client = self.client(name, timeout=min(1, self.ttl_s / 8))
+        self.tried.append([time.monotonic(), client.node, "nothing"])
         if self.rng.random() < 0.7:
             a = client.put(path("v1", "agents", self.host, "heartbeat"))
             gone = a.status == 404
         else:
             a = client.post("/v1/heartbeats", {"hostnames": [self.host]})
             gone = a.status == 200 and a.json["unknown"]
+        took = time.monotonic() - self.tried[-1][0]
+        self.tried[-1][2] = f"{a.status} after {took:.2f}"
         if gone:
+            now = time.monotonic()
             raise AssertionError(
-                f"{self.host} was removed, {time.monotonic() - self.taken:.2f} s "
-                f"after it sent a heartbeat that was taken; ttl {self.ttl_s} s: "
-                f"{a!r}")
+                f"{self.host} was removed, {now - self.taken:.2f} s after it sent "
+                f"a heartbeat that was taken; ttl {self.ttl_s} s. It tried: " +
+                ", ".join(f"{when - now:.2f} {node} {what}"
+                          for when, node, what in self.tried))
         return a.must(200, 204, 503, 504).status < 300
 
 
