@@ -215,7 +215,7 @@ static int lay_out(struct core *core, const struct state_info *info,
     int r = 0;
 
     if (access(image, F_OK) != 0) {
-        r = staged_make_fresh(core, file, fresh, &found, false, why);
+        r = staged_make_fresh(core, file, fresh, NULL, &found, false, why);
     }
     if (r > 0) {
         log_error(LOG_RAFT,

@@ -281,13 +281,21 @@ static int get(struct fetch *f)
 
 /* ---- what was got ---- */
 
+static void rest(uint64_t done_bytes, uint64_t total_bytes, void *user)
+{
+    (void)done_bytes, (void)total_bytes;
+    transfer_rest(user);
+}
+
 static int check(struct fetch *f, const char *path)
 {
     char *fresh = staged_fresh(f->core, f->file);
+    uint64_t since_us = clock_mono_us();
+    struct state_watch watch = {rest, &since_us};
 
     files_remove(fresh);
-    int r =
-        staged_make_fresh(f->core, path, fresh, &f->info, f->staged, f->why);
+    int r = staged_make_fresh(f->core, path, fresh, &watch, &f->info, f->staged,
+                              f->why);
     if (r == 0 && !is_wanted(f, &f->info)) {
         r = say(f, ERR_INVALID, "it is not the one that was asked for");
     }

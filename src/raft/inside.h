@@ -523,7 +523,8 @@ uint64_t staged_origin(struct str file) MUST_USE;
  * made: with every check there is, domain and size among them. For a RESTORE
  * (staged) its history is cleared. Any thread. Answers: INVALID (why), FULL. */
 int staged_make_fresh(const struct core *core, const char *path,
-                      const char *fresh, struct state_info *info, bool staged,
+                      const char *fresh, const struct state_watch *watch,
+                      struct state_info *info, bool staged,
                       char why[STATE_WHY]) MUST_USE;
 /* What takes as long as the state is large, or the history long, done before
  * the loop has to do with it. */

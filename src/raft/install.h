@@ -29,7 +29,7 @@ enum {
     /* After fetches that came to nothing, from one to the next. */
     FETCH_AGAIN_MS = 1000,
     FETCH_AGAIN_MOST_MS = 16 * 1000,
-    FETCH_NICENESS = 10, /* of threads that move the whole state */
+    FETCH_NICENESS = 15, /* of threads that move the whole state */
 };
 
 /* ---- fetch.c ---- */

@@ -117,14 +117,14 @@ int staged_prepare(const struct core *core, const char *fresh)
 }
 
 int staged_make_fresh(const struct core *core, const char *path,
-                      const char *fresh, struct state_info *info, bool staged,
-                      char why[STATE_WHY])
+                      const char *fresh, const struct state_watch *watch,
+                      struct state_info *info, bool staged, char why[STATE_WHY])
 {
     char *image = dir_join(fresh, "data.mdb");
     int r = mkdir(fresh, 0700) == 0 ? 0 : err_raise(ERR_IO);
 
     if (r == 0) {
-        r = state_file_unpack(path, image, NULL, info, why);
+        r = state_file_unpack(path, image, watch, info, why);
     }
     if (r == 0) {
         r = state_image_check(image, info, why);
@@ -182,7 +182,7 @@ int staged_check_in(struct core *core, const char *path,
                    (unsigned long long)core->raft_id,
                    (unsigned long long)(chance_u64() >> 32));
     char *fresh = staged_fresh(core, file);
-    r = staged_make_fresh(core, path, fresh, info, true, why);
+    r = staged_make_fresh(core, path, fresh, NULL, info, true, why);
     if (r == 0) {
         r = keep(core, path, file);
     }

@@ -9,6 +9,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/err.h"
 #include "base/mem.h"
 
@@ -365,7 +366,7 @@ static int write_file(int to, const char *bytes, size_t n)
 
 /* Dirty pages in one heap would be written at the end, all at once, and the
  * next flush of the log would wait for them. */
-static void write_behind(int to, off_t *behind, off_t at)
+static void write_behind(int to, off_t *behind, off_t at, uint64_t *since_us)
 {
     off_t n = at - *behind;
 
@@ -376,7 +377,18 @@ static void write_behind(int to, off_t *behind, off_t at)
                                   SYNC_FILE_RANGE_WAIT_AFTER);
         (void)posix_fadvise(to, *behind, n, POSIX_FADV_DONTNEED);
         *behind = at;
+        transfer_rest(since_us);
     }
+}
+
+void transfer_rest(uint64_t *since_us)
+{
+    uint64_t worked = clock_mono_us() - *since_us;
+
+    (void)usleep((useconds_t)(worked < TRANSFER_REST_MOST_US
+                                  ? worked
+                                  : TRANSFER_REST_MOST_US));
+    *since_us = clock_mono_us();
 }
 
 int transfer_receive(int fd, int to, uint64_t n, _Atomic uint64_t *moved)
@@ -384,6 +396,7 @@ int transfer_receive(int fd, int to, uint64_t n, _Atomic uint64_t *moved)
     char *block = mem_alloc(TRANSFER_BLOCK);
     off_t at = lseek(to, 0, SEEK_END);
     off_t behind = at;
+    uint64_t since_us = clock_mono_us();
     int r = at < 0 ? err_raise(ERR_SYSTEM) : 0;
 
     while (r == 0 && n > 0) {
@@ -400,7 +413,7 @@ int transfer_receive(int fd, int to, uint64_t n, _Atomic uint64_t *moved)
         at += got;
         n -= (uint64_t)got;
         (void)atomic_fetch_add(moved, (uint64_t)got);
-        write_behind(to, &behind, at);
+        write_behind(to, &behind, at, &since_us);
     }
     mem_free(block);
     return r;

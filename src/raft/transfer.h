@@ -28,7 +28,8 @@ enum {
     TRANSFER_BLOCK = 64 * 1024,
     /* So much is on its way to the disk at most, and behind it nothing stays
      * in the page cache: who writes the log beside it hardly waits. */
-    TRANSFER_BEHIND = 4 * 1024 * 1024,
+    TRANSFER_BEHIND = 1024 * 1024,
+    TRANSFER_REST_MOST_US = 50 * 1000,
 };
 
 /* Numbers cross the wire. */
@@ -100,5 +101,8 @@ int transfer_ask(int fd, const struct transfer_request *request,
  * they come. Faults: IO (the connection), DISK_FULL, SYSTEM (the file). */
 int transfer_receive(int fd, int to, uint64_t n,
                      _Atomic uint64_t *moved) MUST_USE;
+/* Sleeps about as long as it worked since *since_us, and notes when it woke:
+ * who moves the whole state leaves half of the disk to others. */
+void transfer_rest(uint64_t *since_us);
 
 #endif

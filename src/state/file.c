@@ -9,7 +9,7 @@
 #include "base/sha256.h"
 #include "state/state.h"
 
-enum { CHUNK = 1 << 20 };
+enum { CHUNK = 1 << 20, BEHIND = 1 << 20 };
 
 uint64_t state_file_bytes(const struct state_info *info)
 {
@@ -60,6 +60,19 @@ static void tell(const struct state_watch *watch, uint64_t done, uint64_t total)
     }
 }
 
+/* What is written goes to the disk on the way. In one heap at the end, the next
+ * flush of the log would wait for all of it. */
+static void write_behind(int to, off_t *behind, off_t at)
+{
+    if (at - *behind >= BEHIND) {
+        (void)sync_file_range(to, *behind, at - *behind,
+                              SYNC_FILE_RANGE_WAIT_BEFORE |
+                                  SYNC_FILE_RANGE_WRITE |
+                                  SYNC_FILE_RANGE_WAIT_AFTER);
+        *behind = at;
+    }
+}
+
 /* Answers: END when there are fewer bytes. */
 static int copy_bytes(int from, int to, uint64_t n,
                       const struct state_watch *watch,
@@ -68,6 +81,8 @@ static int copy_bytes(int from, int to, uint64_t n,
     struct sha256 *hash = sha256_new();
     char *chunk = mem_alloc(CHUNK);
     uint64_t done = 0;
+    off_t behind = lseek(to, 0, SEEK_CUR);
+    off_t at = behind;
     int r = 0;
 
     while (r == 0 && done < n) {
@@ -83,6 +98,8 @@ static int copy_bytes(int from, int to, uint64_t n,
         sha256_add(hash, chunk, (size_t)got);
         r = write_all(to, chunk, (size_t)got);
         done += (uint64_t)got;
+        at += got;
+        write_behind(to, &behind, at);
         tell(watch, done, n);
     }
     mem_free(chunk);
