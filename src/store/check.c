@@ -302,6 +302,37 @@ static int check_binding(struct check *c, struct str key)
     return 0;
 }
 
+/* How many entries of the table begin so, counted up to two. */
+static uint64_t beginning(struct check *c, const struct kv_key *prefix)
+{
+    uint64_t n = 0;
+
+    int r = kv_count(c->txn, kv_base(c->txn, KV_LEASES), prefix, 2, &n);
+    return r == 0 ? n : 0;
+}
+
+/* 'r' ns:8 id:16 type. Each binding finds its own: as many of them are all. One
+ * without a type has to be the only one of its namespace and id. */
+static int check_way_back(struct check *c, struct str key, struct str lease)
+{
+    struct kv_key bindings, same;
+
+    c->n_back++;
+    if (key.n < KV_WAY_BACK || lease.n != 16) {
+        return check_wrong(c, "a row's way back to its lease is damaged");
+    }
+    kv_key_start(&same, 'r');
+    kv_key_add(&same, key.p + 1, KV_WAY_BACK - 1);
+    kv_key_start(&bindings, 'b');
+    kv_key_str(&bindings, lease);
+    kv_key_add(&bindings, key.p + 1, KV_WAY_BACK - 1);
+    if (key.n == KV_WAY_BACK &&
+        (beginning(c, &same) != 1 || beginning(c, &bindings) != 1)) {
+        return check_wrong(c, "a row's way back to its lease is damaged");
+    }
+    return 0;
+}
+
 static int check_leases(struct check *c, struct str key, struct str value)
 {
     struct store_lease lease;
@@ -318,11 +349,7 @@ static int check_leases(struct check *c, struct str key, struct str value)
     case 'b':
         return check_binding(c, key);
     case 'r':
-        c->n_back++;
-        if (key.n > 25 && value.n == 16) {
-            return 0;
-        }
-        break;
+        return check_way_back(c, key, value);
     default:
         break;
     }

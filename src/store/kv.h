@@ -25,6 +25,7 @@
 
 #define KV_FORMAT 1 /* first byte of every record */
 #define KV_KEY_MAX 511
+#define KV_WAY_BACK 25 /* 'r' ns:8 id:16, without the type */
 
 enum kv_base { KV_META, KV_TREE, KV_LEASES, KV_KEYS, KV_HISTORY, KV_N_BASES };
 extern const char *const kv_base_names[KV_N_BASES];

@@ -112,7 +112,7 @@ static struct kv_key bind_key(struct ulid lease, uint64_t ns, struct str type,
 }
 
 /* An id may be that of several rows, each of another type: who puts a row may
- * choose it. */
+ * choose it. Releases that did not think of it wrote no type [LEASES-1]. */
 static struct kv_key row_key(uint64_t ns, struct str type, struct ulid id)
 {
     struct kv_key key;
@@ -122,6 +122,11 @@ static struct kv_key row_key(uint64_t ns, struct str type, struct ulid id)
     kv_key_ulid(&key, id);
     kv_key_str(&key, type);
     return key;
+}
+
+static struct str ulid_str(const struct ulid *id)
+{
+    return (struct str){(const char *)id->b, sizeof id->b};
 }
 
 static MDB_dbi leases(const struct store_txn *txn)
@@ -229,7 +234,74 @@ int store_lease_next(struct store_txn *txn, struct str after,
                         ret_lease);
 }
 
-/* ---- bindings ---- */
+/* ---- bindings ----
+ *
+ * [LEASES-1] A way back without a type is read as one with the type of its
+ *            binding. It is the only one of its namespace and id: before
+ *            another is written beside it, it gets its type. So the ways back
+ *            of two stores that differ in nothing else, cut to the short key,
+ *            are the same entries in the same order, as the digest sees them.
+ */
+
+static int way_back(struct store_txn *txn, const struct kv_key *key,
+                    struct ulid *ret_lease)
+{
+    struct str value;
+
+    int r = kv_get(txn, leases(txn), key, &value);
+    if (r != 0) {
+        return r;
+    }
+    if (value.n != sizeof ret_lease->b) {
+        return kv_corrupt(txn);
+    }
+    memcpy(ret_lease->b, value.p, sizeof ret_lease->b);
+    return 0;
+}
+
+/* The way back of a row, as it is stored, and where it leads. */
+static int find_back(struct store_txn *txn, uint64_t ns, struct str type,
+                     struct ulid id, struct kv_key *ret_back,
+                     struct ulid *ret_lease)
+{
+    struct str nothing;
+
+    *ret_back = row_key(ns, type, id);
+    int r = way_back(txn, ret_back, ret_lease);
+    if (r != ERR_NOT_FOUND) {
+        return r;
+    }
+    *ret_back = row_key(ns, STR(""), id);
+    r = way_back(txn, ret_back, ret_lease);
+    if (r != 0) {
+        return r;
+    }
+    struct kv_key binding = bind_key(*ret_lease, ns, type, id);
+    return kv_get(txn, leases(txn), &binding, &nothing);
+}
+
+/* A way back that has no type gets it. [LEASES-1] */
+static int complete_back(struct store_txn *txn, uint64_t ns, struct ulid id)
+{
+    struct kv_key old = row_key(ns, STR(""), id);
+    struct str key;
+    struct str value;
+    struct ulid lease;
+
+    int r = way_back(txn, &old, &lease);
+    if (r != 0) {
+        return r == ERR_NOT_FOUND ? 0 : r;
+    }
+    struct kv_key from = bind_key(lease, ns, STR(""), id);
+    r = kv_first(txn, leases(txn), &from, from.n, true, &key, &value);
+    if (r != 0) {
+        return r == ERR_END ? kv_corrupt(txn) : r;
+    }
+    struct kv_key back = old;
+    kv_key_str(&back, (struct str){key.p + from.n, key.n - from.n});
+    r = kv_del(txn, leases(txn), &old);
+    return r == 0 ? kv_put(txn, leases(txn), &back, ulid_str(&lease)) : r;
+}
 
 int store_bind(struct store_txn *txn, struct ulid lease, uint64_t ns,
                struct str type, struct ulid id)
@@ -241,10 +313,12 @@ int store_bind(struct store_txn *txn, struct ulid lease, uint64_t ns,
     if (r < 0) {
         return r;
     }
-    r = kv_put(txn, leases(txn), &binding, STR(""));
+    r = complete_back(txn, ns, id);
     if (r == 0) {
-        r = kv_put(txn, leases(txn), &back,
-                   (struct str){(const char *)lease.b, sizeof lease.b});
+        r = kv_put(txn, leases(txn), &binding, STR(""));
+    }
+    if (r == 0) {
+        r = kv_put(txn, leases(txn), &back, ulid_str(&lease));
     }
     return r;
 }
@@ -252,10 +326,10 @@ int store_bind(struct store_txn *txn, struct ulid lease, uint64_t ns,
 int store_unbind(struct store_txn *txn, uint64_t ns, struct str type,
                  struct ulid id)
 {
-    struct kv_key back = row_key(ns, type, id);
+    struct kv_key back;
     struct ulid lease;
 
-    int r = store_bound_to(txn, ns, type, id, &lease);
+    int r = find_back(txn, ns, type, id, &back, &lease);
     if (r != 0) {
         return r;
     }
@@ -270,18 +344,9 @@ int store_unbind(struct store_txn *txn, uint64_t ns, struct str type,
 int store_bound_to(struct store_txn *txn, uint64_t ns, struct str type,
                    struct ulid id, struct ulid *ret_lease)
 {
-    struct kv_key key = row_key(ns, type, id);
-    struct str value;
+    struct kv_key back;
 
-    int r = kv_get(txn, leases(txn), &key, &value);
-    if (r != 0) {
-        return r;
-    }
-    if (value.n != sizeof ret_lease->b) {
-        return kv_corrupt(txn);
-    }
-    memcpy(ret_lease->b, value.p, sizeof ret_lease->b);
-    return 0;
+    return find_back(txn, ns, type, id, &back, ret_lease);
 }
 
 int store_bound_first(struct store_txn *txn, struct ulid lease,

@@ -15,7 +15,8 @@
  *   leases     'l' hostname                   lease record
  *              'i' lease:16                   hostname
  *              'b' lease:16 ns:8 id:16 type   -   (rows bound to a lease)
- *              'r' ns:8 id:16 type            lease:16 (the way back)
+ *              'r' ns:8 id:16 type            lease:16 (the way back; without
+ *                                             the type: of older releases)
  *   keys       'k' hash:32                    idempotency record
  *              'e' time:8 hash:32             -   (what ends when)
  *   history    revision:8                     event (JSON)

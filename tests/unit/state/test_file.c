@@ -539,8 +539,9 @@ static void a_file_with_free_pages_in_disorder_is_refused(void **state)
 
 /* OVER: the first key that begins so gets the value. POKE: its value gets these
  * bytes, which the offset stands before. BLANK: its value gets a blank before
- * its last byte. REBIND: the first binding is of another row. */
-enum what { PUT, DELETE, OVER, POKE, BLANK, REBIND };
+ * its last byte. REBIND: the first binding is of another row. UNTYPE: the first
+ * way back has no type in its key, as older releases wrote it. */
+enum what { PUT, DELETE, OVER, POKE, BLANK, REBIND, UNTYPE };
 
 struct damage {
     const char *base;
@@ -564,6 +565,20 @@ static void rebind(MDB_txn *txn, MDB_dbi dbi, const MDB_val *binding)
     back[24] ^= 1;
     assert_int_equal(mdb_put(txn, dbi, &k, &nothing, 0), 0);
     assert_int_equal(mdb_put(txn, dbi, &r, &lease, 0), 0);
+}
+
+static void untype(MDB_txn *txn, MDB_dbi dbi, const MDB_val *back)
+{
+    char key[25], lease[16];
+    MDB_val k = {sizeof key, key}, v;
+
+    assert_int_equal(mdb_get(txn, dbi, (MDB_val *)back, &v), 0);
+    assert_int_equal(v.mv_size, sizeof lease);
+    memcpy(lease, v.mv_data, sizeof lease);
+    memcpy(key, back->mv_data, sizeof key);
+    assert_int_equal(mdb_del(txn, dbi, (MDB_val *)back, NULL), 0);
+    v = (MDB_val){sizeof lease, lease};
+    assert_int_equal(mdb_put(txn, dbi, &k, &v, 0), 0);
 }
 
 static void change(MDB_txn *txn, MDB_dbi dbi, const struct damage *d)
@@ -598,6 +613,10 @@ static void change(MDB_txn *txn, MDB_dbi dbi, const struct damage *d)
         rebind(txn, dbi, &k);
         return;
     }
+    if (d->what == UNTYPE) {
+        untype(txn, dbi, &k);
+        return;
+    }
     assert_int_equal(d->what == DELETE ? mdb_del(txn, dbi, &k, NULL)
                                        : mdb_put(txn, dbi, &k, &v, 0),
                      0);
@@ -605,9 +624,10 @@ static void change(MDB_txn *txn, MDB_dbi dbi, const struct damage *d)
 
 /* Changes one record of the image as LMDB would, and makes a file of it that is
  * right but for that. */
-static void damage(struct bench *b, const struct damage *d)
+static int check_changed(struct bench *b, const struct damage *d,
+                         char why[STATE_WHY])
 {
-    char image[160], why[STATE_WHY];
+    char image[160];
     struct state_info info;
     struct store_meta meta;
     uint8_t digest[32];
@@ -637,12 +657,20 @@ static void damage(struct bench *b, const struct damage *d)
     buf_add_str(&bytes, buf_str(&content));
     seal(b, &bytes, digest);
     int r = check(b, bytes.p, bytes.n, why);
-    if (r != ERR_INVALID || strstr(why, d->why) == NULL) {
-        fail_msg("%s: %d, %s", d->why, r, why);
-    }
     buf_done(&content);
     buf_done(&bytes);
     (void)unlink(image);
+    return r;
+}
+
+static void damage(struct bench *b, const struct damage *d)
+{
+    char why[STATE_WHY];
+
+    int r = check_changed(b, d, why);
+    if (r != ERR_INVALID || strstr(why, d->why) == NULL) {
+        fail_msg("%s: %d, %s", d->why, r, why);
+    }
 }
 
 #define POOL_DB "n0000000000000002"
@@ -684,6 +712,11 @@ static void a_file_with_right_sums_and_wrong_records_is_refused(void **state)
          "not as much in it"},
         {"leases", PUT, BYTES("b" ULID_NEW ID_2 ULID_NEW "service"), BYTES(""),
          "bound to a lease"},
+        {"leases", PUT, BYTES("r" ID_2 ULID_NEW "service"), BYTES("\x01"),
+         "way back"},
+        {"leases", PUT, BYTES("r" ID_2 ULID_NEW), BYTES(ULID_NEW), "way back"},
+        {"leases", PUT, BYTES("r" ID_2 ULID_NEW "service"), BYTES(ULID_NEW),
+         "not as much in it"},
         {"keys", PUT, BYTES("k"), BYTES(""), "idempotency key"},
         {"history", PUT, BYTES("\0\0\0\0\0\0\0"), BYTES("{}"), "an event"},
         {"history", DELETE, BYTES(ID_2), BYTES(""), "not as much in it"},
@@ -733,6 +766,17 @@ static void a_file_with_right_sums_and_wrong_records_is_refused(void **state)
     }
 }
 
+/* And its digest is the one that it had. */
+static void a_way_back_without_a_type_is_accepted(void **state)
+{
+    static const struct damage older = {"leases", UNTYPE, BYTES("r"), BYTES(""),
+                                        ""};
+    struct bench *b = *state;
+    char why[STATE_WHY];
+
+    assert_int_equal(check_changed(b, &older, why), 0);
+}
+
 static void a_header_that_tells_of_another_state_is_refused(void **state)
 {
     struct bench *b = *state;
@@ -769,6 +813,7 @@ int main(void)
         cmocka_unit_test(a_file_with_entries_that_share_bytes_is_refused),
         cmocka_unit_test(a_file_with_free_pages_in_disorder_is_refused),
         cmocka_unit_test(a_file_with_right_sums_and_wrong_records_is_refused),
+        cmocka_unit_test(a_way_back_without_a_type_is_accepted),
         cmocka_unit_test(a_header_that_tells_of_another_state_is_refused),
     };
     return cmocka_run_group_tests(tests, setup, teardown);

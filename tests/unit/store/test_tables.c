@@ -1,4 +1,5 @@
 /* Leases, idempotency keys, history: the small tables beside the tree. */
+#include "store/kv.h"
 #include "store_test.h"
 
 #define ARENA CLEANUP(arena_freep) struct arena *
@@ -119,6 +120,128 @@ static void a_lease_gives_its_rows_up_one_by_one(void **state)
     assert_int_equal(store_unbind(txn, 2, MACHINE, ulid_of(20)), ERR_NOT_FOUND);
     assert_int_equal(store_bound_to(txn, 2, MACHINE, ulid_of(21), &id), 0);
     commit(txn);
+}
+
+/* ---- ways back of the releases that wrote no type into them ---- */
+
+/* The key of the way back of a row in namespace 2, as it is in the file. */
+static MDB_val back_key(uint64_t id, const char *type, char bytes[64])
+{
+    memset(bytes, 0, 25);
+    bytes[0] = 'r';
+    bytes[8] = 2;
+    bytes[24] = (char)id;
+    memcpy(bytes + 25, type, strlen(type));
+    return (MDB_val){25 + strlen(type), bytes};
+}
+
+static bool has_back(struct store_txn *txn, uint64_t id, const char *type)
+{
+    char bytes[64];
+    MDB_val key = back_key(id, type, bytes), value;
+
+    return mdb_get(txn->mdb, kv_base(txn, KV_LEASES), &key, &value) == 0;
+}
+
+/* As the older releases had it. */
+static void bind_old(struct store_txn *txn, uint64_t lease, uint64_t id)
+{
+    struct ulid to = ulid_of(lease);
+    char bytes[64];
+    MDB_val value = {sizeof to.b, to.b};
+
+    assert_int_equal(store_bind(txn, to, 2, MACHINE, ulid_of(id)), 0);
+    MDB_val key = back_key(id, "machine", bytes);
+    assert_int_equal(mdb_del(txn->mdb, kv_base(txn, KV_LEASES), &key, NULL), 0);
+    key = back_key(id, "", bytes);
+    assert_int_equal(
+        mdb_put(txn->mdb, kv_base(txn, KV_LEASES), &key, &value, 0), 0);
+}
+
+static void an_older_way_back_leads_to_its_lease(void **state)
+{
+    BED bed;
+    struct str type;
+    struct ulid id;
+    uint64_t ns = 0;
+
+    (void)state;
+    bed_make(&bed);
+    struct store_txn *txn = begin(&bed);
+    bind_old(txn, 5, 20);
+    bind_old(txn, 5, 21);
+    assert_int_equal(store_bound_to(txn, 2, MACHINE, ulid_of(20), &id), 0);
+    assert_int_equal(number_of(id), 5);
+    assert_int_equal(store_bound_to(txn, 2, STR("service"), ulid_of(20), &id),
+                     ERR_NOT_FOUND);
+    assert_int_equal(store_unbind(txn, 2, STR("service"), ulid_of(20)),
+                     ERR_NOT_FOUND);
+    assert_int_equal(store_unbind(txn, 2, MACHINE, ulid_of(20)), 0);
+    assert_false(has_back(txn, 20, ""));
+    /* Bound anew it leaves nothing behind. */
+    assert_int_equal(store_bind(txn, ulid_of(6), 2, MACHINE, ulid_of(21)), 0);
+    assert_false(has_back(txn, 21, ""));
+    assert_true(has_back(txn, 21, "machine"));
+    assert_int_equal(store_bound_first(txn, ulid_of(5), &ns, &type, &id),
+                     ERR_END);
+    assert_int_equal(store_bound_to(txn, 2, MACHINE, ulid_of(21), &id), 0);
+    assert_int_equal(number_of(id), 6);
+    commit(txn);
+}
+
+static void an_older_way_back_gets_its_type_before_another(void **state)
+{
+    BED bed;
+    struct ulid id;
+
+    (void)state;
+    bed_make(&bed);
+    struct store_txn *txn = begin(&bed);
+    bind_old(txn, 5, 20);
+    assert_int_equal(
+        store_bind(txn, ulid_of(6), 2, STR("service"), ulid_of(20)), 0);
+    assert_false(has_back(txn, 20, ""));
+    assert_int_equal(store_bound_to(txn, 2, MACHINE, ulid_of(20), &id), 0);
+    assert_int_equal(number_of(id), 5);
+    assert_int_equal(store_bound_to(txn, 2, STR("service"), ulid_of(20), &id),
+                     0);
+    assert_int_equal(number_of(id), 6);
+    assert_int_equal(store_unbind(txn, 2, MACHINE, ulid_of(20)), 0);
+    assert_int_equal(store_unbind(txn, 2, STR("service"), ulid_of(20)), 0);
+    commit(txn);
+}
+
+/* A replica that an older release wrote, and one rebuilt from the log. */
+static void an_older_way_back_makes_no_other_digest(void **state)
+{
+    BED old;
+    BED new;
+    uint8_t a[32], b[32];
+
+    (void)state;
+    bed_make(&old);
+    bed_make(&new);
+    struct store_txn *was = begin(&old), *is = begin(&new);
+    bind_old(was, 5, 20);
+    assert_int_equal(store_bind(is, ulid_of(5), 2, MACHINE, ulid_of(20)), 0);
+    for (int step = 0; step < 3; step++) {
+        struct store_txn *both[] = {was, is};
+        assert_int_equal(kv_digest(was, a), 0);
+        assert_int_equal(kv_digest(is, b), 0);
+        assert_memory_equal(a, b, sizeof a);
+        for (int i = 0; i < 2; i++) {
+            /* A type before and one behind it, and another lease's. */
+            const char *type = step == 0 ? "service" : "alarm";
+            assert_int_equal(store_bind(both[i], ulid_of(step == 0 ? 6 : 4), 2,
+                                        str_of(type), ulid_of(20)),
+                             0);
+        }
+    }
+    assert_int_equal(store_bind(is, ulid_of(7), 2, MACHINE, ulid_of(20)), 0);
+    assert_int_equal(kv_digest(is, b), 0);
+    assert_memory_not_equal(a, b, sizeof a);
+    commit(was);
+    commit(is);
 }
 
 static void a_row_bound_anew_leaves_its_old_lease(void **state)
@@ -300,6 +423,9 @@ int main(void)
         cmocka_unit_test(a_new_lease_of_a_host_replaces_the_old),
         cmocka_unit_test(leases_are_walked_by_hostname),
         cmocka_unit_test(a_lease_gives_its_rows_up_one_by_one),
+        cmocka_unit_test(an_older_way_back_leads_to_its_lease),
+        cmocka_unit_test(an_older_way_back_gets_its_type_before_another),
+        cmocka_unit_test(an_older_way_back_makes_no_other_digest),
         cmocka_unit_test(a_row_bound_anew_leaves_its_old_lease),
         cmocka_unit_test(keys_are_forgotten_when_they_end),
         cmocka_unit_test(expiry_stops_at_its_limit),
