@@ -133,7 +133,7 @@ void lease_table_put(struct lease_table *table, struct str hostname,
         lease->id = id;
     } else if (ulid_compare(lease->id, id) != 0) {
         /* The end that was proposed names the old id: it will find nothing. The
-         * end of the same id may still come, and stays awaited. [LEASE-3] */
+         * end of the same id stays awaited: see lease_still_due. [LEASE-3] */
         lease_shard_set_ending(shard, lease, false);
         lease->id = id;
     }
@@ -275,6 +275,22 @@ size_t lease_tick(struct lease_table *table, uint64_t mono_ms, size_t limit,
     tell_due(&found, due, user);
     buf_done(&found);
     return n;
+}
+
+bool lease_still_due(struct lease_table *table, struct str hostname,
+                     struct ulid id)
+{
+    struct lease *lease = NULL;
+    struct lease_shard *shard = lock_lease(table, hostname, &lease);
+    bool due = false;
+
+    if (lease != NULL && ulid_compare(lease->id, id) == 0) {
+        due = shard->serving && lease->ending &&
+              lease_age(lease, shard->clock.tick_time) >= lease->ttl_ms;
+        lease_shard_set_ending(shard, lease, due);
+    }
+    unlock(shard);
+    return due;
 }
 
 void lease_spare(struct lease_table *table, struct str hostname, struct ulid id)

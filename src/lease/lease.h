@@ -20,6 +20,10 @@
  *   [LEASE-2] a removal is proposed within 1 s of lease time after the TTL.
  *   [LEASE-3] a heartbeat that was answered ok is never followed by a removal
  *             that was proposed before it: ending leases answer BUSY.
+ *   [LEASE-4] nor is a registration. One that is ordered before the removal is
+ *             applied here when the removal takes its place in the log, and
+ *             spares the lease (lease_still_due); one that is ordered behind
+ *             it makes a new lease.
  *
  * Any thread, except where a function says core. Heartbeat O(1). */
 #ifndef LEASE_LEASE_H
@@ -57,7 +61,8 @@ void lease_table_clear(struct lease_table *table);
 /* A lease exists (after its registration was applied, or at start from the
  * store), with a full TTL from now; a known hostname takes the new id and TTL.
  * `heard`: an agent spoke just now (else last_heartbeat is unknown). One that
- * is ending goes on ending when the id is the same: its end is under way. */
+ * is ending goes on ending when the id is the same, until its end is ordered or
+ * lease_still_due says that it is not to be. */
 void lease_table_put(struct lease_table *table, struct str hostname,
                      struct ulid id, uint64_t ttl_ms, bool heard,
                      uint64_t mono_ms);
@@ -89,6 +94,11 @@ int lease_get(struct lease_table *table, struct str hostname, uint64_t mono_ms,
 typedef void lease_due_func(struct str hostname, struct ulid id, void *user);
 size_t lease_tick(struct lease_table *table, uint64_t mono_ms, size_t limit,
                   lease_due_func *due, void *user);
+/* Core, when the end of a lease that was collected takes its place in the log
+ * and all before that is applied: whether it is due still. One that was
+ * registered anew meanwhile lives on. */
+bool lease_still_due(struct lease_table *table, struct str hostname,
+                     struct ulid id) MUST_USE;
 /* Core. The proposal to end it was refused or lost: it lives on with what is
  * left of its deadline (it will be due again at the next tick). */
 void lease_spare(struct lease_table *table, struct str hostname,

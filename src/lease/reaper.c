@@ -26,11 +26,11 @@ static void due(struct str hostname, struct ulid id, void *user)
         .hostname = arena_str(reaper->arena, hostname), .lease = id};
 }
 
-static void send(struct reaper *reaper, struct str command,
-                 void (*done)(struct core_request *request))
+static void send(struct reaper *reaper, struct core_request request)
 {
-    reaper->request = (struct core_request){
-        .command = command, .shrinks = true, .local = true, .done = done};
+    reaper->request = request;
+    reaper->request.shrinks = true;
+    reaper->request.local = true;
     reaper->busy = true;
     core_submit(reaper->core, &reaper->request);
 }
@@ -66,7 +66,7 @@ static void decided(struct core_request *request)
     }
 }
 
-static void propose(struct reaper *reaper)
+static struct str write_command(struct reaper *reaper)
 {
     struct command command = {.kind = COMMAND_EXPIRE};
 
@@ -77,7 +77,33 @@ static void propose(struct reaper *reaper)
     command.expire.n_leases = reaper->n;
     buf_clear(&reaper->bytes);
     command_encode(&reaper->bytes, &command);
-    send(reaper, buf_str(&reaper->bytes), decided);
+    return buf_str(&reaper->bytes);
+}
+
+/* Who registered while it waited is not ended. [LEASE-4] */
+static bool prepare(struct core_request *request)
+{
+    struct reaper *reaper = CONTAINER(request, struct reaper, request);
+    size_t n = 0;
+
+    for (size_t i = 0; i < reaper->n; i++) {
+        struct command_lease_item item = reaper->items[i];
+        if (lease_still_due(reaper->leases, item.hostname, item.lease)) {
+            reaper->items[n++] = item;
+        }
+    }
+    if (n < reaper->n) {
+        reaper->n = n;
+        request->command = write_command(reaper);
+    }
+    return n > 0;
+}
+
+static void propose(struct reaper *reaper)
+{
+    send(reaper, (struct core_request){.command = write_command(reaper),
+                                       .prepare = prepare,
+                                       .done = decided});
 }
 
 struct reaper *reaper_new(struct lease_table *leases, struct core *core)
@@ -115,7 +141,7 @@ static void note_tick(struct reaper *reaper)
     reaper->sure = reaper->sure && now - reaper->ticked_ms <= LEASE_STALL_MS;
     reaper->ticked_ms = now;
     if (!reaper->sure && !reaper->busy) {
-        send(reaper, STR_NONE, confirmed);
+        send(reaper, (struct core_request){.done = confirmed});
     }
 }
 

@@ -2,9 +2,9 @@
  *
  * One proposal is out at a time and carries the lease epoch in which the table
  * began to serve, so that one made by a leader that has lost its place does
- * nothing. While more are due the next batch follows at
- * once. A process that stood still asks a quorum whether it still leads before
- * it ends anyone.
+ * nothing. It is looked through again when it takes its place in the log. While
+ * more are due the next batch follows at once. A process that stood still asks
+ * a quorum whether it still leads before it ends anyone.
  *
  * Thread: core. */
 #ifndef LEASE_REAPER_H

@@ -95,6 +95,11 @@ struct core_request {
                            that has left core_run, on the submitter's */
     bool local; /* for this node's own leadership: goes to no other, and only
                    once */
+    /* Core thread, of a local one, or NULL: called right before it is put first
+     * into a pack. All that is ordered before it is applied here then. It may
+     * make `command` anew, no longer than it was; false: there is nothing to
+     * do any more (NOT_READY). */
+    bool (*prepare)(struct core_request *request);
     /* The core's own: */
     bool guest; /* came over a link */
     uint64_t since_us;

@@ -128,12 +128,22 @@ bool order_has_leader(const struct core *core)
 
 /* ---- on the leader: making a pack ---- */
 
+/* One pack is in flight at a time, so when the next is made, what is ordered is
+ * applied: but for that of earlier leaderships until the epoch is. */
+static bool prepare(const struct core *core, struct core_request *request)
+{
+    return request->prepare == NULL ||
+           (core->leading && request->prepare(request));
+}
+
 /* Whether a request may enter; else it has been completed. */
 static bool admit(struct core *core, struct core_request *request)
 {
     int outcome = 0;
 
-    if (request->command.n > ENTRY_MOST) {
+    if (!prepare(core, request)) {
+        outcome = ERR_NOT_READY;
+    } else if (request->command.n > ENTRY_MOST) {
         outcome = ERR_TOO_LARGE;
     } else if (request->guest && request->term != core->raft.current_term) {
         outcome = ERR_NOT_READY; /* Sent to an earlier leadership. */
@@ -192,7 +202,8 @@ static void fetch_files(struct core *core)
 static bool fits(const struct pack *pack, const struct buf *bytes,
                  const struct core_request *request)
 {
-    if (command_is(request->command, COMMAND_RESTORE) || pack->alone) {
+    if (command_is(request->command, COMMAND_RESTORE) || pack->alone ||
+        request->prepare != NULL) {
         return pack->n_commands == 0;
     }
     return pack->n_commands == 0 ||

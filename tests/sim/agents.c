@@ -1,6 +1,7 @@
 /* Agents that register and prove they are alive, some of which die; and what
  * the leader does for them, as src/lease/reaper.c does it. */
 #include <stdio.h>
+#include <string.h>
 
 #include "base/err.h"
 #include "sim.h"
@@ -67,11 +68,11 @@ void agents_enrolled(struct op *op)
     agent->registered = true;
     agent->next_at = sim->now + agent->ttl_ms / 3;
     agent->told = sim->now;
-    /* A registration of who is known already may have met the end of its lease
-     * on its way: that promises nothing (lease_table_put). For a new one the
-     * leader counts from when it has applied it, at the earliest from when it
-     * was sent. */
-    if (op->created) {
+    /* The leader counts from when it has applied it, at the earliest from when
+     * it was sent. [LEASE-4] */
+    bool same = ulid_compare(agent->ok_lease, op->lease) == 0;
+    sim->stats.refreshes += same;
+    if (op->made_at > agent->ok_at || !same) {
         agent->ok_at = op->made_at;
         agent->ok_jumps = sim->jumps;
         agent->ok_lease = op->lease;
@@ -188,7 +189,7 @@ static void live(struct agent *agent)
     if (node == NULL || agent->enrolling != NULL) {
         return;
     }
-    if (agent->registered) {
+    if (agent->registered && sim_chance(sim, 4) != 0) {
         heartbeat(agent, node);
     } else {
         enrol(agent, node);
@@ -273,23 +274,58 @@ static void decided(struct op *op)
     node->expiry = NULL;
 }
 
-static void propose(struct node *node)
+static void write_expiry(struct node *node, struct op *op)
 {
-    struct op *op = op_new(node->sim, OP_EXPIRE, 0);
     struct command c = {.kind = COMMAND_EXPIRE};
 
     for (size_t i = 0; i < node->n_due; i++) {
         node->due[i].hostname = str_of(node->due_names[i]);
     }
-    c.expire.epoch = node->epoch;
+    c.expire.epoch = node->expiry_epoch;
     c.expire.leases = node->due;
     c.expire.n_leases = node->n_due;
+    buf_clear(&op->bytes);
     op_command(op, &c);
+}
+
+bool agents_expire(struct node *node, struct op *op)
+{
+    size_t n = 0;
+
+    if (node->sim->config.broken == BREAK_REFRESH) {
+        return true;
+    }
+    if (op != node->expiry) {
+        return op->node != node; /* Another's is of an earlier epoch. */
+    }
+    for (size_t i = 0; i < node->n_due; i++) {
+        if (!lease_still_due(node->state.leases, str_of(node->due_names[i]),
+                             node->due[i].lease)) {
+            continue;
+        }
+        if (n < i) {
+            memcpy(node->due_names[n], node->due_names[i],
+                   sizeof node->due_names[0]);
+        }
+        node->due[n++].lease = node->due[i].lease;
+    }
+    node->sim->stats.spared += node->n_due - n;
+    node->n_due = n;
+    write_expiry(node, op);
+    return n > 0;
+}
+
+static void propose(struct node *node)
+{
+    struct op *op = op_new(node->sim, OP_EXPIRE, 0);
+
+    node->expiry_epoch = node->epoch;
+    write_expiry(node, op);
     op->ends_at = node->sim->now + 20000;
     op->done = decided;
     node->expiry = op;
     order_submit(node, op);
-    sim_tell(node->sim, node, "expires", node->n_due, c.expire.epoch);
+    sim_tell(node->sim, node, "expires", node->n_due, node->epoch);
 }
 
 void agents_tick(struct node *node)

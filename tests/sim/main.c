@@ -271,7 +271,8 @@ static void summary(const struct options *o, double seconds)
         "ops %llu acked %llu in doubt %llu refused %llu resent %llu, "
         "leaderships %llu, crashes %llu, snapshots %llu installed %llu, "
         "changes %llu, transfers %llu, heartbeats %llu (%llu by a deposed "
-        "leader), leases ended %llu, digests %llu%s%s\n",
+        "leader), registered anew %llu, leases ended %llu, spared %llu, "
+        "digests %llu%s%s\n",
         (unsigned long long)total->seeds, (unsigned long long)total->failed,
         seconds, (double)total->seeds / (seconds > 0 ? seconds : 1),
         (unsigned long long)s.events, (unsigned long long)s.entries,
@@ -281,7 +282,8 @@ static void summary(const struct options *o, double seconds)
         (unsigned long long)s.crashes, (unsigned long long)s.snapshots,
         (unsigned long long)s.installs, (unsigned long long)s.changes,
         (unsigned long long)s.transfers, (unsigned long long)s.heartbeats,
-        (unsigned long long)s.deposed_oks, (unsigned long long)s.expired,
+        (unsigned long long)s.deposed_oks, (unsigned long long)s.refreshes,
+        (unsigned long long)s.expired, (unsigned long long)s.spared,
         (unsigned long long)s.digests,
         o->config.broken == BREAK_NONE ? "" : ", broken: ",
         break_names[o->config.broken]);

@@ -225,6 +225,31 @@ static unsigned give(struct node *node, const struct buf *pack, unsigned n)
     return n;
 }
 
+/* An expiry that nobody is left in comes to nothing. */
+static void skip_idle(struct node *node)
+{
+    struct order *order = &node->order;
+
+    while (order->items != NULL && order->items->op != 0) {
+        struct op *op = op_by(node->sim, order->items->op);
+        if (op->kind != OP_EXPIRE || agents_expire(node, op)) {
+            return;
+        }
+        drop_first(order);
+        if (op->state != OP_ENDED) {
+            end(node, op, ERR_NOT_READY);
+        }
+    }
+}
+
+/* An expiry stands first: what is ordered before it is applied. */
+static bool joins(struct sim *sim, const struct item *item, unsigned n)
+{
+    return item != NULL && item->op != 0 && n < sim->pack_most &&
+           (n == 0 || sim->config.broken == BREAK_REFRESH ||
+            op_by(sim, item->op)->kind != OP_EXPIRE);
+}
+
 /* One entry is under way; what comes meanwhile joins the next. */
 static void send_pack(struct node *node)
 {
@@ -237,12 +262,15 @@ static void send_pack(struct node *node)
         answer_fence(node, order->items);
         drop_first(order);
     }
-    if (order->items == NULL || order->in_flight) {
+    if (order->in_flight) {
+        return;
+    }
+    skip_idle(node);
+    if (order->items == NULL || order->items->op == 0) {
         return;
     }
     command_pack_begin(&pack, node_wall(node), ++sim->requests);
-    for (struct item *item = order->items;
-         item != NULL && item->op != 0 && n < sim->pack_most;
+    for (struct item *item = order->items; joins(sim, item, n);
          item = item->next, n++) {
         add_command(node, &pack, op_by(sim, item->op));
     }
@@ -484,7 +512,6 @@ void order_saw(struct node *node, uint64_t number, uint64_t index,
     op->revision = result->revision;
     op->index = index;
     op->lease = result->id;
-    op->created = result->created;
     end(node, op, 0);
 }
 

@@ -56,7 +56,8 @@ enum {
     B(STALE, "stale", "libraft sees a snapshot of an earlier term")            \
     B(VOTE, "vote", "a crash loses the vote")                                  \
     B(DIRTY, "dirty", "a result depends on the node")                          \
-    B(LEASE, "lease", "a new leader serves heartbeats before its epoch")
+    B(LEASE, "lease", "a new leader serves heartbeats before its epoch")       \
+    B(REFRESH, "refresh", "an end is ordered as it was collected")
 
 enum sim_break {
     BREAK_NONE,
@@ -181,7 +182,6 @@ struct op {
     uint64_t epoch_term;
     uint64_t made_at;
     struct ulid lease; /* ENROL: which one it got */
-    bool created;      /* and it was new */
     void (*done)(struct op *op);
 };
 
@@ -297,6 +297,7 @@ struct node {
     bool serving;      /* the epoch of this leadership is applied */
     uint64_t epoch;    /* that it serves in */
     struct op *expiry;
+    uint64_t expiry_epoch; /* it was made in */
     struct command_lease_item due[SIM_AGENTS * 2];
     char due_names[SIM_AGENTS * 2][16];
     size_t n_due;
@@ -351,6 +352,8 @@ struct agent {
 void agents_init(struct sim *sim);
 void agents_turn(struct sim *sim);
 void agents_tick(struct node *node);
+/* An expiry takes its place in the log: whether anybody is left in it. */
+bool agents_expire(struct node *node, struct op *op);
 /* A lease ended at a node: may it? */
 void agents_ended(struct node *node, struct str hostname, struct ulid id);
 void agents_enrolled(struct op *op);
@@ -430,7 +433,7 @@ struct sim_config {
 struct sim_stats {
     uint64_t events, ops, acked, unknown, refused, resent, elections, crashes,
         installs, snapshots, changes, transfers, expired, heartbeats,
-        deposed_oks, entries, digests;
+        deposed_oks, entries, digests, refreshes, spared;
 };
 
 struct sim {

@@ -18,6 +18,7 @@ struct core {
     struct core_request *held;
     unsigned fences, expiries;
     uint64_t epoch; /* of the last expiry */
+    size_t n;       /* leases in it */
 };
 
 static struct core core;
@@ -35,11 +36,19 @@ struct core_status core_status(const struct core *of)
     return of->status;
 }
 
-void core_submit(struct core *of, struct core_request *request)
+static void look(struct core *of, const struct core_request *request)
 {
     CLEANUP(arena_freep) struct arena *arena = arena_new();
     struct command command;
 
+    assert_int_equal(command_decode(arena, request->command, &command), 0);
+    assert_int_equal(command.kind, COMMAND_EXPIRE);
+    of->epoch = command.expire.epoch;
+    of->n = command.expire.n_leases;
+}
+
+void core_submit(struct core *of, struct core_request *request)
+{
     assert_null(of->held);
     of->held = request;
     if (request->command.n == 0) {
@@ -47,9 +56,7 @@ void core_submit(struct core *of, struct core_request *request)
         return;
     }
     of->expiries++;
-    assert_int_equal(command_decode(arena, request->command, &command), 0);
-    assert_int_equal(command.kind, COMMAND_EXPIRE);
-    of->epoch = command.expire.epoch;
+    look(of, request);
 }
 
 static void settle(int outcome)
@@ -59,6 +66,17 @@ static void settle(int outcome)
     core.held = NULL;
     request->outcome = outcome;
     request->done(request);
+}
+
+/* It takes its place in the log: whether it still wants to. */
+static bool order(void)
+{
+    bool goes = core.held->prepare(core.held);
+
+    if (goes) {
+        look(&core, core.held);
+    }
+    return goes;
 }
 
 struct fixture {
@@ -178,6 +196,64 @@ static void a_heartbeat_in_the_doubt_keeps_it_alive(void **state)
     assert_int_equal(core.expiries, 1);
 }
 
+/* Applied while the end waited for the pack in flight. */
+static void who_registers_before_its_end_is_ordered_is_spared(void **state)
+{
+    struct fixture *f = *state;
+
+    ticks(f, 5000);
+    assert_int_equal(core.expiries, 1);
+    assert_int_equal(lease_heartbeat(f->leases, STR("web-1"), now_ms),
+                     ERR_BUSY);
+    lease_table_put(f->leases, STR("web-1"), (struct ulid){{1}}, 5000, true,
+                    now_ms);
+    assert_false(order());
+    assert_int_equal(lease_heartbeat(f->leases, STR("web-1"), now_ms), 0);
+    settle(ERR_NOT_READY);
+    ticks(f, 4900);
+    assert_int_equal(core.expiries, 1);
+    ticks(f, 100);
+    assert_int_equal(core.expiries, 2);
+    assert_true(order());
+    assert_int_equal(core.n, 1);
+}
+
+static void the_others_of_a_batch_end(void **state)
+{
+    struct fixture *f = *state;
+
+    lease_table_put(f->leases, STR("web-2"), (struct ulid){{2}}, 5000, false,
+                    now_ms);
+    lease_table_put(f->leases, STR("web-3"), (struct ulid){{3}}, 5000, false,
+                    now_ms);
+    ticks(f, 5000);
+    assert_int_equal(core.n, 3);
+    lease_table_put(f->leases, STR("web-2"), (struct ulid){{2}}, 5000, true,
+                    now_ms);
+    lease_table_del(f->leases, STR("web-3"), (struct ulid){{3}});
+    assert_true(order());
+    assert_int_equal(core.n, 1);
+    assert_int_equal(core.epoch, 7);
+    assert_int_equal(lease_heartbeat(f->leases, STR("web-1"), now_ms),
+                     ERR_BUSY);
+    assert_int_equal(lease_heartbeat(f->leases, STR("web-2"), now_ms), 0);
+    lease_table_del(f->leases, STR("web-1"), (struct ulid){{1}});
+    settle(0);
+    assert_int_equal(lease_stats(f->leases, now_ms).expired, 2);
+}
+
+/* Of a leadership that is over: the leases have a new TTL. */
+static void nobody_ends_whom_an_earlier_leadership_collected(void **state)
+{
+    struct fixture *f = *state;
+
+    ticks(f, 5000);
+    lease_table_halt(f->leases);
+    assert_false(order());
+    lease_table_serve(f->leases, now_ms);
+    assert_false(order());
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, begin, end)
@@ -187,6 +263,9 @@ int main(void)
         TEST(who_stood_still_asks_before_it_ends_anyone),
         TEST(without_a_quorum_it_ends_nobody_and_asks_again),
         TEST(a_heartbeat_in_the_doubt_keeps_it_alive),
+        TEST(who_registers_before_its_end_is_ordered_is_spared),
+        TEST(the_others_of_a_batch_end),
+        TEST(nobody_ends_whom_an_earlier_leadership_collected),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -512,6 +512,74 @@ static void a_stop_ends_also_under_load(void **state)
     node_free(node);
 }
 
+/* ---- a request that is made when it is ordered ---- */
+
+struct late {
+    struct kit_call call;
+    struct core *core;
+    uint64_t revision; /* at its preparation */
+    struct str command;
+    bool goes;
+};
+
+static bool prepare(struct core_request *request)
+{
+    struct late *late = CONTAINER(request, struct late, call.request);
+
+    late->revision = core_status(late->core).revision;
+    request->command = late->command;
+    return late->goes;
+}
+
+static void late_done(struct core_request *request)
+{
+    (void)sem_post(&CONTAINER(request, struct kit_call, request)->done);
+}
+
+/* Between others, as many as make several packs. */
+static void a_request_is_prepared_when_all_before_it_is_applied(void **state)
+{
+    enum { BEFORE = 20, ROUNDS = 20 };
+    struct node *node = node_new();
+    struct kit_call calls[BEFORE + 1];
+    struct buf bytes[BEFORE + 2] = {0};
+    uint64_t row = 0;
+
+    (void)state;
+    node_start(node);
+    assert_int_equal(add(node, row++, 10), 0);
+    for (int round = 0; round < ROUNDS; round++) {
+        uint64_t revision = core_status(node->core).revision;
+        struct late late = {.core = node->core, .goes = round % 2 == 0};
+        for (int i = 0; i < BEFORE + 2; i++) {
+            buf_clear(&bytes[i]);
+            kit_row(&bytes[i], row++, 10);
+        }
+        late.command = buf_str(&bytes[BEFORE + 1]);
+        late.call.request = (struct core_request){.command = late.command,
+                                                  .local = true,
+                                                  .prepare = prepare,
+                                                  .done = late_done};
+        assert_int_equal(sem_init(&late.call.done, 0, 0), 0);
+        for (int i = 0; i < BEFORE; i++) {
+            kit_send(node->core, &calls[i], buf_str(&bytes[i]));
+        }
+        core_submit(node->core, &late.call.request);
+        kit_send(node->core, &calls[BEFORE], buf_str(&bytes[BEFORE]));
+        for (int i = 0; i <= BEFORE; i++) {
+            assert_int_equal(kit_hear(&calls[i]), 0);
+        }
+        assert_int_equal(kit_hear(&late.call), late.goes ? 0 : ERR_NOT_READY);
+        assert_int_equal(late.revision, revision + BEFORE);
+    }
+    assert_int_equal(count(node), 1 + ROUNDS * (BEFORE + 1) + ROUNDS / 2);
+    node_stop(node);
+    for (int i = 0; i < BEFORE + 2; i++) {
+        buf_done(&bytes[i]);
+    }
+    node_free(node);
+}
+
 static void a_second_process_is_refused(void **state)
 {
     struct node *node = node_new();
@@ -558,6 +626,7 @@ int main(void)
         cmocka_unit_test(a_log_over_many_namespaces_is_applied_at_start),
         cmocka_unit_test(a_write_of_the_log_that_fails_stops_the_process),
         cmocka_unit_test(a_stop_ends_also_under_load),
+        cmocka_unit_test(a_request_is_prepared_when_all_before_it_is_applied),
         cmocka_unit_test(a_second_process_is_refused),
         cmocka_unit_test(below_the_reserve_growth_is_refused),
     };
