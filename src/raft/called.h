@@ -4,6 +4,7 @@
 
 #include "raft/inside.h"
 #include "raft/list.h"
+#include "raft/members.h"
 
 enum { WHO_TEXT = 2048 };
 
@@ -30,6 +31,8 @@ struct joined {
     uint64_t code; /* 0, or an answer of err.h */
     char why[CORE_WHY];
     uint8_t cluster[16];
+    struct known members[CORE_MEMBERS_MOST]; /* who is there */
+    size_t n_members;
 };
 int joined_parse(struct str text, struct joined *ret_joined) MUST_USE;
 

@@ -113,6 +113,7 @@ static void on_signal(uv_signal_t *handle, int number)
         core->config.on_reload(core->config.user);
     } else if (!core->stop_told) {
         core->stop_told = true;
+        form_end(core);
         core->config.on_stop(core->config.user);
     } else {
         core_stop(core); /* Asked twice: at once. */

@@ -164,12 +164,27 @@ static void say(struct form *form)
 
 /* ---- --join ---- */
 
+static int learn(struct core *core, const struct joined *joined)
+{
+    struct members *members = core->members;
+
+    pthread_mutex_lock(&members->lock);
+    for (size_t i = 0; i < joined->n_members; i++) {
+        if (joined->members[i].raft_id != core->raft_id) {
+            (void)known_learn(members, &joined->members[i]);
+        }
+    }
+    pthread_mutex_unlock(&members->lock);
+    return known_write_file(core);
+}
+
 static int take_answer(struct form *form, struct str reply, const char *whom)
 {
     struct joined joined;
 
     if (joined_parse(reply, &joined) != 0) {
-        waits(form, waits_for_cluster, whom, "its answer is no answer");
+        waits(form, waits_for_cluster, whom,
+              "what answers there is no roster node");
         return ERR_NOT_READY;
     }
     if (joined.code != 0) {
@@ -180,7 +195,10 @@ static int take_answer(struct form *form, struct str reply, const char *whom)
         waits(form, waits_for_cluster, whom, joined.why);
         return ERR_NOT_READY;
     }
-    return begin_as(form->core, NODE_JOINED, joined.cluster, NULL);
+    /* Before it is one of them: who is there has to find it, or be found, also
+     * when it dies now and comes back elsewhere. */
+    int r = learn(form->core, &joined);
+    return r != 0 ? r : begin_as(form->core, NODE_JOINED, joined.cluster, NULL);
 }
 
 /* Answers: NOT_READY, INVALID (the cluster does not want it). */
@@ -235,7 +253,7 @@ static int ask_who(struct core *core, const struct list_entry *entry,
     who_write(&own, &request);
     int r = call(core, entry->raft, buf_str(&request), &reply, why);
     if (r == 0 && who_parse(buf_str(&reply), ret_who) != 0) {
-        (void)snprintf(why, CORE_WHY, "its answer is no answer");
+        (void)snprintf(why, CORE_WHY, "what answers there is no roster node");
         r = ERR_NOT_READY;
     }
     buf_done(&request);
@@ -281,25 +299,34 @@ static int adopt(struct core *core, const struct who *who)
     return begin_first(core, &first);
 }
 
-/* One of the list answered. Answers: END (nothing more to ask, see *ret_r),
- * NOT_READY (it waits, or is at odds with us). */
+/* One of the list belongs to a cluster. Answers: NOT_READY (through another one
+ * perhaps: it may be cut off, or none any more). */
+static int follow(struct form *form, const struct list_entry *entry,
+                  const struct who *who)
+{
+    char why[CORE_WHY];
+
+    int r = adopt(form->core, who);
+    if (r != ERR_NOT_FOUND) {
+        return r;
+    }
+    if (strcmp(who->state, "member") == 0) {
+        return join_through(form, entry);
+    }
+    (void)snprintf(why, sizeof why, "its state is '%s'", who->state);
+    waits(form, waits_for_cluster, entry->id, why);
+    return ERR_NOT_READY;
+}
+
+/* One of the list is as new as this one. Answers: NOT_READY (it is at odds with
+ * us). */
 static int weigh(struct form *form, const struct list_entry *entry,
-                 const struct who *who, int *ret_r)
+                 const struct who *who)
 {
     struct core *core = form->core;
-    char *list = NULL;
+    char *list = list_text(&core->members->list);
     int r = 0;
 
-    if (!cluster_is_none(who->cluster)) {
-        *ret_r = adopt(core, who);
-        if (*ret_r == ERR_NOT_FOUND) {
-            *ret_r = strcmp(who->state, "member") == 0
-                         ? join_through(form, entry)
-                         : ERR_NOT_READY;
-        }
-        return ERR_END;
-    }
-    list = list_text(&core->members->list);
     if (strcmp(who->id, entry->id) != 0) {
         waits(form, nodes_disagree, entry->id, "another node answers there");
         r = ERR_NOT_READY;
@@ -340,10 +367,13 @@ static int form_by_list(struct form *form)
             all = false;
             continue;
         }
-        int decided = 0;
-        r = weigh(form, entry, &who, &decided);
-        if (r == ERR_END) {
-            return decided;
+        if (!cluster_is_none(who.cluster)) {
+            r = follow(form, entry, &who);
+            if (r != ERR_NOT_READY) {
+                return r;
+            }
+        } else {
+            r = weigh(form, entry, &who);
         }
         all = all && r == 0 && who.raft_id != 0;
         entry->raft_id = who.raft_id;
@@ -365,8 +395,10 @@ static void *run(void *user)
             core_call(core, &form->call);
             break;
         }
-        say(form);
-        rest_a_while(form);
+        if (!is_over(form)) {
+            say(form);
+            rest_a_while(form);
+        }
     }
     return NULL;
 }
@@ -430,6 +462,18 @@ int form_start(struct core *core)
     return 0;
 }
 
+void form_end(struct core *core)
+{
+    struct form *form = core->form;
+
+    if (form != NULL) {
+        pthread_mutex_lock(&form->lock);
+        form->over = true;
+        (void)pthread_cond_signal(&form->ends);
+        pthread_mutex_unlock(&form->lock);
+    }
+}
+
 void form_stop(struct core *core)
 {
     struct form *form = core->form;
@@ -437,10 +481,7 @@ void form_stop(struct core *core)
     if (form == NULL) {
         return;
     }
-    pthread_mutex_lock(&form->lock);
-    form->over = true;
-    (void)pthread_cond_signal(&form->ends);
-    pthread_mutex_unlock(&form->lock);
+    form_end(core);
     (void)pthread_join(form->thread, NULL);
     (void)pthread_mutex_destroy(&form->lock);
     (void)pthread_cond_destroy(&form->ends);

@@ -602,6 +602,8 @@ void members_set_cluster(struct core *core, const uint8_t cluster[16]);
  * its own; then core_begin is called. */
 bool form_is_needed(const struct core *core);
 int form_start(struct core *core) MUST_USE;
+/* It shall come to nothing: returns at once. */
+void form_end(struct core *core);
 void form_stop(struct core *core);
 /* Else: what its log begins with, before it is opened. */
 int form_settle(struct core *core) MUST_USE;

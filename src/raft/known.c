@@ -226,6 +226,20 @@ void known_load(struct core *core)
     mem_free(path);
 }
 
+int known_write_file(struct core *core)
+{
+    char *path = dir_join(core->config.data_dir, "peers");
+    struct buf content = {0};
+
+    pthread_mutex_lock(&core->members->lock);
+    known_encode(core->members, &content);
+    pthread_mutex_unlock(&core->members->lock);
+    int r = dir_write(path, buf_str(&content));
+    buf_done(&content);
+    mem_free(path);
+    return r;
+}
+
 struct save {
     struct work work;
     struct core *core;

@@ -76,6 +76,14 @@ struct wish {
     char domain[256];  /* JOIN */
 };
 
+/* Of one that hears no leader. */
+struct announce {
+    uint64_t silent_ms, dialled_ms, said_ms;
+    size_t next;
+    bool dialling;
+    char said[PEER_WHY];
+};
+
 struct members {
     pthread_mutex_t lock; /* of all up to the next comment */
     struct known known[KNOWN_MOST];
@@ -102,6 +110,7 @@ struct members {
     uint64_t saved_version;
     struct save *saving;
     struct change change;
+    struct announce announce;
     struct wish *wishes, **wishes_end;
     size_t n_wishes;
     unsigned leaving; /* attempts to hand leadership over; 0: not wanted */
@@ -123,6 +132,8 @@ void known_remove(struct members *members, uint64_t raft_id);
 void known_load(struct core *core);
 /* Core thread, each turn: writes what changed, by the thread of the jobs. */
 void known_save(struct core *core);
+/* Any thread, before the core has members to save. */
+int known_write_file(struct core *core) MUST_USE;
 void known_encode(const struct members *members, struct buf *out);
 
 /* ---- node.c ---- */
@@ -156,6 +167,9 @@ uint64_t change_best_voter(const struct core *core, uint64_t now_ms);
 /* Each turn of a leader. */
 void change_look(struct core *core);
 void change_leave(struct core *core, uint64_t now_ms);
+
+/* ---- announce.c: each turn of a member ---- */
+void announce_turn(struct core *core, uint64_t now_ms);
 
 /* ---- wishes.c ---- */
 void wishes_turn(struct core *core, uint64_t now_ms);

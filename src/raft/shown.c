@@ -167,6 +167,7 @@ void members_turn(struct core *core, uint64_t now_ms)
         known_save(core);
     }
     membership_turn(core, now_ms);
+    announce_turn(core, now_ms);
     feature_turn(core);
 }
 

@@ -147,6 +147,27 @@ int who_parse(struct str text, struct who *ret_who)
     return 0;
 }
 
+static bool members_of(const struct json *from, struct joined *joined)
+{
+    const struct json *list = json_get(from, "members");
+
+    if (list == NULL) {
+        return true;
+    }
+    const struct json *one = list->kind == JSON_ARRAY ? list->first : NULL;
+    for (; one != NULL && joined->n_members < CORE_MEMBERS_MOST;
+         one = one->next) {
+        struct known *known = &joined->members[joined->n_members++];
+        if (one->kind != JSON_OBJECT || !TEXT_OF(one, "id", known->id) ||
+            !TEXT_OF(one, "raft", known->raft) ||
+            !TEXT_OF(one, "http", known->http) ||
+            !id_of(one, "raft_id", &known->raft_id) || known->raft_id == 0) {
+            return false;
+        }
+    }
+    return list->kind == JSON_ARRAY;
+}
+
 int joined_parse(struct str text, struct joined *ret_joined)
 {
     CLEANUP(arena_freep) struct arena *arena = arena_new();
@@ -156,7 +177,8 @@ int joined_parse(struct str text, struct joined *ret_joined)
     char hex[CLUSTER_HEX + 1];
 
     if (json_parse(arena, text, &root, &error) != 0 ||
-        root->kind != JSON_OBJECT || !TEXT_OF(root, "cluster", hex)) {
+        root->kind != JSON_OBJECT || !TEXT_OF(root, "cluster", hex) ||
+        !members_of(root, &joined)) {
         return ERR_INVALID;
     }
     const struct json *code = json_get(root, "code");

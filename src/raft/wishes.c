@@ -55,6 +55,16 @@ static void answer_taken(struct core *core, struct wish *wish)
     answer(core, wish, ERR_CONFLICT, why);
 }
 
+static void answer_none(struct core *core, struct wish *wish, uint32_t code)
+{
+    char why[CORE_WHY];
+
+    (void)snprintf(why, sizeof why,
+                   "no node has the id '%s': GET /v1/cluster lists them",
+                   wish->who.id);
+    answer(core, wish, code, why);
+}
+
 /* The member of that name; NULL: none. Its raft id is a name too, for one that
  * has never said another. */
 static const struct raft_server *named(const struct core *core, const char *id)
@@ -179,6 +189,12 @@ static void join(struct core *core, struct wish *wish, uint64_t now_ms)
     const struct raft_server *same = named(core, wish->who.id);
     char why[CORE_WHY];
 
+    if (server != NULL) {
+        /* It may ask again from another place. */
+        pthread_mutex_lock(&core->members->lock);
+        (void)known_learn(core->members, &wish->who);
+        pthread_mutex_unlock(&core->members->lock);
+    }
     if (server != NULL && server->role != RAFT_SPARE) {
         answer(core, wish, 0, "");
     } else if (server != NULL) {
@@ -206,8 +222,7 @@ static void remove_wished(struct core *core, struct wish *wish, uint64_t now_ms)
     const char *why = NULL;
 
     if (server == NULL) {
-        answer(core, wish, wish->begun ? 0 : ERR_NOT_FOUND,
-               "no member has this id");
+        answer_none(core, wish, wish->begun ? 0 : ERR_NOT_FOUND);
         return;
     }
     why = membership_keep(core, server->id, wish->since_ms, now_ms);
@@ -246,13 +261,13 @@ static void transfer(struct core *core, struct wish *wish, uint64_t now_ms)
         to = server == NULL ? 0 : server->id;
     }
     if (server == NULL && wish->who.id[0] != '\0') {
-        answer(core, wish, ERR_NOT_FOUND, "no member has this id");
+        answer_none(core, wish, ERR_NOT_FOUND);
     } else if (to == core->raft_id) {
         answer(core, wish, 0, "");
     } else if (to == 0 || !members_is_voter(core, to)) {
         answer(core, wish, ERR_CONFLICT,
                to == 0 ? "there is no other voter that is alive"
-                       : "it is no voter");
+                       : "it is a learner: only a voter can lead");
     } else if (!members_is_alive(core, to, now_ms) ||
                wish->attempts == ATTEMPTS) {
         answer(core, wish, ERR_CONFLICT,
@@ -286,7 +301,7 @@ void members_ask(struct core *core, struct core_asked *asked)
     wish->asked = asked;
     wish->kind = asked->kind;
     int r = members->n_wishes == WISHES_MOST
-                ? ERR_FULL
+                ? ERR_NOT_READY
                 : wish_parse(asked->request, wish, why);
     *members->wishes_end = wish;
     members->wishes_end = &wish->next;

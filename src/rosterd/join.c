@@ -35,18 +35,24 @@ static int ask(struct roster *roster, struct str request, struct buf *reply,
         return err_raise(ERR_IO);
     }
     bool later = response.status >= 500 || response.status == 429;
+    if (response.node[0] == '\0') {
+        (void)snprintf(why, CORE_WHY,
+                       "what answers there is no roster node (HTTP status %d)",
+                       response.status);
+        later = true;
+    }
     roster_response_done(&response);
     return later ? err_raise(ERR_IO) : ERR_INVALID;
 }
 
-int join_by_url(void *user, const char *url, struct str request,
+int join_by_url(const char *url, int wake_fd, struct str request,
                 struct buf *reply, char why[CORE_WHY])
 {
     struct roster *roster = roster_new();
     int r = ERR_INVALID;
 
-    (void)user;
     roster_set_timeouts(roster, CONNECT_MS, TOTAL_MS);
+    roster_set_wake_fd(roster, wake_fd);
     roster_set_user_agent(roster, "rosterd/" ROSTER_VERSION);
     if (roster_set_servers(roster, url) == ROSTER_OK) {
         r = ask(roster, request, reply, why);

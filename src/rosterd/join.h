@@ -4,9 +4,10 @@
 
 #include "raft/core.h"
 
-/* As core_config.join_by_url wants it. Blocking, any thread. Answers: INVALID
- * (`why` says what the cluster has against it). Faults: IO: ask again. */
-int join_by_url(void *user, const char *url, struct str request,
+/* What core_config.join_by_url wants. Blocking, any thread, until `wake_fd` is
+ * readable. Answers: INVALID (`why` says what the cluster has against it).
+ * Faults: IO: ask again. */
+int join_by_url(const char *url, int wake_fd, struct str request,
                 struct buf *reply, char why[CORE_WHY]) MUST_USE;
 
 #endif

@@ -10,6 +10,7 @@
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdlib.h>
+#include <sys/eventfd.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -36,8 +37,10 @@ struct server {
     struct reaper *reaper;
     struct rest *rest;
     pthread_t ending;
-    bool ends;             /* `ending` runs, or has run */
-    bool told_ready;       /* the service manager */
+    bool ends;       /* `ending` runs, or has run */
+    bool told_ready; /* the service manager */
+    int wake;        /* an eventfd: what --join asks is given up */
+    uint64_t drain_ms;
     atomic_bool rest_over; /* nothing calls into the core any more */
     struct core_call stop;
 };
@@ -128,7 +131,7 @@ static void *end(void *user)
 {
     struct server *server = user;
 
-    sleep_ms(server->settings->drain_ms);
+    sleep_ms(server->drain_ms);
     atomic_store(&server->rest_over, rest_stop(server->rest) == 0);
     server->stop.func = stop_core;
     core_call(server->core, &server->stop);
@@ -138,9 +141,12 @@ static void *end(void *user)
 static void on_stop(void *user)
 {
     struct server *server = user;
+    bool forms = core_status(server->core).forming != NULL;
 
-    log_info(LOG_CORE, "stops",
-             LOG_U64("drain_ms", server->settings->drain_ms));
+    /* Nobody was ever served by one that is no member yet. */
+    server->drain_ms = forms ? 0 : server->settings->drain_ms;
+    log_info(LOG_CORE, "stops", LOG_U64("drain_ms", server->drain_ms));
+    (void)eventfd_write(server->wake, 1);
     notify_manager(NOTIFY_STOPPING);
     rest_drain(server->rest);
     /* At once: who asks this node until the end is answered through it, and
@@ -150,6 +156,14 @@ static void on_stop(void *user)
     if (!server->ends) {
         core_stop(server->core);
     }
+}
+
+/* The thread that forms. */
+static int join(void *user, const char *url, struct str request,
+                struct buf *reply, char why[CORE_WHY])
+{
+    struct server *server = user;
+    return join_by_url(url, server->wake, request, reply, why);
 }
 
 /* ---- start ---- */
@@ -169,7 +183,7 @@ static int open_core(struct server *server)
         .cluster = s->cluster,
         .voters = (unsigned)s->voters,
         .voter_timeout_ms = s->voter_timeout_ms,
-        .join_by_url = join_by_url,
+        .join_by_url = join,
         .feature_level = s->feature_level,
         .history_limit = s->history,
         .store_limit_bytes = s->store_limit,
@@ -209,6 +223,10 @@ static int start(struct server *server)
 {
     server->cache = cache_new(server->settings->cache);
     server->leases = lease_table_new();
+    server->wake = eventfd(0, EFD_CLOEXEC);
+    if (server->wake < 0) {
+        return err_raise(ERR_SYSTEM);
+    }
     /* First: other nodes are told where it is. */
     int r = open_rest(server);
     if (r == 0) {
@@ -258,6 +276,9 @@ static void close_all(struct server *server)
     server->core = core_close(server->core);
     server->leases = lease_table_free(server->leases);
     server->cache = cache_free(server->cache);
+    if (server->wake >= 0) {
+        (void)close(server->wake);
+    }
 }
 
 int server_run(const struct settings *settings, int argc, char **argv)
