@@ -272,7 +272,8 @@ int frame_read(struct core *core, struct link *link, uint8_t type,
     case FRAME_STATUS:
         return read_status(core, link, bytes);
     case FRAME_MEMBERS:
-        return members_table_read(core, bytes);
+        /* It says who is none any more: the leader alone may. */
+        return link->dialled ? members_table_read(core, bytes) : 0;
     case FRAME_LEADS:
         return read_leads(link, bytes);
     default:
