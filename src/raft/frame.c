@@ -68,13 +68,15 @@ static void add_guest(struct core *core, struct link *link, uint64_t term,
     }
 }
 
-/* What is in the log and cannot be read stops every node. */
+/* What is in the log and cannot be read stops every node. And what begins a
+ * leadership or a registry comes from nobody else: others conclude from it. */
 static bool is_command(struct core *core, struct str bytes)
 {
     struct command command;
 
     arena_reset(core->scratch);
-    return command_decode(core->scratch, bytes, &command) == 0;
+    return command_decode(core->scratch, bytes, &command) == 0 &&
+           command.kind != COMMAND_EPOCH && command.kind != COMMAND_INIT;
 }
 
 static int read_commands(struct core *core, struct link *link, struct str bytes)

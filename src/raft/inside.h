@@ -637,7 +637,7 @@ void links_confirm(struct core *core, uint64_t term, uint64_t seq);
 void links_lead(struct core *core);
 /* A question for the leader. */
 void links_ask(struct core *core, const struct core_ask *ask);
-void links_reply(struct core *core, uint64_t link, uint64_t seq, uint32_t code,
+void links_reply(struct core *core, uint64_t id, uint64_t seq, uint32_t code,
                  struct str reply);
 
 /* ---- frame.c: what a link's frames mean ---- */

@@ -472,6 +472,67 @@ static void a_leader_repeats_that_it_leads(void **state)
     assert_int_equal(le_get(w->link.out.p + 5, 8), TERM);
 }
 
+/* ---- on the leader ---- */
+
+static int bring(struct world *w, const struct command *command)
+{
+    struct buf fields = {0}, bytes = {0};
+
+    command_encode(&bytes, command);
+    buf_add_le(&fields, TERM, 8);
+    buf_add_le(&fields, 1, 8);
+    buf_add_le(&fields, 1, 1);
+    buf_add_le(&fields, bytes.n, 4);
+    buf_add_str(&fields, buf_str(&bytes));
+    int r = frame_read(&w->core, &w->link, FRAME_COMMANDS, buf_str(&fields));
+    buf_done(&fields);
+    buf_done(&bytes);
+    return r;
+}
+
+static void nobody_else_begins_a_leadership(void **state)
+{
+    struct world *w = *state;
+    struct command command = {.kind = COMMAND_EPOCH, .epoch.term = TERM + 1};
+
+    w->core.leading = true;
+    assert_int_equal(bring(w, &command), ERR_INVALID);
+    assert_null(w->core.pending);
+    command = (struct command){.kind = COMMAND_RECLAIM};
+    assert_int_equal(bring(w, &command), 0);
+    assert_non_null(w->core.pending);
+    order_refuse_all(&w->core);
+}
+
+/* Else the loss of the node that has it would stop all others. */
+static void a_restore_waits_until_its_file_is_here(void **state)
+{
+    struct world *w = *state;
+    struct core *core = &w->core;
+    struct command command = {.kind = COMMAND_RESTORE};
+
+    command.restore.file = STR("staged-0000000000000001-00000001");
+    core->leading = core->raft_inited = true;
+    core->raft.state = RAFT_LEADER;
+    assert_int_equal(bring(w, &command), 0);
+    order_turn(core, 0);
+    assert_non_null(core->fetching);
+    assert_false(core->pack.in_flight);
+    assert_false(order_idle(core));
+    order_turn(core, 0); /* Nobody is there who could have it. */
+    assert_null(core->fetching);
+    assert_int_equal((uint8_t)w->link.out.p[4], FRAME_REFUSED);
+    assert_int_not_equal(le_get(w->link.out.p + 13, 4), ERR_NOT_READY);
+    buf_clear(&w->link.out);
+    assert_int_equal(bring(w, &command), 0);
+    order_turn(core, 0);
+    core->links->first = NULL; /* Its node sends it again, if at all. */
+    order_turn(core, 0);
+    assert_null(core->fetching);
+    assert_null(core->pending);
+    core->raft_inited = false;
+}
+
 /* ---- what cannot be known ---- */
 
 static void a_state_of_another_node_leaves_them_unknown(void **state)
@@ -520,8 +581,8 @@ static void a_new_leadership_does_not_wait_for_its_last_one(void **state)
     ask(&epoch, 1);
     ask(&other, 2);
     epoch.request.local = true;
-    epoch.request.since_us -= 2000 * ELECTION_MS;
-    other.request.since_us -= 2000 * ELECTION_MS;
+    epoch.request.since_us -= 2000ULL * ELECTION_MS;
+    other.request.since_us -= 2000ULL * ELECTION_MS;
     send_over(w, &epoch, TERM, 0);
     send_over(w, &other, TERM, 0);
     sent_tick(&w->core, w->core.usable_ms);
@@ -612,6 +673,8 @@ int main(void)
         TEST(a_flush_that_was_refused_is_asked_again),
         TEST(only_the_leader_says_what_is_to_be_awaited),
         TEST(a_leader_repeats_that_it_leads),
+        TEST(nobody_else_begins_a_leadership),
+        TEST(a_restore_waits_until_its_file_is_here),
         TEST(a_state_of_another_node_leaves_them_unknown),
         TEST(without_a_leader_they_are_unknown_in_the_end),
         TEST(a_new_leadership_does_not_wait_for_its_last_one),
