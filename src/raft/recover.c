@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/err.h"
 #include "raft/inside.h"
 
@@ -111,6 +112,16 @@ static int find_members(struct core *core, struct found *ret_members,
     return 0;
 }
 
+/* It is another cluster from now on. The nodes that are said to be lost may
+ * come back: they still count this one as a voter of theirs, and what they
+ * decide must not reach it, nor those that join it. */
+static int leave_the_others(struct core *core)
+{
+    core->formed = mem_free(core->formed);
+    chance_fill(core->cluster, sizeof core->cluster);
+    return node_write(core);
+}
+
 /* ---- libraft without a server around it ---- */
 
 static int force(struct core *core, struct core_recovered *recovered,
@@ -120,6 +131,9 @@ static int force(struct core *core, struct core_recovered *recovered,
     struct found members;
 
     int r = find_members(core, &members, recovered, why);
+    if (r == 0) {
+        r = leave_the_others(core);
+    }
     if (r != 0) {
         return r;
     }

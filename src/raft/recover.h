@@ -5,6 +5,8 @@
  * never saw may have been acknowledged by others: so the next start counts as a
  * restore, before anybody is served. The revision moves to the next multiple of
  * 2^32 and the history begins anew: no cursor or condition from before fits.
+ * And it is another cluster: the nodes it was made to go on without cannot come
+ * back to it, nor it to them, but with empty directories.
  *
  * May be done again, also when it was interrupted. */
 #ifndef RAFT_RECOVER_H

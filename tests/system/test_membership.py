@@ -6,7 +6,7 @@ import socket
 import time
 
 from cluster import Cluster, Node
-from harness import bare, until
+from harness import bare, binary, run, until
 from proxy import free_ports
 
 LONG = ("--drain", "60s")  # nobody may wait for it here
@@ -215,3 +215,49 @@ def killed_at_any_moment_of_joining_it_ends_as_one_cluster():
             for name in {"n9", lead} - ({"n9"}, {lead}, set())[round_ % 3]:
                 c.restart(name)
             wait_whole(c)
+
+
+@bare(timeout=120)
+def those_a_survivor_went_on_without_cannot_come_back_to_it():
+    with Cluster(3) as c:
+        n2 = c.node("n2")
+        n2.post("/v1/ns/pool.roster/service", {"name": "kept"}).must(201)
+        c.digests_agree()
+        old = n2.get("/v1/cluster").json["cluster"]
+        for node in c.nodes.values():
+            node.kill()
+        status, _out, err = run([binary("roster"), "recover", "--yes",
+                                 "--data-dir", n2.data_dir])
+        assert status == 0, err
+        # The others were not lost after all: they are a majority of what was.
+        for node in c.nodes.values():
+            node.start(wait=False)
+        c.wait_ready()
+        c.node("n1").post("/v1/ns/pool.roster/service",
+                          {"name": "theirs"}).must(201)
+        assert n2.get("/v1/cluster").json["cluster"] != old
+        assert list(roles(n2)) == ["n2"]
+        # With empty disks they are welcome, as new nodes.
+        for name in ("n1", "n3"):
+            c.restart(name, wipe=True)
+        wait_whole(c)
+        wait_voters(n2, 3)
+        c.digests_agree()
+        rows = n2.get("/v1/ns/pool.roster/service").json
+        assert [row["name"] for row in rows] == ["kept"], rows
+
+
+@bare(timeout=60)
+def one_that_was_told_to_stop_says_so_while_it_serves_on():
+    with one_more("n1") as n:
+        n.start(wait=False)
+        n.wait_listening()
+        n.wait_ready()
+        n.signal(signal.SIGTERM)
+
+        def is_on_its_way_out():
+            said_now = n.get("/readyz?verbose").body.decode()
+            return "[-]draining" in said_now and "[-]serving" in said_now
+        until(is_on_its_way_out)
+        metrics = n.get("/metrics").must(200).body.decode()
+        assert "\nroster_is_draining 1\n" in metrics
