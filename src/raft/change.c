@@ -188,11 +188,6 @@ void members_hand_over(struct core *core)
     core->members->leaving = ATTEMPTS;
 }
 
-bool members_handing_over(const struct core *core)
-{
-    return core->members->leaving > 0;
-}
-
 void change_leave(struct core *core, uint64_t now_ms)
 {
     struct members *members = core->members;

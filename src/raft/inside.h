@@ -591,7 +591,6 @@ uint64_t members_table_version(const struct core *core);
 void members_hand_over(struct core *core);
 
 /* Leadership is being handed over. */
-bool members_handing_over(const struct core *core);
 /* Where this node listens, as bound; after peer_start. */
 void members_listen(struct core *core, const char *bound);
 /* Core thread: which cluster this node belongs to. */

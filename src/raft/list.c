@@ -175,17 +175,6 @@ char *list_first_text(const struct list *list)
     return buf_text(&text);
 }
 
-bool list_same(const struct list *a, const struct list *b)
-{
-    bool same = a->n == b->n;
-
-    for (size_t i = 0; same && i < a->n; i++) {
-        same = strcmp(a->entries[i].id, b->entries[i].id) == 0 &&
-               strcmp(a->entries[i].raft, b->entries[i].raft) == 0;
-    }
-    return same;
-}
-
 void list_cluster(const struct list *list, const char *domain,
                   uint8_t ret_cluster[16])
 {

@@ -38,8 +38,6 @@ char *list_text(const struct list *list) MUST_USE;
 /* Answers: INVALID. */
 int list_parse_first(struct str text, struct list *ret_list) MUST_USE;
 char *list_first_text(const struct list *list) MUST_USE;
-/* Same names and addresses. */
-bool list_same(const struct list *a, const struct list *b);
 void list_cluster(const struct list *list, const char *domain,
                   uint8_t ret_cluster[16]);
 

@@ -46,7 +46,6 @@ struct heard {
     uint64_t ms;                   /* 0: nothing */
     uint64_t since_term, since_ms; /* it could be heard, as this node leads */
     uint64_t applied;
-    bool announced; /* its levels came from it since this start */
 };
 
 /* One change of libraft's configuration, or a transfer, that is under way. */

@@ -100,7 +100,6 @@ int members_status_read(struct core *core, uint64_t raft_id, struct str bytes)
     }
     struct heard *heard = members_heard_of(members, raft_id);
     heard->applied = applied;
-    heard->announced = true;
     pthread_mutex_lock(&members->lock);
     (void)known_learn(members, &known);
     pthread_mutex_unlock(&members->lock);

@@ -148,6 +148,7 @@ static void on_stop(void *user)
     log_info(LOG_CORE, "stops", LOG_U64("drain_ms", server->drain_ms));
     (void)eventfd_write(server->wake, 1);
     notify_manager(NOTIFY_STOPPING);
+    core_drain(server->core);
     rest_drain(server->rest);
     /* At once: who asks this node until the end is answered through it, and
      * nobody has to wait for an election. */

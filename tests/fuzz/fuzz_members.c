@@ -7,6 +7,18 @@
 #include "raft/members.h"
 #include "replay.h"
 
+/* Same names and addresses. */
+static bool same(const struct list *a, const struct list *b)
+{
+    bool equal = a->n == b->n;
+
+    for (size_t i = 0; equal && i < a->n; i++) {
+        equal = strcmp(a->entries[i].id, b->entries[i].id) == 0 &&
+                strcmp(a->entries[i].raft, b->entries[i].raft) == 0;
+    }
+    return equal;
+}
+
 static void one_list(struct str text)
 {
     struct list list, again;
@@ -17,7 +29,7 @@ static void one_list(struct str text)
     if (list_parse(buf_text(&copy), &list, why) == 0) {
         char *written = list_text(&list);
         REQUIRE(list_parse(written, &again, why) == 0);
-        REQUIRE(list_same(&list, &again));
+        REQUIRE(same(&list, &again));
         mem_free(written);
     } else {
         REQUIRE(why[0] != '\0');
@@ -32,7 +44,7 @@ static void one_first(struct str text)
     if (list_parse_first(text, &list) == 0) {
         char *written = list_first_text(&list);
         REQUIRE(list_parse_first(str_of(written), &again) == 0);
-        REQUIRE(list_same(&list, &again));
+        REQUIRE(same(&list, &again));
         mem_free(written);
     }
 }

@@ -21,6 +21,18 @@
 #include "raft/members.h"
 #include "raft/voters.h"
 
+/* Same names and addresses. */
+static bool same(const struct list *a, const struct list *b)
+{
+    bool equal = a->n == b->n;
+
+    for (size_t i = 0; equal && i < a->n; i++) {
+        equal = strcmp(a->entries[i].id, b->entries[i].id) == 0 &&
+                strcmp(a->entries[i].raft, b->entries[i].raft) == 0;
+    }
+    return equal;
+}
+
 /* ---- lists ---- */
 
 static void a_list_is_the_same_in_any_order(void **state)
@@ -34,7 +46,7 @@ static void a_list_is_the_same_in_any_order(void **state)
     assert_int_equal(list_parse("n3=10.0.0.3:3,n2=b:2,n1=[::1]:1", &other, why),
                      0);
     assert_int_equal(one.n, 3);
-    assert_true(list_same(&one, &other));
+    assert_true(same(&one, &other));
     char *text = list_text(&one);
     assert_string_equal(text, "n1=[::1]:1,n2=b:2,n3=10.0.0.3:3");
     mem_free(text);
@@ -86,7 +98,7 @@ static void first_members_come_back_from_their_text(void **state)
     char *text = list_first_text(&list);
     assert_string_equal(text, "n1/18446744073709551615/a:1,n2/7/b:2");
     assert_int_equal(list_parse_first(str_of(text), &again), 0);
-    assert_true(list_same(&list, &again));
+    assert_true(same(&list, &again));
     assert_true(again.entries[0].raft_id == UINT64_MAX);
     mem_free(text);
     assert_int_equal(list_parse_first(STR("n1/0/a:1"), &again), ERR_INVALID);
