@@ -129,7 +129,7 @@ static struct told *told_new(uint64_t index, size_t n)
     told->index = index;
     told->n = n;
     told->results = mem_zero((n + 1) * sizeof *told->results);
-    told->whose = mem_zero((n + 1) * sizeof *told->whose);
+    told->whose = mem_zero((n + 1) * sizeof(struct core_request *));
     return told;
 }
 

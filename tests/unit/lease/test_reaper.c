@@ -21,7 +21,7 @@ struct core {
     size_t n;       /* leases in it */
 };
 
-static struct core core;
+static struct core the_core;
 /* In the place of the system's: the reaper asks it. */
 static uint64_t now_ms;
 
@@ -31,39 +31,39 @@ uint64_t __wrap_clock_mono_ms(void)
     return now_ms;
 }
 
-struct core_status core_status(const struct core *of)
+struct core_status core_status(const struct core *core)
 {
-    return of->status;
+    return core->status;
 }
 
-static void look(struct core *of, const struct core_request *request)
+static void look(struct core *core, const struct core_request *request)
 {
     CLEANUP(arena_freep) struct arena *arena = arena_new();
     struct command command;
 
     assert_int_equal(command_decode(arena, request->command, &command), 0);
     assert_int_equal(command.kind, COMMAND_EXPIRE);
-    of->epoch = command.expire.epoch;
-    of->n = command.expire.n_leases;
+    core->epoch = command.expire.epoch;
+    core->n = command.expire.n_leases;
 }
 
-void core_submit(struct core *of, struct core_request *request)
+void core_submit(struct core *core, struct core_request *request)
 {
-    assert_null(of->held);
-    of->held = request;
+    assert_null(core->held);
+    core->held = request;
     if (request->command.n == 0) {
-        of->fences++;
+        core->fences++;
         return;
     }
-    of->expiries++;
-    look(of, request);
+    core->expiries++;
+    look(core, request);
 }
 
 static void settle(int outcome)
 {
-    struct core_request *request = core.held;
+    struct core_request *request = the_core.held;
 
-    core.held = NULL;
+    the_core.held = NULL;
     request->outcome = outcome;
     request->done(request);
 }
@@ -71,10 +71,10 @@ static void settle(int outcome)
 /* It takes its place in the log: whether it still wants to. */
 static bool order(void)
 {
-    bool goes = core.held->prepare(core.held);
+    bool goes = the_core.held->prepare(the_core.held);
 
     if (goes) {
-        look(&core, core.held);
+        look(&the_core, the_core.held);
     }
     return goes;
 }
@@ -88,10 +88,10 @@ static int begin(void **state)
 {
     struct fixture *f = mem_zero(sizeof *f);
 
-    core = (struct core){.status = {.leads = true, .lease_epoch = 7}};
+    the_core = (struct core){.status = {.leads = true, .lease_epoch = 7}};
     now_ms = 1000000;
     f->leases = lease_table_new();
-    f->reaper = reaper_new(f->leases, &core);
+    f->reaper = reaper_new(f->leases, &the_core);
     lease_table_put(f->leases, STR("web-1"), (struct ulid){{1}}, 5000, false,
                     now_ms);
     lease_table_serve(f->leases, now_ms);
@@ -104,7 +104,7 @@ static int end(void **state)
 {
     struct fixture *f = *state;
 
-    if (core.held != NULL) {
+    if (the_core.held != NULL) {
         settle(ERR_NOT_READY);
     }
     f->reaper = reaper_free(f->reaper);
@@ -126,13 +126,13 @@ static void an_end_is_proposed_in_the_epoch_of_the_table(void **state)
     struct fixture *f = *state;
 
     /* Another leader's has been applied here: this one does not know yet. */
-    core.status.lease_epoch = 8;
+    the_core.status.lease_epoch = 8;
     ticks(f, 4900);
-    assert_int_equal(core.expiries, 0);
+    assert_int_equal(the_core.expiries, 0);
     ticks(f, 100);
-    assert_int_equal(core.expiries, 1);
-    assert_int_equal(core.epoch, 7);
-    assert_int_equal(core.fences, 0);
+    assert_int_equal(the_core.expiries, 1);
+    assert_int_equal(the_core.epoch, 7);
+    assert_int_equal(the_core.fences, 0);
 }
 
 static void the_next_stay_as_leader_has_its_own_epoch(void **state)
@@ -140,11 +140,11 @@ static void the_next_stay_as_leader_has_its_own_epoch(void **state)
     struct fixture *f = *state;
 
     lease_table_halt(f->leases);
-    core.status.lease_epoch = 9;
+    the_core.status.lease_epoch = 9;
     lease_table_serve(f->leases, now_ms);
     reaper_begin(f->reaper);
     ticks(f, 5000);
-    assert_int_equal(core.epoch, 9);
+    assert_int_equal(the_core.epoch, 9);
 }
 
 /* SIGSTOP for more than two TTLs: another may lead by now. */
@@ -155,13 +155,13 @@ static void who_stood_still_asks_before_it_ends_anyone(void **state)
     ticks(f, 4600);
     now_ms += 12000;
     reaper_tick(f->reaper);
-    assert_int_equal(core.fences, 1);
+    assert_int_equal(the_core.fences, 1);
     ticks(f, 2000); /* It would be due by now. */
-    assert_int_equal(core.expiries, 0);
+    assert_int_equal(the_core.expiries, 0);
     settle(0);
     ticks(f, 100);
-    assert_int_equal(core.expiries, 1);
-    assert_int_equal(core.fences, 1);
+    assert_int_equal(the_core.expiries, 1);
+    assert_int_equal(the_core.fences, 1);
 }
 
 static void without_a_quorum_it_ends_nobody_and_asks_again(void **state)
@@ -171,14 +171,14 @@ static void without_a_quorum_it_ends_nobody_and_asks_again(void **state)
     now_ms += 60000;
     for (unsigned i = 1; i < 10; i++) {
         ticks(f, 1000);
-        assert_int_equal(core.fences, i);
+        assert_int_equal(the_core.fences, i);
         settle(ERR_NOT_READY);
     }
-    assert_int_equal(core.expiries, 0);
+    assert_int_equal(the_core.expiries, 0);
     ticks(f, 100);
     settle(0);
     ticks(f, 100);
-    assert_int_equal(core.expiries, 1);
+    assert_int_equal(the_core.expiries, 1);
 }
 
 static void a_heartbeat_in_the_doubt_keeps_it_alive(void **state)
@@ -191,9 +191,9 @@ static void a_heartbeat_in_the_doubt_keeps_it_alive(void **state)
     assert_int_equal(lease_heartbeat(f->leases, STR("web-1"), now_ms), 0);
     settle(0);
     ticks(f, 4900);
-    assert_int_equal(core.expiries, 0);
+    assert_int_equal(the_core.expiries, 0);
     ticks(f, 100);
-    assert_int_equal(core.expiries, 1);
+    assert_int_equal(the_core.expiries, 1);
 }
 
 /* Applied while the end waited for the pack in flight. */
@@ -202,7 +202,7 @@ static void who_registers_before_its_end_is_ordered_is_spared(void **state)
     struct fixture *f = *state;
 
     ticks(f, 5000);
-    assert_int_equal(core.expiries, 1);
+    assert_int_equal(the_core.expiries, 1);
     assert_int_equal(lease_heartbeat(f->leases, STR("web-1"), now_ms),
                      ERR_BUSY);
     lease_table_put(f->leases, STR("web-1"), (struct ulid){{1}}, 5000, true,
@@ -211,11 +211,11 @@ static void who_registers_before_its_end_is_ordered_is_spared(void **state)
     assert_int_equal(lease_heartbeat(f->leases, STR("web-1"), now_ms), 0);
     settle(ERR_NOT_READY);
     ticks(f, 4900);
-    assert_int_equal(core.expiries, 1);
+    assert_int_equal(the_core.expiries, 1);
     ticks(f, 100);
-    assert_int_equal(core.expiries, 2);
+    assert_int_equal(the_core.expiries, 2);
     assert_true(order());
-    assert_int_equal(core.n, 1);
+    assert_int_equal(the_core.n, 1);
 }
 
 static void the_others_of_a_batch_end(void **state)
@@ -227,13 +227,13 @@ static void the_others_of_a_batch_end(void **state)
     lease_table_put(f->leases, STR("web-3"), (struct ulid){{3}}, 5000, false,
                     now_ms);
     ticks(f, 5000);
-    assert_int_equal(core.n, 3);
+    assert_int_equal(the_core.n, 3);
     lease_table_put(f->leases, STR("web-2"), (struct ulid){{2}}, 5000, true,
                     now_ms);
     lease_table_del(f->leases, STR("web-3"), (struct ulid){{3}});
     assert_true(order());
-    assert_int_equal(core.n, 1);
-    assert_int_equal(core.epoch, 7);
+    assert_int_equal(the_core.n, 1);
+    assert_int_equal(the_core.epoch, 7);
     assert_int_equal(lease_heartbeat(f->leases, STR("web-1"), now_ms),
                      ERR_BUSY);
     assert_int_equal(lease_heartbeat(f->leases, STR("web-2"), now_ms), 0);

@@ -126,7 +126,8 @@ void kit_end_ask(struct core *core)
 
     assert_true(core->n_held > 0);
     core->n_held--;
-    memmove(core->asks, core->asks + 1, core->n_held * sizeof(core->asks[0]));
+    memmove(core->asks, core->asks + 1,
+            core->n_held * sizeof(struct core_ask *));
     end_ask(core, ask);
 }
 
