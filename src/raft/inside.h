@@ -383,6 +383,8 @@ void sent_lost(struct core *core, uint64_t term, uint64_t link);
 void sent_refused(struct core *core, uint64_t term, int outcome);
 /* The state was replaced: what became of them cannot be known. */
 void sent_forget(struct core *core);
+/* The same for those only that no entry applied here holds. */
+void sent_passed(struct core *core);
 /* Unknown, after they waited for too long. */
 void sent_tick(struct core *core, uint64_t now_ms); /* while nobody leads */
 void sent_done(struct core *core);

@@ -189,10 +189,22 @@ static bool is_name(struct str file)
            memchr(file.p, '\0', file.n) == NULL;
 }
 
-/* The file from another node, or a later state, which is then this one's.
- * Answers: NOT_READY, INVALID. */
+/* A later state is this node's: what the entry did is known, for it was to
+ * replace; what is between the two was applied nowhere here. */
+static void pass_by(struct core *core, const struct command_restore *restore,
+                    struct machine_result *result)
+{
+    if (result != NULL) {
+        result->revision = restore->revision;
+    }
+    sent_passed(core);
+}
+
+/* The file from another node, or a later state, which is then this one's, and
+ * `result` is told. Answers: NOT_READY, INVALID. */
 static int fetch(struct core *core, uint64_t index,
-                 const struct command_restore *restore, const char *why)
+                 const struct command_restore *restore, const char *why,
+                 struct machine_result *result)
 {
     struct state_info newer;
 
@@ -206,12 +218,11 @@ static int fetch(struct core *core, uint64_t index,
     }
     if (r == 0 && newer.file[0] != '\0') {
         char *fresh = staged_fresh(core, newer.file);
-        sent_tell(core); /* What was applied before. */
         r = restore_install(core, fresh);
-        if (r == 0) {
-            sent_forget(core); /* What is in between is applied nowhere. */
-        }
         mem_free(fresh);
+        if (r == 0) {
+            pass_by(core, restore, result);
+        }
     }
     return r;
 }
@@ -219,7 +230,7 @@ static int fetch(struct core *core, uint64_t index,
 /* 0: it lies in `fresh`, or the state has gone beyond it. */
 static int prepare(struct core *core, uint64_t index,
                    const struct command_restore *restore, struct staged *staged,
-                   const char *fresh)
+                   const char *fresh, struct machine_result *result)
 {
     char why[STATE_WHY] = "";
     int r = ERR_INVALID;
@@ -231,7 +242,7 @@ static int prepare(struct core *core, uint64_t index,
     if (staged->unpacked || r < 0) {
         return staged->unpacked ? 0 : r;
     }
-    return fetch(core, index, restore, why);
+    return fetch(core, index, restore, why, result);
 }
 
 /* What it leaves to be done, however the state came to be it. */
@@ -261,7 +272,7 @@ int restore_apply(struct core *core, uint64_t index, struct str bytes,
     }
     struct staged *staged = staged_of(core, restore->file);
     char *fresh = staged_fresh(core, staged->file);
-    int r = prepare(core, index, restore, staged, fresh);
+    int r = prepare(core, index, restore, staged, fresh, results);
     if (r == 0 && index > machine_view(core->machine).applied) {
         r = replace(core, index, bytes, fresh, staged, results);
     }

@@ -350,6 +350,11 @@ void sent_tick(struct core *core, uint64_t now_ms)
     unknown(core, now_ms >= core->usable_ms + hold ? now_ms - hold : 0);
 }
 
+void sent_passed(struct core *core)
+{
+    unknown(core, UINT64_MAX);
+}
+
 void sent_forget(struct core *core)
 {
     while (core->told != NULL) {

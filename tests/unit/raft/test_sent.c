@@ -556,6 +556,26 @@ static void a_state_of_another_node_leaves_them_unknown(void **state)
     asked_done(&open);
 }
 
+static void what_is_passed_by_is_unknown_and_the_rest_is_told(void **state)
+{
+    struct world *w = *state;
+    struct asked one, open;
+
+    ask(&one, 1);
+    ask(&open, 2);
+    send_over(w, &one, TERM, LINK);
+    send_over(w, &open, TERM, LINK);
+    apply(w, buf_str(&open.bytes));
+    sent_passed(&w->core);
+    assert_int_equal(one.request.outcome, ERR_UNKNOWN);
+    assert_int_equal(open.told, 0);
+    commit_and_tell(w);
+    assert_int_equal(open.told, 1);
+    assert_int_equal(open.request.outcome, 0);
+    asked_done(&one);
+    asked_done(&open);
+}
+
 static void without_a_leader_they_are_unknown_in_the_end(void **state)
 {
     struct world *w = *state;
@@ -676,6 +696,7 @@ int main(void)
         TEST(nobody_else_begins_a_leadership),
         TEST(a_restore_waits_until_its_file_is_here),
         TEST(a_state_of_another_node_leaves_them_unknown),
+        TEST(what_is_passed_by_is_unknown_and_the_rest_is_told),
         TEST(without_a_leader_they_are_unknown_in_the_end),
         TEST(a_new_leadership_does_not_wait_for_its_last_one),
         TEST(what_is_committed_keeps_what_it_said),
