@@ -10,6 +10,7 @@
 enum {
     PAUSE_MS = 300, /* after a change that failed */
     ATTEMPTS = 10,  /* to hand leadership over */
+    ROUND_MS = 60 * 1000,
 };
 
 static void ended(struct change *change, int status, const char *what)
@@ -123,13 +124,25 @@ void change_remove(struct core *core, uint64_t raft_id)
     }
 }
 
+/* A learner that falls silent while it becomes a voter is not waited for: until
+ * that is over no other change can be made, and nobody else can lead. */
+static void watch_promotion(struct core *core, uint64_t now_ms)
+{
+    raft_id id = core->raft.leader_state.promotee_id;
+    bool ends = id != 0 && (core->members->leaving > 0 ||
+                            !members_is_alive(core, id, now_ms));
+
+    raft_set_max_catch_up_round_duration(&core->raft, ends ? 0 : ROUND_MS);
+}
+
 /* A promotion whose entry libraft could not submit is forgotten by it without a
  * word: nothing is under way, and it waits for ever. */
-void change_look(struct core *core)
+void change_look(struct core *core, uint64_t now_ms)
 {
     struct change *change = &core->members->change;
     struct raft *raft = &core->raft;
 
+    watch_promotion(core, now_ms);
     if (change->busy && !change->transfers &&
         raft->legacy.change == &change->change &&
         change->change.catch_up_id == 0 &&

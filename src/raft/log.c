@@ -12,7 +12,6 @@ enum {
     INFLIGHT_MOST = 64,
     DISK_RETRY_MS = 250,
     CONNECT_RETRY_MS = 200,
-    ROUND_MS = 600000, /* a state may take its time, whatever its size */
     /* An offer is made again at each refusal. After the next snapshot of the
      * leader it takes refusals for stale: then this is how long. */
     OFFER_MS = 10000,
@@ -298,7 +297,6 @@ static void set_up(struct core *core)
     raft_set_snapshot_trailing(&core->raft, 1);
     raft_set_max_inflight_entries(&core->raft, INFLIGHT_MOST);
     raft_set_install_snapshot_timeout(&core->raft, OFFER_MS);
-    raft_set_max_catch_up_round_duration(&core->raft, ROUND_MS);
     raft_uv_set_connect_retry_delay(&core->io, CONNECT_RETRY_MS);
     /* Renaming a damaged segment away and starting with less log would forget
      * what was acknowledged: stop and say so instead. */

@@ -164,7 +164,7 @@ bool change_leader(struct core *core, uint64_t raft_id);
 /* The voter that is alive and has most of the log; 0: there is none. */
 uint64_t change_best_voter(const struct core *core, uint64_t now_ms);
 /* Each turn of a leader. */
-void change_look(struct core *core);
+void change_look(struct core *core, uint64_t now_ms);
 void change_leave(struct core *core, uint64_t now_ms);
 
 /* ---- announce.c: each turn of a member ---- */

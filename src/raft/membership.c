@@ -119,7 +119,7 @@ void membership_turn(struct core *core, uint64_t now_ms)
         core->handing_over = core->handing_over && members->change.busy;
         return;
     }
-    change_look(core);
+    change_look(core, now_ms);
     /* What an older leader began is known when the epoch is applied. */
     if (!core->leading || !change_may(core, now_ms)) {
         return;

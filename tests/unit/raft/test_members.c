@@ -399,6 +399,34 @@ static int reopen(struct kit *kit)
     return node_open(&kit->core);
 }
 
+/* Under load a promotion waits for the learner's last entries. One that died in
+ * that moment kept every other change, and leadership where it was, for ten
+ * minutes. */
+static void a_learner_that_falls_silent_is_not_waited_for(void **state)
+{
+    struct kit *kit = kit_new();
+    struct core *core = &kit->core;
+    const unsigned *most_ms = &core->raft.max_catch_up_round_duration;
+    uint64_t now_ms = 100000;
+
+    (void)state;
+    members_heard(core, 7, now_ms);
+    change_look(core, now_ms);
+    assert_true(*most_ms > 0); /* Nothing is under way. */
+    core->raft.leader_state.promotee_id = 7;
+    change_look(core, now_ms + ALIVE_MS - 1);
+    assert_true(*most_ms > 0);
+    change_look(core, now_ms + ALIVE_MS);
+    assert_int_equal(*most_ms, 0);
+    members_heard(core, 7, now_ms + ALIVE_MS);
+    change_look(core, now_ms + ALIVE_MS);
+    assert_true(*most_ms > 0);
+    core->members->leaving = 1; /* Nor when this node has to go. */
+    change_look(core, now_ms + ALIVE_MS);
+    assert_int_equal(*most_ms, 0);
+    kit_free(kit);
+}
+
 static void a_new_directory_draws_its_raft_id_once(void **state)
 {
     struct kit *kit = kit_new();
@@ -679,6 +707,20 @@ static void what_came_of_joining_is_read(void **state)
         joined_parse(STR("{\"code\":2,\"detail\":\"taken\"}"), &joined), 0);
     assert_int_equal(joined.code, ERR_CONFLICT);
     assert_string_equal(joined.why, "taken");
+    assert_int_equal(
+        joined_parse(STR("{\"cluster\":\"00112233445566778899aabbccddeeff\","
+                         "\"members\":[{\"id\":\"n1\",\"raft_id\":\"7\","
+                         "\"raft\":\"a:1\",\"http\":\"a:2\"}]}"),
+                     &joined),
+        0);
+    assert_int_equal(joined.n_members, 1);
+    assert_true(joined.members[0].raft_id == 7);
+    assert_string_equal(joined.members[0].raft, "a:1");
+    assert_int_equal(
+        joined_parse(STR("{\"cluster\":\"00112233445566778899aabbccddeeff\","
+                         "\"members\":[{\"id\":\"n1\"}]}"),
+                     &joined),
+        ERR_INVALID);
     assert_int_equal(joined_parse(STR("{}"), &joined), ERR_INVALID);
     assert_int_equal(joined_parse(STR("nothing"), &joined), ERR_INVALID);
 }
@@ -698,6 +740,7 @@ int main(void)
         cmocka_unit_test(a_members_text_is_read_in_all_its_forms),
         cmocka_unit_test(what_is_known_is_bounded),
         cmocka_unit_test(blanks_never_get_into_the_file),
+        cmocka_unit_test(a_learner_that_falls_silent_is_not_waited_for),
         cmocka_unit_test(a_new_directory_draws_its_raft_id_once),
         cmocka_unit_test(a_node_file_keeps_what_was_decided),
         cmocka_unit_test(a_log_that_was_not_begun_is_begun_anew),
