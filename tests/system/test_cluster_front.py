@@ -62,6 +62,30 @@ def a_refusal_never_rests_on_an_old_state():
 
 
 @bare(timeout=120)
+def a_restore_through_any_node_reaches_also_one_that_is_away():
+    """Nobody has the file any more when that one is back: it takes the state of
+    another node."""
+    with Cluster(3) as c:
+        via, away = c.followers()
+        c.client(via).post(SERVICE, [{"name": f"s{i}"} for i in range(200)]
+                           ).must(201)
+        file = c.client(via).get("/v1/admin/backup").must(200).body
+        for leave, come in ((c.kill, c.restart), (c.pause, c.resume)):
+            c.client(via).post(SERVICE, {"name": "lost"}).must(201)
+            leave(away)
+            a = c.client(via).call(
+                "POST", "/v1/admin/restore", raw=file,
+                headers={"Content-Type": "application/octet-stream"}).must(200)
+            c.client(via).post(SERVICE, {"name": "kept"}).must(201)
+            come(away)
+            c.wait_ready()
+            rows = c.rows_everywhere(SERVICE, a.json["revision"] + 1, "name")
+            assert {r["name"] for r in rows} == {
+                "kept", *(f"s{i}" for i in range(200))}
+            c.digests_agree()
+
+
+@bare(timeout=120)
 def heartbeats_through_any_node_keep_a_machine_and_silence_ends_it():
     with Cluster(3) as c:
         all_ = clients(c)
