@@ -66,20 +66,24 @@ static bool levels_of(const struct json *from, struct known *who)
 
 #define TEXT_OF(from, key, field) text_of(from, key, field, sizeof(field))
 
-static bool read_wish(const struct json *from, struct wish *wish)
+/* The field that cannot be what it should be, or NULL. */
+static const char *read_wish(const struct json *from, struct wish *wish)
 {
     struct known *who = &wish->who;
     const struct json *replaces = json_get(from, "replace");
 
     who->recent = true;
-    return from->kind == JSON_OBJECT && TEXT_OF(from, "id", who->id) &&
-           TEXT_OF(from, "raft", who->raft) &&
-           TEXT_OF(from, "http", who->http) &&
-           TEXT_OF(from, "version", who->version) &&
-           TEXT_OF(from, "domain", wish->domain) &&
-           id_of(from, "raft_id", &who->raft_id) &&
-           id_of(from, "from", &wish->leaves) && levels_of(from, who) &&
-           (replaces == NULL || json_bool(replaces, &wish->replaces) == 0);
+    return !TEXT_OF(from, "id", who->id)             ? "id"
+           : !TEXT_OF(from, "raft", who->raft)       ? "raft"
+           : !TEXT_OF(from, "http", who->http)       ? "http"
+           : !TEXT_OF(from, "version", who->version) ? "version"
+           : !TEXT_OF(from, "domain", wish->domain)  ? "domain"
+           : !id_of(from, "raft_id", &who->raft_id)  ? "raft_id"
+           : !id_of(from, "from", &wish->leaves)     ? "from"
+           : !levels_of(from, who)                   ? "levels"
+           : replaces != NULL && json_bool(replaces, &wish->replaces) != 0
+               ? "replace"
+               : NULL;
 }
 
 static int say(char why[CORE_WHY], const char *sentence)
@@ -120,8 +124,16 @@ int wish_parse(struct str text, struct wish *wish, char why[CORE_WHY])
                        STR_ARG(error.path), STR_ARG(error.what));
         return ERR_INVALID;
     }
-    return read_wish(root, wish) ? check_wish(wish, why)
-                                 : say(why, "a field is not as it should be");
+    if (root->kind != JSON_OBJECT) {
+        return say(why, "the body must be a JSON object");
+    }
+    const char *wrong = read_wish(root, wish);
+    if (wrong != NULL) {
+        (void)snprintf(why, CORE_WHY,
+                       "%s is too long, or of the wrong kind for it", wrong);
+        return ERR_INVALID;
+    }
+    return check_wish(wish, why);
 }
 
 int who_parse(struct str text, struct who *ret_who)

@@ -129,6 +129,11 @@ static int refused(struct op_state *s, int r, struct str why)
                      : answer_busy(s, "no leader answered: look at "
                                       "/v1/cluster for what was done");
     }
+    if (n == 0) {
+        return answer_problem(s, code, STR(""),
+                              "the leader knows no such request: it may be of "
+                              "an earlier version");
+    }
     return answer_problem(s, code, STR(""), "%.*s", n, why.p);
 }
 

@@ -672,6 +672,29 @@ static void what_is_no_wish_to_join_is_refused_with_a_reason(void **state)
     }
 }
 
+static void a_reason_names_the_field(void **state)
+{
+    static const struct {
+        const char *text, *names;
+    } wrong[] = {
+        {"[]", "object"},
+        {"{\"id\":1}", "id"},
+        {"{\"id\":\"n2\",\"raft\":\"h 1\"}", "raft"},
+        {"{\"id\":\"n2\",\"raft_id\":1}", "raft_id"},
+        {"{\"id\":\"n2\",\"levels\":[2,1]}", "levels"},
+        {"{\"id\":\"n2\",\"replace\":1}", "replace"},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
+        struct wish wish = {.kind = CORE_ASK_JOIN};
+        char why[CORE_WHY] = "";
+        assert_int_equal(wish_parse(str_of(wrong[i].text), &wish, why),
+                         ERR_INVALID);
+        assert_non_null(strstr(why, wrong[i].names));
+    }
+}
+
 static void who_somebody_is_comes_back_from_its_text(void **state)
 {
     struct who who = {.call = "who",
@@ -752,6 +775,7 @@ int main(void)
         cmocka_unit_test(a_status_is_read_whole_or_not_at_all),
         cmocka_unit_test(a_wish_to_join_is_read),
         cmocka_unit_test(what_is_no_wish_to_join_is_refused_with_a_reason),
+        cmocka_unit_test(a_reason_names_the_field),
         cmocka_unit_test(who_somebody_is_comes_back_from_its_text),
         cmocka_unit_test(what_came_of_joining_is_read),
     };
