@@ -195,12 +195,27 @@ static bool is_stale(const struct node *node,
            node->sim->config.broken != BREAK_STALE;
 }
 
+/* Libraft asks of every answer to a vote whether it was to an election or to
+ * the trial before it; where a candidate notes that, a follower has a byte of
+ * the address of its leader's name. In most memories the byte is not 0, and the
+ * answer comes to nothing; else the follower takes over the term. */
+static bool is_late_vote(const struct node *node,
+                         const struct raft_message *message)
+{
+    const struct raft *raft = &node->raft;
+
+    return message->type == RAFT_REQUEST_VOTE_RESULT &&
+           raft->state == RAFT_FOLLOWER &&
+           raft->follower_state.current_leader.address != NULL;
+}
+
 static void deliver(struct node *node, void *arg)
 {
     struct letter *letter = arg;
     struct raft_message message = letter->message;
 
-    if (node->id != letter->to || is_stale(node, &message)) {
+    if (node->id != letter->to || is_stale(node, &message) ||
+        is_late_vote(node, &message)) {
         return; /* Another may live there by now. */
     }
     if (message.type == RAFT_INSTALL_SNAPSHOT &&
