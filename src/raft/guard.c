@@ -117,6 +117,16 @@ static void commit_first(struct core *core, const struct raft_message *message)
     log_deliver(core, &before);
 }
 
+/* It looks whether the vote was a pre-vote before it looks whether it is a
+ * candidate (recvRequestVoteResult), in memory that means something else then:
+ * a late answer could move the term of a follower or a leader, and unseat who
+ * leads. */
+bool guard_drops(const struct core *core, const struct raft_message *message)
+{
+    return message->type == RAFT_REQUEST_VOTE_RESULT &&
+           core->raft.state != RAFT_CANDIDATE;
+}
+
 void guard_received(struct core *core, struct raft_message *message)
 {
     if (message->type == RAFT_APPEND_ENTRIES) {

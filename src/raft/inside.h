@@ -684,6 +684,8 @@ int fetch_begin(struct core *core,
 /* ---- guard.c: what libraft gets wrong about messages ---- */
 void guard_sent(const struct core *core, struct raft_message *message);
 void guard_received(struct core *core, struct raft_message *message);
+/* It is not for libraft; nothing in it has to be freed. */
+bool guard_drops(const struct core *core, const struct raft_message *message);
 
 /* ---- log.c, for those who keep messages back ---- */
 void log_deliver(struct core *core, struct raft_message *message);

@@ -381,7 +381,7 @@ static void receive(struct raft_io *io, struct raft_message *message)
         install_holds(core, message)) {
         return;
     }
-    if (!dropped(core, message)) {
+    if (!guard_drops(core, message) && !dropped(core, message)) {
         guard_received(core, message);
         log_deliver(core, message);
     }
