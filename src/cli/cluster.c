@@ -22,6 +22,7 @@ static enum cli_exit change(struct cli *cli, const char *method,
     enum roster_result result = ask_send(cli, &request, &response);
 
     if (result != ROSTER_OK) {
+        roster_response_done(&response);
         return ask_complain(cli, result);
     }
     json_t *answer =

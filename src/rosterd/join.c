@@ -32,6 +32,7 @@ static int ask(struct roster *roster, struct str request, struct buf *reply,
     (void)snprintf(why, CORE_WHY, "%s",
                    error->detail[0] != '\0' ? error->detail : error->title);
     if (result != ROSTER_REFUSED) {
+        roster_response_done(&response);
         return err_raise(ERR_IO);
     }
     bool later = response.status >= 500 || response.status == 429;
