@@ -36,7 +36,7 @@ static struct str cut(struct str *rest, char mark)
 
 static bool set(char *field, size_t size, struct str text)
 {
-    if (text.n == 0 || text.n >= size) {
+    if (text.n == 0 || text.n >= size || memchr(text.p, '\0', text.n) != NULL) {
         return false;
     }
     memcpy(field, text.p, text.n);
@@ -153,7 +153,7 @@ int list_parse_first(struct str text, struct list *ret_list)
         if (!set(entry.id, sizeof entry.id, id) ||
             !set(entry.raft, sizeof entry.raft, address) ||
             str_number(raft_id, UINT64_MAX, &entry.raft_id) != 0 ||
-            entry.raft_id == 0 || !name_is_host(id) ||
+            entry.raft_id == 0 || !is_entry(&entry) ||
             add(&list, &entry, why) != 0) {
             return ERR_INVALID;
         }

@@ -131,8 +131,11 @@ static MDB_val back_key(uint64_t id, const char *type, char bytes[64])
     bytes[0] = 'r';
     bytes[8] = 2;
     bytes[24] = (char)id;
-    memcpy(bytes + 25, type, strlen(type));
-    return (MDB_val){25 + strlen(type), bytes};
+    size_t n = 25;
+    for (; *type != '\0'; type++) {
+        bytes[n++] = *type;
+    }
+    return (MDB_val){n, bytes};
 }
 
 static bool has_back(struct store_txn *txn, uint64_t id, const char *type)
