@@ -198,7 +198,9 @@ def _register_steps(ops, use_revs):
     for op in ops:
         if op.outcome == "refused" and op.value in seen:
             raise AssertionError(f"refused, and somebody saw it: {op}")
-    steps = [_register_step(op, seen, revs) for op in ops
+    # What an unknown one waited for was perhaps there for it to be seen.
+    named = {op.expect for op in ops if op.outcome == "unknown"}
+    steps = [_register_step(op, seen, named, revs) for op in ops
              if op.outcome != "refused" and op.kind != "local" and
              (op.kind != "read" or op.outcome == "ok")]
     if not use_revs:
@@ -207,7 +209,7 @@ def _register_steps(ops, use_revs):
     return steps
 
 
-def _register_step(op, seen, revs):
+def _register_step(op, seen, named, revs):
     s = Step()
     s.kind, s.value, s.expect, s.origin = op.kind, op.value, op.expect, op
     s.call, s.ret, s.lower = op.call, op.ret, 0
@@ -219,7 +221,7 @@ def _register_step(op, seen, revs):
         if s.ret < s.call:
             raise AssertionError(f"seen before it was written: {op}")
     s.unseen = s.ret == FOREVER
-    if s.unseen and s.kind != "delete":
+    if s.unseen and s.kind != "delete" and op.value not in named:
         s.value = UNSEEN
     return s
 

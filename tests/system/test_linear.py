@@ -121,6 +121,14 @@ def an_unknown_write_may_have_been_late_or_never():
 
 
 @bare
+def an_unknown_write_may_have_waited_for_another_one():
+    both = [op("put", 1, None, "a", outcome="unknown"),
+            op("cas", 2, None, "b", expect="a", outcome="unknown")]
+    good(*both, op("read", 5, 6, "b"))
+    bad(both[1], op("read", 5, 6, "b"))
+
+
+@bare
 def one_unknown_write_explains_one_surprise():
     ops = [op("put", 1, 2, "a"), op("put", 3, None, "x", outcome="unknown"),
            op("cas", 5, 6, "c", expect="a", outcome="failed"),
