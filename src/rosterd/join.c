@@ -13,7 +13,7 @@ enum {
 static int ask(struct roster *roster, struct str request, struct buf *reply,
                char why[CORE_WHY])
 {
-    struct roster_response response;
+    struct roster_response response = {0};
     const struct roster_request asked = {
         .method = "POST",
         .path = "/v1/cluster/nodes",

@@ -189,6 +189,9 @@ def who_does_not_fit_is_told_why_and_ends():
             early.start(wait=False)
             early.wait_listening()
             until(lambda: said(early, "waits for the cluster"))
+            with Server("--http", f"127.0.0.1:{port}", node="n2") as first:
+                until(lambda: "n1" in view(first))
+                until(lambda: early.get("/readyz").status == 200)
             assert early.alive()
 
 
