@@ -15,11 +15,6 @@
 #include "base/err.h"
 #include "raft/inside.h"
 
-static struct core_request *request_of(struct queue_link *link)
-{
-    return CONTAINER(link, struct core_request, link);
-}
-
 void confirm_add(struct core *core, struct core_request *fence)
 {
     fence->link.next = core->confirm.waiting;

@@ -3,6 +3,7 @@
 #include <assert.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "base/clock.h"
 #include "base/err.h"
@@ -243,15 +244,50 @@ static void take_call(void *user, struct peer_called *called,
     members_called(user, called, from, request);
 }
 
+/* A descriptor on its way to the core thread. */
+struct arrived {
+    struct core_call call;
+    struct core *core;
+    void (*take)(struct core *core, const struct peer_id *from, int fd);
+    struct peer_id from;
+    int fd;
+};
+
+static void arrive(struct core_call *call)
+{
+    struct arrived *arrived = CONTAINER(call, struct arrived, call);
+
+    if (arrived->core->ending) {
+        (void)close(arrived->fd);
+    } else {
+        arrived->take(arrived->core, &arrived->from, arrived->fd);
+    }
+    mem_free(arrived);
+}
+
+static void send_on(struct core *core,
+                    void (*take)(struct core *, const struct peer_id *, int),
+                    const struct peer_id *from, int fd)
+{
+    struct arrived *arrived = mem_zero(sizeof *arrived);
+
+    arrived->call.func = arrive;
+    arrived->core = core;
+    arrived->take = take;
+    arrived->from = *from;
+    arrived->fd = fd;
+    core_call(core, &arrived->call);
+}
+
 static void take(void *user, enum peer_kind kind, const struct peer_id *from,
                  int fd)
 {
     switch (kind) {
     case PEER_RAFT:
-        transport_accepted(user, from, fd);
+        send_on(user, transport_arrive, from, fd);
         break;
     case PEER_LINK:
-        links_accepted(user, from, fd);
+        send_on(user, links_arrive, from, fd);
         break;
     case PEER_FILE:
         serve_accepted(user, from, fd);

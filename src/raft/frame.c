@@ -166,8 +166,7 @@ static int read_refused(struct core *core, struct link *link, struct str bytes)
 static void fences_have(struct core *core, int code, uint64_t index)
 {
     while (core->asked != NULL) {
-        struct core_request *fence =
-            CONTAINER(core->asked, struct core_request, link);
+        struct core_request *fence = request_of(core->asked);
         core->asked = fence->link.next;
         struct queue_link **list = code == 0 ? &core->awaited : &core->fences;
         fence->index = index;

@@ -333,6 +333,10 @@ bool disk_has_room(const struct core *core) MUST_USE;
 void disk_ran_out(struct core *core);
 
 /* ---- order.c: requests on their way into a log ---- */
+static inline struct core_request *request_of(struct queue_link *link)
+{
+    return CONTAINER(link, struct core_request, link);
+}
 void order_init(struct core *core);
 void order_drain(struct core *core);
 /* Commit what was applied, complete who waited, send what waits. */
@@ -351,8 +355,8 @@ void order_complete(struct core *core, struct core_request *request,
 void order_wait(struct core *core, struct core_request *request);
 void order_wait_first(struct core *core, struct core_request *request);
 /* The next one that waits and is a command of ours that may go to another
- * node, at most `room` bytes long; NULL: none. */
-struct core_request *order_take(struct core *core, size_t room);
+ * node; NULL: none. */
+struct core_request *order_take(struct core *core);
 /* Whether there is a leader that takes what we have. */
 bool order_has_leader(const struct core *core);
 
@@ -546,8 +550,8 @@ int restore_install(struct core *core, const char *fresh) MUST_USE;
 
 /* ---- transport.c: connections for libraft ---- */
 void transport_init(struct core *core);
-/* Peer thread: a descriptor that shook hands. */
-void transport_accepted(struct core *core, const struct peer_id *from, int fd);
+/* A descriptor that shook hands; takes it. */
+void transport_arrive(struct core *core, const struct peer_id *from, int fd);
 
 /* ---- members.c: libraft's configuration, and what is known beyond it ----
  * Core thread, but what says otherwise. */
@@ -626,8 +630,8 @@ void links_init(struct core *core);
 void links_turn(struct core *core, uint64_t now_ms);
 void links_tick(struct core *core, uint64_t now_ms);
 void links_done(struct core *core);
-/* Peer thread: a descriptor that shook hands. */
-void links_accepted(struct core *core, const struct peer_id *from, int fd);
+/* A descriptor that shook hands; takes it. */
+void links_arrive(struct core *core, const struct peer_id *from, int fd);
 /* Whether there is a link to a leader that leads, in our term. */
 bool links_usable(const struct core *core);
 /* What waits goes to the leader. */

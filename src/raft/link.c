@@ -253,39 +253,13 @@ void link_say_leads(struct link *link)
     link_end(link, at);
 }
 
-struct arrived {
-    struct core_call call;
-    struct core *core;
-    struct peer_id from;
-    int fd;
-};
-
-static void arrive(struct core_call *call)
+void links_arrive(struct core *core, const struct peer_id *from, int fd)
 {
-    struct arrived *arrived = CONTAINER(call, struct arrived, call);
-    struct core *core = arrived->core;
-
-    if (core->ending) {
-        (void)close(arrived->fd);
-    } else {
-        replace_older(core, arrived->from.raft_id);
-        struct link *link = link_new(core, &arrived->from, arrived->fd, false);
-        if (link != NULL && core->leading) {
-            link_say_leads(link);
-        }
+    replace_older(core, from->raft_id);
+    struct link *link = link_new(core, from, fd, false);
+    if (link != NULL && core->leading) {
+        link_say_leads(link);
     }
-    mem_free(arrived);
-}
-
-void links_accepted(struct core *core, const struct peer_id *from, int fd)
-{
-    struct arrived *arrived = mem_zero(sizeof *arrived);
-
-    arrived->core = core;
-    arrived->from = *from;
-    arrived->fd = fd;
-    arrived->call.func = arrive;
-    core_call(core, &arrived->call);
 }
 
 /* ---- the one to the leader ---- */
@@ -449,7 +423,7 @@ static void send_commands(struct core *core, struct link *link)
     size_t at = 0, begin = link->out.n;
 
     while (queued + (link->out.n - begin) < FORWARD_MOST &&
-           (request = order_take(core, ENTRY_MOST)) != NULL) {
+           (request = order_take(core)) != NULL) {
         sent_add(core, request, link->leads_term, link->id);
         at = link_begin(link, FRAME_COMMANDS);
         buf_add_le(&link->out, link->leads_term, 8);

@@ -15,11 +15,6 @@
  * link and join its next pack, as its guests. A request of ours stands in
  * `sent` from then on, until the entry with its id is applied here (sent.c). */
 
-static struct core_request *request_of(struct queue_link *link)
-{
-    return CONTAINER(link, struct core_request, link);
-}
-
 void order_init(struct core *core)
 {
     core->pending_end = &core->pending;
@@ -404,17 +399,14 @@ static void sort_out(struct core *core)
     }
 }
 
-struct core_request *order_take(struct core *core, size_t room)
+struct core_request *order_take(struct core *core)
 {
-    struct core_request *request = NULL;
-
     while (core->pending != NULL) {
-        request = request_of(core->pending);
-        if (request->command.n > ENTRY_MOST) {
-            order_complete(core, pop(core), ERR_TOO_LARGE);
-            continue;
+        struct core_request *request = pop(core);
+        if (request->command.n <= ENTRY_MOST) {
+            return request;
         }
-        return request->command.n <= room ? pop(core) : NULL;
+        order_complete(core, request, ERR_TOO_LARGE);
     }
     return NULL;
 }

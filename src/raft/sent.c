@@ -22,11 +22,6 @@
 #include "base/err.h"
 #include "raft/inside.h"
 
-static struct core_request *request_of(struct queue_link *link)
-{
-    return CONTAINER(link, struct core_request, link);
-}
-
 void sent_init(struct core *core)
 {
     core->told_end = &core->told;

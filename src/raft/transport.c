@@ -9,9 +9,6 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#include "base/clock.h"
-#include "base/err.h"
-#include "base/log.h"
 #include "peer/peer.h"
 #include "raft/inside.h"
 
@@ -140,41 +137,18 @@ static const char *text_of(const struct core *core, uint64_t raft_id)
     return "?"; /* It has a configuration, and we do not yet. */
 }
 
-struct arrived {
-    struct core_call call;
-    struct core *core;
-    struct peer_id from;
-    int fd;
-};
-
-static void arrive(struct core_call *call)
+void transport_arrive(struct core *core, const struct peer_id *from, int fd)
 {
-    struct arrived *arrived = CONTAINER(call, struct arrived, call);
-    struct core *core = arrived->core;
-    struct uv_stream_s *stream = NULL;
-
-    if (core->accept_stream == NULL || core->ending) {
-        (void)close(arrived->fd);
-    } else {
-        stream = stream_of(core, arrived->fd);
+    if (core->accept_stream == NULL) {
+        (void)close(fd);
+        return;
     }
+    struct uv_stream_s *stream = stream_of(core, fd);
     if (stream != NULL) {
-        members_learn(core, &arrived->from);
-        core->accept_stream(&core->transport, arrived->from.raft_id,
-                            text_of(core, arrived->from.raft_id), stream);
+        members_learn(core, from);
+        core->accept_stream(&core->transport, from->raft_id,
+                            text_of(core, from->raft_id), stream);
     }
-    mem_free(arrived);
-}
-
-void transport_accepted(struct core *core, const struct peer_id *from, int fd)
-{
-    struct arrived *arrived = mem_zero(sizeof *arrived);
-
-    arrived->core = core;
-    arrived->from = *from;
-    arrived->fd = fd;
-    arrived->call.func = arrive;
-    core_call(core, &arrived->call);
 }
 
 static void stop(struct raft_uv_transport *transport,
