@@ -101,6 +101,20 @@ void apply_effect(struct apply *a, const struct effect *effect)
         arena_str(m->txn_arena, effect->hostname);
 }
 
+void apply_event(struct apply *a, struct str event)
+{
+    struct machine *m = a->m;
+
+    if (m->hooks.changed == NULL) {
+        return;
+    }
+    if (m->n_events == m->room_events) {
+        m->room_events = m->room_events * 2 + 64;
+        m->events = mem_grow(m->events, m->room_events * sizeof *m->events);
+    }
+    m->events[m->n_events++] = arena_str(m->txn_arena, event);
+}
+
 int apply_path(struct apply *a, uint64_t ns, struct str *ret_path)
 {
     struct machine *m = a->m;
@@ -167,7 +181,7 @@ int apply_cond(struct apply *a, uint8_t cond, struct str revs, bool exists,
  * among it: those put aside before may have been written inside the part and be
  * undone with it; those of the part carry revisions there will be again. */
 struct before_part {
-    size_t n_effects;
+    size_t n_effects, n_events;
     struct type_touched types[TYPES_ASIDE];
     size_t n_types;
 };
@@ -175,6 +189,7 @@ struct before_part {
 static struct before_part before_part(const struct machine *m)
 {
     struct before_part before = {.n_effects = m->n_effects,
+                                 .n_events = m->n_events,
                                  .n_types = m->n_types};
 
     memcpy(before.types, m->types, sizeof before.types);
@@ -188,6 +203,7 @@ static void undo_part(struct apply *a, const struct before_part *before, int r)
     struct machine_result *res = a->res;
 
     a->m->n_effects = before->n_effects;
+    a->m->n_events = before->n_events;
     memcpy(a->m->types, before->types, sizeof before->types);
     a->m->n_types = before->n_types;
     a->m->path_ns = 0;

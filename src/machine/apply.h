@@ -36,6 +36,8 @@ struct machine {
     /* Until the commit: */
     struct effect *effects;
     size_t n_effects, room_effects;
+    struct str *events; /* in txn_arena */
+    size_t n_events, room_events;
     struct touched *touched;
     size_t n_touched, room_touched;
     struct type_touched types[TYPES_ASIDE];
@@ -111,6 +113,8 @@ void apply_visit(struct apply *a, uint64_t ns);
 int apply_type_touch(struct apply *a, struct str type) MUST_USE;
 uint64_t apply_type_touched(const struct apply *a, struct str type);
 void apply_effect(struct apply *a, const struct effect *effect);
+/* To be told when it has committed. */
+void apply_event(struct apply *a, struct str event);
 /* The path of a namespace; "" when it hangs under nothing. Lent until the tree
  * changes. */
 int apply_path(struct apply *a, uint64_t ns, struct str *ret_path) MUST_USE;

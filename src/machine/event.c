@@ -16,6 +16,9 @@ static int keep(struct apply *a, uint64_t revision, struct buf *event)
 {
     buf_add_char(event, '}');
     int r = store_event_put(a->txn, revision, buf_str(event));
+    if (r == 0) {
+        apply_event(a, buf_str(event));
+    }
     buf_done(event);
     return r;
 }

@@ -26,6 +26,7 @@ struct machine *machine_free(struct machine *m)
     arena_free(m->txn_arena);
     arena_free(m->arena);
     mem_free(m->effects);
+    mem_free(m->events);
     mem_free(m->touched);
     buf_done(&m->path);
     return mem_free(m);
@@ -64,7 +65,7 @@ bool machine_is_spread(const struct machine *m)
 static void forget(struct machine *m)
 {
     m->txn = NULL;
-    m->n_effects = m->n_touched = m->n_types = m->n_spread = 0;
+    m->n_effects = m->n_events = m->n_touched = m->n_types = m->n_spread = 0;
     m->spread_ns = 0;
     m->drop_all = m->drop_paths = false;
     m->path_ns = 0;
@@ -142,15 +143,22 @@ static void drop_cached(struct machine *m, uint64_t revision)
     }
 }
 
-static void tell(struct machine *m)
+static void tell(struct machine *m, uint64_t revision)
 {
+    const struct machine_hooks *hooks = &m->hooks;
+
     for (size_t i = 0; i < m->n_effects; i++) {
         const struct effect *e = &m->effects[i];
-        if (e->put) {
-            m->hooks.lease_put(m->hooks.user, e->hostname, e->id, e->ttl_ms);
-        } else {
-            m->hooks.lease_del(m->hooks.user, e->hostname, e->id);
+        const struct machine_lease lease = {
+            .hostname = e->hostname, .id = e->id, .ttl_ms = e->ttl_ms};
+        if (e->put && hooks->lease_put != NULL) {
+            hooks->lease_put(hooks->lease_user, &lease);
+        } else if (!e->put && hooks->lease_del != NULL) {
+            hooks->lease_del(hooks->lease_user, e->hostname, e->id);
         }
+    }
+    if (hooks->changed != NULL) {
+        hooks->changed(hooks->changed_user, m->events, m->n_events, revision);
     }
 }
 
@@ -214,7 +222,7 @@ int machine_commit(struct machine *m)
     r = store_write_commit(m->txn);
     if (r == 0) {
         machine_show(m, &meta, has_trash);
-        tell(m);
+        tell(m, meta.revision);
     }
     forget(m);
     return r;

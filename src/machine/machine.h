@@ -59,12 +59,29 @@ struct machine_result {
 
 void machine_result_done(struct machine_result *result);
 
-/* Told after the transaction that caused it has committed, in order. */
+/* What the lease table has to know of a lease. Lent. */
+struct machine_lease {
+    struct str hostname;
+    struct ulid id;
+    uint64_t ttl_ms;
+    bool spared;            /* not to be removed for silence, as things are */
+    const uint64_t *scopes; /* top-level namespaces with placements of it,
+                               ascending */
+    size_t n_scopes;
+};
+
+/* Told after the transaction that caused it has committed, in order. Any may be
+ * NULL. */
 struct machine_hooks {
-    void *user;
-    void (*lease_put)(void *user, struct str hostname, struct ulid id,
-                      uint64_t ttl_ms);
+    void *lease_user;
+    void (*lease_put)(void *user, const struct machine_lease *lease);
     void (*lease_del)(void *user, struct str hostname, struct ulid id);
+    /* Leases may have other scopes than they were told with. */
+    void (*lease_scopes)(void *user);
+    /* The events of a transaction, and the revision it came to. */
+    void *changed_user;
+    void (*changed)(void *user, const struct str *events, size_t n,
+                    uint64_t revision);
 };
 
 struct machine *machine_new(struct store *store, struct cache *cache,

@@ -7,10 +7,10 @@
 _Static_assert(LEASE_TTL_MOST_MS == STORE_TTL_MOST_MS,
                "a lease that a file may bring is one that the table takes");
 
-static void on_lease_put(void *user, struct str hostname, struct ulid id,
-                         uint64_t ttl_ms)
+static void on_lease_put(void *user, const struct machine_lease *lease)
 {
-    lease_table_put(user, hostname, id, ttl_ms, true, clock_mono_ms());
+    lease_table_put(user, lease->hostname, lease->id, lease->ttl_ms, true,
+                    clock_mono_ms());
 }
 
 static void on_lease_del(void *user, struct str hostname, struct ulid id)
@@ -21,7 +21,7 @@ static void on_lease_del(void *user, struct str hostname, struct ulid id)
 struct machine_hooks registry_machine_hooks(struct lease_table *leases)
 {
     return (struct machine_hooks){
-        .user = leases,
+        .lease_user = leases,
         .lease_put = on_lease_put,
         .lease_del = on_lease_del,
     };

@@ -11,6 +11,10 @@
  *       ──► OP_WORK            long: run again from a worker thread, or here
  *                              with `no_worker`: OP_WORK again when there is no
  *                              way without
+ *       ──► OP_PARK            nothing newer than the client has: end it
+ *                              (registry_op_done), keep the request, and run it
+ *                              anew as `woken` when answer.park was told of
+ *                              something, as `expired` when its time is over
  *
  * Threads: an op is one thread's at a time; `wake` is called from any. Reads
  * use the reader given by the caller: one for each thread that runs ops. */
@@ -26,6 +30,7 @@
 #include "model/json.h"
 #include "raft/core.h"
 #include "store/store.h"
+#include "watch/watch.h"
 
 struct registry; /* opaque */
 
@@ -72,6 +77,7 @@ enum op_kind {
     OP_SNAPSHOT,
     OP_SNAPSHOT_LIST,
     OP_DIGEST,
+    OP_WATCH, /* ns, type, k, v, mode, since, initial */
     OP_KINDS, /* none */
 };
 
@@ -95,7 +101,7 @@ enum op_code {
     OP_CODES,
 };
 
-enum op_step { OP_DONE, OP_WAIT, OP_WORK };
+enum op_step { OP_DONE, OP_WAIT, OP_WORK, OP_PARK };
 
 struct op_query {
     uint64_t limit;    /* 0: not given */
@@ -105,6 +111,9 @@ struct op_query {
     struct str lease;
     uint64_t depth;        /* UINT64_MAX: not given */
     uint64_t max_stale_ms; /* UINT64_MAX: not given */
+    uint64_t since;        /* only with has_since */
+    bool has_since;
+    bool initial;
     bool flat;
     bool recursive;
     bool linearizable;
@@ -129,8 +138,16 @@ struct op_file {
  * `digest` are the op's. Always NULL. */
 struct op_file *registry_file_close(struct op_file *file);
 
+/* Where to go on from, and with what. In the op's arena. */
+struct op_watch {
+    struct watch_spec spec;
+    uint64_t from; /* all up to there is known to the client */
+    bool reset;    /* tell him first that what came before `from` is lost */
+};
+
 struct op_answer {
     enum op_code code;
+    struct op_watch *watch; /* OP_PARK, and OP_OK of OP_WATCH; else NULL */
     struct str body; /* JSON; n == 0: none. In the op's arena, or lent from
                         `list`, which the mouth ends with cache_unref after
                         the last byte was sent. One that comes with an error is
@@ -172,6 +189,8 @@ struct op {
     bool head;        /* only the answer's headers are wanted */
     bool gzip;        /* a body of a whole list may be compressed */
     bool no_worker; /* OP_WORK cannot be had now: do without, if that can be */
+    bool woken;     /* something of what it was parked for has changed */
+    bool expired;   /* answer with what there is: OP_PARK no more */
     void (*wake)(struct op *op);
     void *user;
     /* Set by the registry. */

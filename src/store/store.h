@@ -20,6 +20,8 @@
  *   keys       'k' hash:32                    idempotency record
  *              'e' time:8 hash:32             -   (what ends when)
  *   history    revision:8                     event (JSON)
+ *   marks      kind:1 name                    ends_ms:8, record
+ *              't' ends_ms:8 kind:1 name      -   (what is due when)
  *   n<id:16x>  'r' type 0 id:16               the row as it is sent
  *              's' type 0 id:16               its secret fields
  *              'k' type 0 key                 id:16
@@ -388,6 +390,28 @@ int store_history_clear(struct store_txn *txn) MUST_USE;
 /* The first event with a revision > after. Lends. Answers: END. */
 int store_event_next(struct store_txn *txn, uint64_t after,
                      uint64_t *ret_revision, struct str *ret_event) MUST_USE;
+
+/* ---- marks: small records that may end by themselves ---- */
+
+/* A mark is a kind (a letter) and a name; its record is the machine's bytes. */
+#define STORE_MARK_NAME_MOST 400
+/* `ends_ms`: log time when it is due, 0: never. */
+int store_mark_put(struct store_txn *txn, char kind, struct str name,
+                   uint64_t ends_ms, struct str record) MUST_USE;
+/* Lends. Answers: NOT_FOUND. */
+int store_mark_get(struct store_txn *txn, char kind, struct str name,
+                   uint64_t *ret_ends_ms, struct str *ret_record) MUST_USE;
+/* Answers: NOT_FOUND. */
+int store_mark_del(struct store_txn *txn, char kind, struct str name) MUST_USE;
+/* Marks of a kind by name, from `after` (exclusive; p == NULL: the first).
+ * Lends. Answers: END. */
+int store_mark_next(struct store_txn *txn, char kind, struct str after,
+                    struct str *ret_name, uint64_t *ret_ends_ms,
+                    struct str *ret_record) MUST_USE;
+/* The first that is due by `now_ms`; *ret_ends_ms: when. Lends. Answers: END.
+ */
+int store_mark_due(struct store_txn *txn, uint64_t now_ms, char *ret_kind,
+                   struct str *ret_name, uint64_t *ret_ends_ms) MUST_USE;
 
 /* ---- digest ---- */
 

@@ -42,13 +42,12 @@ static void remove_dir(const char *dir)
 
 /* ---- what the machine tells ---- */
 
-static void lease_put(void *user, struct str hostname, struct ulid id,
-                      uint64_t ttl_ms)
+static void lease_put(void *user, const struct machine_lease *lease)
 {
     struct node *node = user;
 
-    lease_table_put(node->state.leases, hostname, id, ttl_ms, true,
-                    node_mono(node));
+    lease_table_put(node->state.leases, lease->hostname, lease->id,
+                    lease->ttl_ms, true, node_mono(node));
 }
 
 static void lease_del(void *user, struct str hostname, struct ulid id)
@@ -82,7 +81,8 @@ static void load_leases(struct node *node)
 static void begin(struct node *node)
 {
     struct state *s = &node->state;
-    struct machine_hooks hooks = {node, lease_put, lease_del};
+    struct machine_hooks hooks = {
+        .lease_user = node, .lease_put = lease_put, .lease_del = lease_del};
 
     s->cache = cache_new(1 << 20);
     s->machine = machine_new(s->store, s->cache, &hooks);

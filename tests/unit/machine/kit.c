@@ -2,13 +2,10 @@
 
 #include <unistd.h>
 
-static void lease_put(void *user, struct str hostname, struct ulid id,
-                      uint64_t ttl_ms)
+static void lease_put(void *user, const struct machine_lease *lease)
 {
     struct kit *k = user;
-    (void)hostname;
-    (void)id;
-    (void)ttl_ms;
+    (void)lease;
     k->puts++;
 }
 
@@ -23,7 +20,8 @@ static void lease_del(void *user, struct str hostname, struct ulid id)
 struct kit *kit_new(void)
 {
     struct kit *k = mem_zero(sizeof *k);
-    struct machine_hooks hooks = {k, lease_put, lease_del};
+    struct machine_hooks hooks = {
+        .lease_user = k, .lease_put = lease_put, .lease_del = lease_del};
 
     (void)snprintf(k->dir, sizeof k->dir, "/tmp/roster-machine-XXXXXX");
     assert_non_null(mkdtemp(k->dir));

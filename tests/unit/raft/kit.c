@@ -8,17 +8,6 @@ const char *__tsan_default_suppressions(void)
     return "race_top:vsnprintf\nrace_top:listen_for_retry\n";
 }
 
-static void ignore_put(void *user, struct str hostname, struct ulid id,
-                       uint64_t ttl_ms)
-{
-    (void)user, (void)hostname, (void)id, (void)ttl_ms;
-}
-
-static void ignore_del(void *user, struct str hostname, struct ulid id)
-{
-    (void)user, (void)hostname, (void)id;
-}
-
 static void ignore(void *user)
 {
     (void)user;
@@ -40,7 +29,6 @@ struct core_config kit_config(const char *dir, struct cache *cache)
         .store_limit_bytes = 1U << 30,
         .snapshot_bytes = 64U << 20,
         .cache = cache,
-        .machine_hooks = {NULL, ignore_put, ignore_del},
         .on_tick = ignore,
         .on_revision = ignore_revision,
         .on_stop = ignore,
