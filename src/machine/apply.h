@@ -133,8 +133,10 @@ int apply_part(struct apply *a, apply_part_func *body, void *user) MUST_USE;
 int apply_stale(struct apply *a, const struct command *c) MUST_USE;
 
 /* ---- event.c ---- */
-int event_row(struct apply *a, uint64_t revision, const char *op, uint64_t ns,
-              struct str type, struct ulid id, struct str row) MUST_USE;
+/* `old`: the row before, NULL when there was none or this deletes it. */
+int event_row(struct apply *a, uint64_t revision, const char *op,
+              const struct place *p, struct ulid id, struct str row,
+              const struct held *old) MUST_USE;
 int event_ns(struct apply *a, uint64_t revision, const char *op,
              const struct store_node *node, struct str path,
              struct str old_path) MUST_USE;

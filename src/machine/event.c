@@ -1,20 +1,18 @@
 #include "base/err.h"
 #include "machine/apply.h"
+#include "model/event.h"
 
-static void add_head(struct apply *a, struct buf *out, uint64_t revision,
-                     const char *op, uint64_t ns, struct str path)
+static int begin(struct apply *a, uint64_t revision, const char *op,
+                 uint64_t ns, struct event_head *ret_head)
 {
-    buf_add_text(out, "{\"revision\":");
-    buf_add_u64(out, revision);
-    buf_printf(out, ",\"op\":\"%s\",\"ns\":\"%.*s\",\"ns_id\":", op,
-               STR_ARG(path));
-    buf_add_u64(out, ns);
-    buf_printf(out, ",\"cause\":\"%s\"", a->cause);
+    *ret_head = (struct event_head){
+        .revision = revision, .op = op, .ns_id = ns, .cause = a->cause};
+    return apply_path(a, ns, &ret_head->ns);
 }
 
 static int keep(struct apply *a, uint64_t revision, struct buf *event)
 {
-    buf_add_char(event, '}');
+    event_write_end(event);
     int r = store_event_put(a->txn, revision, buf_str(event));
     if (r == 0) {
         apply_event(a, buf_str(event));
@@ -23,37 +21,36 @@ static int keep(struct apply *a, uint64_t revision, struct buf *event)
     return r;
 }
 
-int event_row(struct apply *a, uint64_t revision, const char *op, uint64_t ns,
-              struct str type, struct ulid id, struct str row)
+int event_row(struct apply *a, uint64_t revision, const char *op,
+              const struct place *p, struct ulid id, struct str row,
+              const struct held *old)
 {
-    struct str path;
+    struct event_head head;
     struct buf event = {0};
-    char text[ULID_TEXT];
+    struct str before = STR_NONE;
 
-    int r = apply_path(a, ns, &path);
+    int r = begin(a, revision, op, p->ns, &head);
     if (r != 0) {
         return r;
     }
-    ulid_format(id, text);
-    buf_reserve(&event, row.n + 512);
-    add_head(a, &event, revision, op, ns, path);
-    buf_printf(&event, ",\"type\":\"%.*s\",\"id\":\"%.*s\",\"resource\":",
-               STR_ARG(type), ULID_TEXT, text);
-    buf_add_str(&event, row);
+    if (old != NULL && a->meta->feature_level >= MACHINE_FEATURE_CHANGES) {
+        before = old->fields;
+    }
+    event_write_row(&event, &head, p->type, id, row, before);
     return keep(a, revision, &event);
 }
 
 /* All that was is void: of what is now there is no event each. */
 int event_restore(struct apply *a, uint64_t revision)
 {
-    struct str path;
+    struct event_head head;
     struct buf event = {0};
 
-    int r = apply_path(a, STORE_ROOT, &path);
+    int r = begin(a, revision, "restore", STORE_ROOT, &head);
     if (r != 0) {
         return r;
     }
-    add_head(a, &event, revision, "restore", STORE_ROOT, path);
+    event_write_head(&event, &head);
     return keep(a, revision, &event);
 }
 
@@ -61,9 +58,14 @@ int event_ns(struct apply *a, uint64_t revision, const char *op,
              const struct store_node *node, struct str path,
              struct str old_path)
 {
+    const struct event_head head = {.revision = revision,
+                                    .op = op,
+                                    .ns = path,
+                                    .ns_id = node->id,
+                                    .cause = a->cause};
     struct buf event = {0};
 
-    add_head(a, &event, revision, op, node->id, path);
+    event_write_head(&event, &head);
     buf_printf(&event, ",\"kind\":\"%s\"",
                node->kind == STORE_LEAF ? "leaf" : "branch");
     if (old_path.n > 0) {

@@ -35,6 +35,8 @@
 /* What a registry begins with, and what this program can apply. */
 #define MACHINE_FEATURE_FIRST 1U
 #define MACHINE_FEATURE_LEVEL 2U
+/* From which on there are marks, and events tell what was before. */
+#define MACHINE_FEATURE_CHANGES 2U
 
 struct machine; /* opaque */
 

@@ -103,9 +103,10 @@ static void answer_row(struct apply *a, struct str row)
 }
 
 static int write_row(struct apply *a, const struct place *p, struct ulid id,
-                     struct str fields, struct str secret, struct str key,
-                     struct str old_key)
+                     const struct held *old, struct str fields,
+                     struct str secret, struct str key)
 {
+    struct str old_key = old == NULL ? STR_NONE : key_of(a, p, old->fields);
     uint64_t revision = apply_revision(a);
     struct buf row = {0};
 
@@ -116,7 +117,7 @@ static int write_row(struct apply *a, const struct place *p, struct ulid id,
         r = apply_type_touch(a, p->type);
     }
     if (r == 0) {
-        r = event_row(a, revision, "put", p->ns, p->type, id, buf_str(&row));
+        r = event_row(a, revision, "put", p, id, buf_str(&row), old);
     }
     if (r == 0) {
         apply_touch(a, p->ns, p->type);
@@ -131,8 +132,6 @@ static int write_row(struct apply *a, const struct place *p, struct ulid id,
 int row_put(struct apply *a, const struct place *p, struct ulid id,
             const struct held *old, struct str fields, struct str secret)
 {
-    struct str old_key = STR_NONE;
-
     if (old != NULL && str_equal(old->fields, fields) &&
         str_equal(old->secret, secret)) {
         a->res->id = id;
@@ -160,10 +159,7 @@ int row_put(struct apply *a, const struct place *p, struct ulid id,
             return r;
         }
     }
-    if (old != NULL) {
-        old_key = key_of(a, p, old->fields);
-    }
-    return write_row(a, p, id, fields, secret, key, old_key);
+    return write_row(a, p, id, old, fields, secret, key);
 }
 
 int row_merge_put(struct apply *a, const struct place *p,
@@ -194,7 +190,7 @@ int row_del(struct apply *a, const struct place *p, const struct held *old)
 {
     uint64_t revision = apply_revision(a);
 
-    int r = event_row(a, revision, "delete", p->ns, p->type, old->id, old->row);
+    int r = event_row(a, revision, "delete", p, old->id, old->row, NULL);
     if (r == 0) {
         r = take_out(a, p, old, revision);
     }

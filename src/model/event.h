@@ -56,6 +56,7 @@ struct event {
     enum event_op op;
     struct str text; /* all of it */
     struct str ns;
+    uint64_t ns_id;
     struct str cause;
     struct str old;    /* path before; n == 0: none */
     struct str type;   /* of a row; n == 0: it is about none */

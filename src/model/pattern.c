@@ -230,14 +230,13 @@ static int match_regex(const struct pattern *pattern,
     return n == PCRE2_ERROR_NOMATCH || no_text ? ERR_NOT_FOUND : ERR_TOO_COSTLY;
 }
 
-static bool match_plain(const struct pattern *pattern, struct str text)
+bool pattern_plain(enum pattern_mode mode, struct str wanted, struct str text)
 {
-    struct str wanted = pattern->text;
-
-    if (pattern->mode == PATTERN_EXACT) {
+    assert(mode != PATTERN_REGEX);
+    if (mode == PATTERN_EXACT) {
         return str_equal(text, wanted);
     }
-    if (pattern->mode == PATTERN_PREFIX) {
+    if (mode == PATTERN_PREFIX) {
         return text.n >= wanted.n &&
                str_equal((struct str){text.p, wanted.n}, wanted);
     }
@@ -254,5 +253,6 @@ int pattern_match(const struct pattern *pattern,
     if (pattern->mode == PATTERN_REGEX) {
         return match_regex(pattern, scratch, text);
     }
-    return match_plain(pattern, text) ? 0 : ERR_NOT_FOUND;
+    return pattern_plain(pattern->mode, pattern->text, text) ? 0
+                                                             : ERR_NOT_FOUND;
 }

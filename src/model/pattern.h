@@ -4,6 +4,8 @@
 #ifndef MODEL_PATTERN_H
 #define MODEL_PATTERN_H
 
+#include <stdbool.h>
+
 #include "base/mem.h"
 
 enum pattern_mode {
@@ -35,6 +37,10 @@ struct pattern_scratch *pattern_scratch_free(struct pattern_scratch *scratch);
  * NOT_FOUND it does not, TOO_COSTLY a limit was hit. */
 int pattern_match(const struct pattern *pattern,
                   struct pattern_scratch *scratch, struct str text) MUST_USE;
+
+/* The modes but REGEX, which cost next to nothing. */
+bool pattern_plain(enum pattern_mode mode, struct str wanted,
+                   struct str text) MUST_USE;
 
 DEFINE_CLEANUP(struct pattern, pattern_free)
 DEFINE_CLEANUP(struct pattern_scratch, pattern_scratch_free)

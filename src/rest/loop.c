@@ -249,9 +249,23 @@ static void run_daemon(struct rest_loop *loop)
     }
 }
 
+/* Any thread. */
+static void poke(void *user)
+{
+    rest_loop_poke(user);
+}
+
+static void tell_watchers(struct rest_loop *loop)
+{
+    if (watch_table_turn(loop->watching)) {
+        rest_loop_poke(loop); /* There is more, and others have a turn first. */
+    }
+}
+
 static void turn(struct rest_loop *loop)
 {
     wait_for_events(loop);
+    tell_watchers(loop);
     resume_woken(loop);
     run_daemon(loop);
     cut_due(loop);
@@ -353,6 +367,7 @@ int rest_loop_start(struct rest_loop *loop, unsigned max_connections)
 
     tell_time(loop);
     loop->kept = rest_kept_new(registry_cache(loop->rest->registry));
+    loop->watching = watch_table_new(loop->rest->hub, poke, loop);
     loop->max_connections = max_connections;
     loop->deadlines.lists[REST_IDLE].span_ms = config->idle_timeout_ms;
     loop->deadlines.lists[REST_HEAD].span_ms = config->head_timeout_ms;

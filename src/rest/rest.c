@@ -94,6 +94,7 @@ static void loop_done(struct rest_loop *loop)
     }
     close_fd(loop->listener);
     loop->kept = cache_memo_free(loop->kept);
+    loop->watching = watch_table_free(loop->watching);
     rest_request_free_spare(loop);
     loop->reader = store_reader_free(loop->reader);
     close_fd(loop->outer);
@@ -174,10 +175,12 @@ static int start_all(struct rest *rest)
     return r != 0 ? r : start_loops(rest);
 }
 
-int rest_start(struct rest *rest, struct registry *registry, struct core *core)
+int rest_start(struct rest *rest, struct registry *registry, struct core *core,
+               struct watch_hub *hub)
 {
     rest->registry = registry;
     rest->core = core;
+    rest->hub = hub;
     rest->max_upload_bytes =
         store_usage(core_store(core)).limit_bytes + FILE_HEADER_MOST;
     (void)snprintf(rest->node_id, sizeof rest->node_id, "%s",

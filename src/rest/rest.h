@@ -53,11 +53,11 @@ struct rest_config {
  * INVALID (address unusable, in use). */
 int rest_open(const struct rest_config *config,
               struct rest **ret_rest) MUST_USE;
-/* Begins to serve. Both lent until rest_stop. When it fails a complaint has
+/* Begins to serve. All lent until rest_stop. When it fails a complaint has
  * been logged, and rest_close is due. Answers: INVALID (address in use).
  * Faults: SYSTEM. */
-int rest_start(struct rest *rest, struct registry *registry,
-               struct core *core) MUST_USE;
+int rest_start(struct rest *rest, struct registry *registry, struct core *core,
+               struct watch_hub *hub) MUST_USE;
 /* One that serves nobody, or NULL. Always NULL. */
 struct rest *rest_close(struct rest *rest);
 /* Any thread: /readyz says 503 and every answer closes its connection. */

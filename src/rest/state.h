@@ -104,6 +104,7 @@ struct rest_loop {
     struct rest_request *spare;
     unsigned n_spare;
     struct cache_memo *kept; /* kept.c */
+    struct watch_table *watching;
     uint64_t now_us, now_ms; /* when this turn began */
     uint64_t leader;         /* whose name `leader_name` is; 0: nobody's */
     char leader_name[64];    /* "" : not known */
@@ -131,6 +132,7 @@ struct rest {
     struct rest_config config;
     struct registry *registry;
     struct core *core;
+    struct watch_hub *hub;
     char *address;
     char node_id[256]; /* a header's value */
     atomic_bool draining;

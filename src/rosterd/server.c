@@ -23,6 +23,7 @@
 #include "rest/rest.h"
 #include "rosterd/join.h"
 #include "rosterd/notify.h"
+#include "watch/watch.h"
 
 enum { HEAD_TIMEOUT_MS = 10000, IDLE_TIMEOUT_MS = 60000 };
 
@@ -32,6 +33,7 @@ struct server {
     char **argv;
     struct cache *cache;
     struct lease_table *leases;
+    struct watch_hub *hub;
     struct core *core;
     struct registry *registry;
     struct reaper *reaper;
@@ -96,6 +98,7 @@ static void on_restored(void *user)
 {
     struct server *server = user;
 
+    watch_hub_replaced(server->hub, core_revision(server->core));
     registry_on_restored(server->registry);
     reaper_begin(server->reaper);
 }
@@ -169,6 +172,21 @@ static int join(void *user, const char *url, struct str request,
 
 /* ---- start ---- */
 
+static void on_changed(void *user, const struct str *events, size_t n,
+                       uint64_t revision)
+{
+    watch_hub_publish(user, events, n, revision);
+}
+
+static struct machine_hooks machine_hooks(struct server *server)
+{
+    struct machine_hooks hooks = registry_machine_hooks(server->leases);
+
+    hooks.changed_user = server->hub;
+    hooks.changed = on_changed;
+    return hooks;
+}
+
 static int open_core(struct server *server)
 {
     const struct settings *s = server->settings;
@@ -191,7 +209,7 @@ static int open_core(struct server *server)
         .disk_reserve_bytes = s->disk_reserve,
         .snapshot_bytes = s->snapshot_bytes,
         .cache = server->cache,
-        .machine_hooks = registry_machine_hooks(server->leases),
+        .machine_hooks = machine_hooks(server),
         .user = server,
         .on_lead = on_lead,
         .on_tick = on_tick,
@@ -224,6 +242,7 @@ static int start(struct server *server)
 {
     server->cache = cache_new(server->settings->cache);
     server->leases = lease_table_new();
+    server->hub = watch_hub_new(WATCH_RING_BYTES);
     server->wake = eventfd(0, EFD_CLOEXEC);
     if (server->wake < 0) {
         return err_raise(ERR_SYSTEM);
@@ -240,8 +259,12 @@ static int start(struct server *server)
         registry_new(server->core, server->cache, server->leases);
     server->reaper = reaper_new(server->leases, server->core);
     r = registry_load(server->registry);
+    if (r == 0) {
+        r = watch_hub_load(server->hub, core_store(server->core));
+    }
     return r != 0 ? r
-                  : rest_start(server->rest, server->registry, server->core);
+                  : rest_start(server->rest, server->registry, server->core,
+                               server->hub);
 }
 
 static void tell_start(const struct server *server)
@@ -276,6 +299,7 @@ static void close_all(struct server *server)
     server->registry = registry_free(server->registry);
     server->core = core_close(server->core);
     server->leases = lease_table_free(server->leases);
+    server->hub = watch_hub_free(server->hub);
     server->cache = cache_free(server->cache);
     if (server->wake >= 0) {
         (void)close(server->wake);

@@ -49,6 +49,8 @@ bool watch_wants(const struct watch_spec *spec, const struct event *event);
 
 struct watch_hub; /* opaque */
 
+#define WATCH_RING_BYTES (UINT64_C(16) << 20)
+
 /* One of the ring's. Immutable; counted. */
 struct watch_event {
     _Atomic unsigned users;
@@ -95,10 +97,9 @@ struct watch_table; /* opaque */
 struct watch_link;
 
 /* Called from watch_table_turn, in order of revision. `event` is lent. NULL:
- * what happened cannot be told, because the ring did not reach back: the link
- * knows up to where it was told (its `upto`), and what is behind that it has to
- * find elsewhere; it goes on with what comes behind watch_table_revision. It
- * may remove this link, not others. */
+ * the ring did not reach back, so what happened up to watch_table_revision has
+ * to be found elsewhere (watch_read), from where it was told last; what comes
+ * behind is told again. It may remove this link, not others. */
 typedef void watch_tell_func(struct watch_link *link,
                              struct watch_event *event);
 
@@ -107,6 +108,7 @@ struct watch_link {
     struct watch_spec spec;
     watch_tell_func *tell;
     /* The table's own: */
+    uint64_t from;
     struct watch_link *prev, *next;
     struct watch_subject *subject;
 };

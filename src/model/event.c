@@ -1,0 +1,247 @@
+#include "model/event.h"
+
+#include <assert.h>
+
+#include "model/row.h"
+
+/* ---- writing ---- */
+
+void event_write_head(struct buf *buf, const struct event_head *head)
+{
+    buf_add_text(buf, "{\"revision\":");
+    buf_add_u64(buf, head->revision);
+    buf_printf(buf, ",\"op\":\"%s\",\"ns\":\"%.*s\",\"ns_id\":", head->op,
+               STR_ARG(head->ns));
+    buf_add_u64(buf, head->ns_id);
+    buf_printf(buf, ",\"cause\":\"%s\"", head->cause);
+}
+
+static void add_was(struct buf *buf, bool *first, struct str key,
+                    struct str value)
+{
+    buf_add_text(buf, *first ? ",\"was\":{\"" : ",\"");
+    buf_add_str(buf, key);
+    buf_add_text(buf, "\":");
+    if (value.p == NULL) {
+        buf_add_text(buf, "null");
+    } else {
+        buf_add_char(buf, '"');
+        buf_add_str(buf, value);
+        buf_add_char(buf, '"');
+    }
+    *first = false;
+}
+
+struct walk {
+    struct str fields, key, value;
+    size_t at;
+    bool more;
+};
+
+static void next(struct walk *walk)
+{
+    walk->more = row_next(walk->fields, &walk->at, &walk->key, &walk->value);
+}
+
+/* Both are sorted by key. */
+static void write_was(struct buf *buf, struct str fields, struct str old_fields)
+{
+    struct walk new = {.fields = fields}, old = {.fields = old_fields};
+    bool first = true;
+
+    next(&new);
+    next(&old);
+    while (new.more || old.more) {
+        int order = !new.more   ? 1
+                    : !old.more ? -1
+                                : str_compare(new.key, old.key);
+        if (order < 0) {
+            add_was(buf, &first, new.key, STR_NONE);
+        } else if (order > 0 || !str_equal(new.value, old.value)) {
+            add_was(buf, &first, old.key, old.value);
+        }
+        if (order <= 0) {
+            next(&new);
+        }
+        if (order >= 0) {
+            next(&old);
+        }
+    }
+    buf_add_text(buf, first ? "" : "}");
+}
+
+void event_write_row(struct buf *buf, const struct event_head *head,
+                     struct str type, struct ulid id, struct str row,
+                     struct str old_fields)
+{
+    char text[ULID_TEXT];
+    struct str fields;
+    uint64_t revision;
+
+    ulid_format(id, text);
+    buf_reserve(buf, row.n + 512);
+    event_write_head(buf, head);
+    buf_printf(buf, ",\"type\":\"%.*s\",\"id\":\"%.*s\",\"resource\":",
+               STR_ARG(type), ULID_TEXT, text);
+    buf_add_str(buf, row);
+    if (old_fields.p != NULL) {
+        row_split(row, &id, &revision, &fields);
+        write_was(buf, fields, old_fields);
+    }
+}
+
+void event_write_end(struct buf *buf)
+{
+    buf_add_char(buf, '}');
+}
+
+/* ---- reading ---- */
+
+struct scan {
+    struct str text;
+    size_t at;
+};
+
+static bool skip(struct scan *scan, const char *text)
+{
+    size_t n = strlen(text);
+
+    if (scan->text.n - scan->at < n ||
+        memcmp(scan->text.p + scan->at, text, n) != 0) {
+        return false;
+    }
+    scan->at += n;
+    return true;
+}
+
+static void expect(struct scan *scan, const char *text)
+{
+    bool there = skip(scan, text);
+    assert(there);
+    (void)there;
+}
+
+static uint64_t number(struct scan *scan)
+{
+    uint64_t n = 0;
+
+    while (scan->text.p[scan->at] >= '0' && scan->text.p[scan->at] <= '9') {
+        n = n * 10 + (uint64_t)(scan->text.p[scan->at++] - '0');
+    }
+    return n;
+}
+
+/* Up to the next quote: of texts that have none escaped. */
+static struct str plain(struct scan *scan)
+{
+    const char *begin = scan->text.p + scan->at;
+    const char *end = memchr(begin, '"', scan->text.n - scan->at);
+
+    assert(end != NULL);
+    scan->at += (size_t)(end - begin) + 1;
+    return (struct str){begin, (size_t)(end - begin)};
+}
+
+/* Behind the quote that opened it. */
+static void skip_string(struct scan *scan)
+{
+    const char *p = scan->text.p;
+
+    while (p[scan->at] != '"') {
+        scan->at += p[scan->at] == '\\' ? 2 : 1;
+        assert(scan->at < scan->text.n);
+    }
+    scan->at++;
+}
+
+/* An object of plain values, braces and all. */
+static struct str object(struct scan *scan)
+{
+    size_t begin = scan->at;
+
+    for (char c = ' '; c != '}';) {
+        assert(scan->at < scan->text.n);
+        c = scan->text.p[scan->at++];
+        if (c == '"') {
+            skip_string(scan);
+        }
+    }
+    return (struct str){scan->text.p + begin, scan->at - begin};
+}
+
+static enum event_op op_of(struct str name)
+{
+    static const char *const names[] = {
+        [EVENT_PUT] = "put",         [EVENT_DELETE] = "delete",
+        [EVENT_NS_PUT] = "ns-put",   [EVENT_NS_DELETE] = "ns-delete",
+        [EVENT_RESTORE] = "restore",
+    };
+
+    for (int op = 0; op < EVENT_OTHER; op++) {
+        if (str_is(name, names[op])) {
+            return (enum event_op)op;
+        }
+    }
+    return EVENT_OTHER;
+}
+
+static void read_row(struct scan *scan, struct event *event)
+{
+    struct ulid id;
+    uint64_t revision;
+
+    expect(scan, ",\"type\":\"");
+    event->type = plain(scan);
+    expect(scan, ",\"id\":\"");
+    event->id = plain(scan);
+    expect(scan, ",\"resource\":");
+    row_split(object(scan), &id, &revision, &event->fields);
+    if (skip(scan, ",\"was\":")) {
+        struct str was = object(scan);
+        event->was = (struct str){was.p + 1, was.n - 2};
+    }
+}
+
+void event_read(struct str text, struct event *ret_event)
+{
+    struct scan scan = {.text = text};
+    struct event event = {.text = text};
+
+    expect(&scan, "{\"revision\":");
+    event.revision = number(&scan);
+    expect(&scan, ",\"op\":\"");
+    event.op = op_of(plain(&scan));
+    expect(&scan, ",\"ns\":\"");
+    event.ns = plain(&scan);
+    expect(&scan, ",\"ns_id\":");
+    event.ns_id = number(&scan);
+    expect(&scan, ",\"cause\":\"");
+    event.cause = plain(&scan);
+    if (event.op == EVENT_PUT || event.op == EVENT_DELETE) {
+        read_row(&scan, &event);
+    } else if (skip(&scan, ",\"kind\":\"")) {
+        (void)plain(&scan);
+        if (skip(&scan, ",\"old\":\"")) {
+            event.old = plain(&scan);
+        }
+    }
+    *ret_event = event;
+}
+
+struct str event_old_value(const struct event *event, struct str key)
+{
+    struct str name, value;
+    struct buf room = {0};
+    struct str found = row_get(event->fields, key);
+
+    for (size_t at = 0; row_next(event->was, &at, &name, &value);) {
+        buf_clear(&room);
+        row_unescape(&room, name);
+        if (str_equal(buf_str(&room), key)) {
+            found = value;
+            break;
+        }
+    }
+    buf_done(&room);
+    return found;
+}
