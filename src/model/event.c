@@ -97,16 +97,18 @@ void event_write_end(struct buf *buf)
 
 /* ---- reading ---- */
 
+/* `bad`: it is nothing this room made; then what follows finds nothing. */
 struct scan {
     struct str text;
     size_t at;
+    bool bad;
 };
 
 static bool skip(struct scan *scan, const char *text)
 {
     size_t n = strlen(text);
 
-    if (scan->text.n - scan->at < n ||
+    if (scan->bad || scan->text.n - scan->at < n ||
         memcmp(scan->text.p + scan->at, text, n) != 0) {
         return false;
     }
@@ -116,18 +118,21 @@ static bool skip(struct scan *scan, const char *text)
 
 static void expect(struct scan *scan, const char *text)
 {
-    bool there = skip(scan, text);
-    assert(there);
-    (void)there;
+    scan->bad = !skip(scan, text) || scan->bad;
 }
 
 static uint64_t number(struct scan *scan)
 {
+    size_t begin = scan->at;
     uint64_t n = 0;
 
-    while (scan->text.p[scan->at] >= '0' && scan->text.p[scan->at] <= '9') {
-        n = n * 10 + (uint64_t)(scan->text.p[scan->at++] - '0');
+    while (scan->at < scan->text.n && scan->text.p[scan->at] >= '0' &&
+           scan->text.p[scan->at] <= '9') {
+        scan->at++;
     }
+    scan->bad = str_number((struct str){scan->text.p + begin, scan->at - begin},
+                           UINT64_MAX, &n) != 0 ||
+                scan->bad;
     return n;
 }
 
@@ -135,9 +140,13 @@ static uint64_t number(struct scan *scan)
 static struct str plain(struct scan *scan)
 {
     const char *begin = scan->text.p + scan->at;
-    const char *end = memchr(begin, '"', scan->text.n - scan->at);
+    const char *end =
+        scan->bad ? NULL : memchr(begin, '"', scan->text.n - scan->at);
 
-    assert(end != NULL);
+    if (end == NULL) {
+        scan->bad = true;
+        return STR("");
+    }
     scan->at += (size_t)(end - begin) + 1;
     return (struct str){begin, (size_t)(end - begin)};
 }
@@ -147,11 +156,10 @@ static void skip_string(struct scan *scan)
 {
     const char *p = scan->text.p;
 
-    while (p[scan->at] != '"') {
+    while (scan->at < scan->text.n && p[scan->at] != '"') {
         scan->at += p[scan->at] == '\\' ? 2 : 1;
-        assert(scan->at < scan->text.n);
     }
-    scan->at++;
+    scan->bad = ++scan->at > scan->text.n || scan->bad;
 }
 
 /* An object of plain values, braces and all. */
@@ -159,14 +167,21 @@ static struct str object(struct scan *scan)
 {
     size_t begin = scan->at;
 
-    for (char c = ' '; c != '}';) {
-        assert(scan->at < scan->text.n);
-        c = scan->text.p[scan->at++];
+    expect(scan, "{");
+    for (char c = '{'; c != '}' && !scan->bad;) {
+        scan->bad = scan->at >= scan->text.n;
+        c = scan->bad ? '}' : scan->text.p[scan->at++];
         if (c == '"') {
             skip_string(scan);
         }
     }
-    return (struct str){scan->text.p + begin, scan->at - begin};
+    return scan->bad ? STR("{}")
+                     : (struct str){scan->text.p + begin, scan->at - begin};
+}
+
+static struct str inside(struct str object)
+{
+    return (struct str){object.p + 1, object.n - 2};
 }
 
 static enum event_op op_of(struct str name)
@@ -187,45 +202,112 @@ static enum event_op op_of(struct str name)
 
 static void read_row(struct scan *scan, struct event *event)
 {
-    struct ulid id;
-    uint64_t revision;
-
     expect(scan, ",\"type\":\"");
     event->type = plain(scan);
     expect(scan, ",\"id\":\"");
     event->id = plain(scan);
     expect(scan, ",\"resource\":");
-    row_split(object(scan), &id, &revision, &event->fields);
+    event->row = object(scan);
     if (skip(scan, ",\"was\":")) {
-        struct str was = object(scan);
-        event->was = (struct str){was.p + 1, was.n - 2};
+        event->was = inside(object(scan));
     }
+    expect(scan, "}");
+    scan->bad = scan->bad || scan->at != scan->text.n;
+}
+
+static void read_ns(struct scan *scan, struct event *event)
+{
+    expect(scan, ",\"kind\":\"");
+    (void)plain(scan);
+    if (skip(scan, ",\"old\":\"")) {
+        event->old = plain(scan);
+    }
+    expect(scan, "}");
+}
+
+static bool read_parts(struct str text, struct event *event)
+{
+    struct scan scan = {.text = text};
+
+    expect(&scan, "{\"revision\":");
+    event->revision = number(&scan);
+    expect(&scan, ",\"op\":\"");
+    event->op = op_of(plain(&scan));
+    expect(&scan, ",\"ns\":\"");
+    event->ns = plain(&scan);
+    expect(&scan, ",\"ns_id\":");
+    event->ns_id = number(&scan);
+    expect(&scan, ",\"cause\":\"");
+    event->cause = plain(&scan);
+    if (event->op == EVENT_PUT || event->op == EVENT_DELETE) {
+        read_row(&scan, event);
+    } else if (event->op == EVENT_NS_PUT || event->op == EVENT_NS_DELETE) {
+        read_ns(&scan, event);
+    }
+    return !scan.bad;
 }
 
 void event_read(struct str text, struct event *ret_event)
 {
-    struct scan scan = {.text = text};
     struct event event = {.text = text};
+    struct ulid id;
+    uint64_t revision;
 
-    expect(&scan, "{\"revision\":");
-    event.revision = number(&scan);
-    expect(&scan, ",\"op\":\"");
-    event.op = op_of(plain(&scan));
-    expect(&scan, ",\"ns\":\"");
-    event.ns = plain(&scan);
-    expect(&scan, ",\"ns_id\":");
-    event.ns_id = number(&scan);
-    expect(&scan, ",\"cause\":\"");
-    event.cause = plain(&scan);
-    if (event.op == EVENT_PUT || event.op == EVENT_DELETE) {
-        read_row(&scan, &event);
-    } else if (skip(&scan, ",\"kind\":\"")) {
-        (void)plain(&scan);
-        if (skip(&scan, ",\"old\":\"")) {
-            event.old = plain(&scan);
-        }
+    bool sound = read_parts(text, &event);
+    assert(sound);
+    (void)sound;
+    if (event.row.n > 0) {
+        row_split(event.row, &id, &revision, &event.fields);
     }
     *ret_event = event;
+}
+
+/* Read as a request's body would be, and written as it is kept: the same bytes.
+ */
+static bool is_row(struct arena *arena, const struct json *object,
+                   struct str text)
+{
+    struct row_error wrong;
+    struct row_input input;
+    struct buf again = {0};
+    uint64_t revision = 0;
+
+    if (object == NULL || row_read(arena, object, false, &input, &wrong) != 0 ||
+        json_get(object, "_rev") == NULL ||
+        json_u64(json_get(object, "_rev"), &revision) != 0) {
+        return false;
+    }
+    row_write(&again, input.id, revision, input.fields);
+    bool same = str_equal(buf_str(&again), text);
+    buf_done(&again);
+    return same;
+}
+
+static bool is_patch(struct arena *arena, const struct json *object,
+                     struct str text)
+{
+    struct row_error wrong;
+    struct row_input input;
+
+    return object != NULL &&
+           row_read(arena, object, true, &input, &wrong) == 0 &&
+           str_equal(input.fields, text);
+}
+
+bool event_is_sound(struct arena *arena, struct str text)
+{
+    struct event event = {.text = text};
+    struct json *object = NULL;
+    struct json_error error;
+
+    if (json_parse(arena, text, &object, &error) != 0 ||
+        object->kind != JSON_OBJECT || !read_parts(text, &event)) {
+        return false;
+    }
+    return (event.row.n == 0 ||
+            is_row(arena, json_get(object, "resource"), event.row)) &&
+           (event.was.n == 0 ||
+            is_patch(arena, json_get(object, "was"), event.was));
 }
 
 struct str event_old_value(const struct event *event, struct str key)

@@ -11,7 +11,7 @@
  * there. `old`, of a rename or move: the path before. Other ops have the head
  * (up to `cause`) and members of their own.
  *
- * The readers trust their input: it was made by this room. */
+ * event_read trusts its input: it was made by this room. */
 #ifndef MODEL_EVENT_H
 #define MODEL_EVENT_H
 
@@ -61,10 +61,13 @@ struct event {
     struct str old;    /* path before; n == 0: none */
     struct str type;   /* of a row; n == 0: it is about none */
     struct str id;     /* of a row: 26 characters */
-    struct str fields; /* of the row, see row.h */
+    struct str row;    /* see row.h; n == 0: none */
+    struct str fields; /* of the row */
     struct str was;    /* fields before, as a patch; n == 0: none */
 };
 void event_read(struct str text, struct event *ret_event);
+/* Whether a text that somebody else wrote may be given to it. */
+bool event_is_sound(struct arena *arena, struct str text) MUST_USE;
 /* The still escaped value that a field had before the event (key given
  * unescaped); p == NULL when it was not there. Of a row. */
 struct str event_old_value(const struct event *event, struct str key);

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/utf8.h"
+#include "model/event.h"
 #include "model/json.h"
 #include "model/name.h"
 #include "model/pattern.h"
@@ -396,7 +397,8 @@ static int check_keys(struct check *c, struct str key, struct str value)
 
 static int check_event(struct check *c, struct str key, struct str value)
 {
-    if (key.n != 8 || kv_be64(key.p) > meta_of(c)->revision || value.n == 0) {
+    if (key.n != 8 || kv_be64(key.p) > meta_of(c)->revision ||
+        !event_is_sound(c->arena, value)) {
         return check_wrong(c, "an event is damaged");
     }
     if (c->n_events == 0) {
