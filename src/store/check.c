@@ -392,7 +392,9 @@ static int check_keys(struct check *c, struct str key, struct str value)
         c->n_ends++;
         return 0;
     }
-    return check_wrong(c, "an idempotency key is damaged");
+    int r = check_mark(c, key, value);
+    return r != ERR_NOT_FOUND ? r
+                              : check_wrong(c, "an idempotency key is damaged");
 }
 
 static int check_event(struct check *c, struct str key, struct str value)
@@ -470,7 +472,7 @@ static int check_counts(struct check *c)
         c->n_leases != meta->n_leases || c->n_ids != c->n_leases ||
         c->n_bound != c->n_back || c->n_bound != c->n_bound_rows ||
         c->n_keys != meta->n_keys || c->n_ends != c->n_keys ||
-        c->n_events != meta->history_n ||
+        c->n_due != c->n_ending || c->n_events != meta->history_n ||
         c->first_event != meta->history_first ||
         c->all_children != c->linked_children) {
         return check_wrong(c, "it has not as much in it as it says");

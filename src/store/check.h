@@ -11,6 +11,7 @@ struct check {
     const char *why; /* static; the first thing that is wrong */
     /* Counted, to be held against what the file says. */
     uint64_t n_nodes, n_rows, n_leases, n_keys, n_ends, n_events;
+    uint64_t n_ending, n_due; /* marks that end, and what says when */
     uint64_t first_event;
     uint64_t n_bound, n_back; /* bindings and the ways back */
     uint64_t n_bound_rows;    /* rows that a binding is of */
@@ -31,6 +32,10 @@ int check_wrong(struct check *c, const char *why) MUST_USE;
 
 typedef int check_func(struct check *c, struct str key, struct str value);
 int check_each(struct check *c, MDB_dbi dbi, check_func *func) MUST_USE;
+
+/* ---- check_marks.c ---- */
+/* An entry of a mark. Answers: NOT_FOUND when it is none. */
+int check_mark(struct check *c, struct str key, struct str value) MUST_USE;
 
 /* ---- check_rows.c ---- */
 /* All of a namespace: rows, secrets, keys, lists. */

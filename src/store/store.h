@@ -19,9 +19,9 @@
  *                                             the type: of older releases)
  *   keys       'k' hash:32                    idempotency record
  *              'e' time:8 hash:32             -   (what ends when)
- *   history    revision:8                     event (JSON)
- *   marks      kind:1 name                    ends_ms:8, record
+ *              'm' kind:1 name                ends_ms:8, a mark's record
  *              't' ends_ms:8 kind:1 name      -   (what is due when)
+ *   history    revision:8                     event (JSON)
  *   n<id:16x>  'r' type 0 id:16               the row as it is sent
  *              's' type 0 id:16               its secret fields
  *              'k' type 0 key                 id:16
@@ -393,8 +393,20 @@ int store_event_next(struct store_txn *txn, uint64_t after,
 
 /* ---- marks: small records that may end by themselves ---- */
 
-/* A mark is a kind (a letter) and a name; its record is the machine's bytes. */
+/* A mark is a kind (a letter) and a name of at least a byte; its record is the
+ * machine's bytes, the first of them their format. Marks have no database of
+ * their own: a release that knows none refuses a state file with a database
+ * that it does not know, and may get one from us while a cluster is upgraded.
+ */
+enum store_mark {
+    STORE_MARK_BREAKER = 'b',     /* scope ns:8 */
+    STORE_MARK_FLAP = 'f',        /* hostname */
+    STORE_MARK_WEBHOOK = 'h',     /* id:16 of its row */
+    STORE_MARK_MAINTENANCE = 'm', /* hostname */
+    STORE_MARK_ROW = 'r',         /* ns:8 id:16 type: maintenance of a row */
+};
 #define STORE_MARK_NAME_MOST 400
+#define STORE_MARK_MOST 4096 /* bytes of a record */
 /* `ends_ms`: log time when it is due, 0: never. */
 int store_mark_put(struct store_txn *txn, char kind, struct str name,
                    uint64_t ends_ms, struct str record) MUST_USE;
@@ -412,6 +424,9 @@ int store_mark_next(struct store_txn *txn, char kind, struct str after,
  */
 int store_mark_due(struct store_txn *txn, uint64_t now_ms, char *ret_kind,
                    struct str *ret_name, uint64_t *ret_ends_ms) MUST_USE;
+/* How many there are of a kind. O(that). */
+int store_mark_count(struct store_txn *txn, char kind,
+                     uint64_t *ret_n) MUST_USE;
 
 /* ---- digest ---- */
 

@@ -1,0 +1,80 @@
+/* The marks of a file that somebody else wrote. */
+#include <string.h>
+
+#include "base/utf8.h"
+#include "model/name.h"
+#include "store/check.h"
+
+enum { NS_ID = 8 + 16, REASON_MOST = 256, GOINGS_MOST = 16 };
+
+static bool is_goings(struct str record)
+{
+    return record.n >= 10 && (uint8_t)record.p[9] <= GOINGS_MOST &&
+           record.n == 10 + (size_t)8 * (uint8_t)record.p[9];
+}
+
+/* Whether name and record are what the machine takes for one of the kind. The
+ * records of webhooks and scopes are looked at by who reads them. */
+static bool is_mark(char kind, struct str name, struct str record)
+{
+    struct str text = {record.p + 1, record.n - 1};
+
+    switch (kind) {
+    case STORE_MARK_BREAKER:
+        return name.n == 8;
+    case STORE_MARK_WEBHOOK:
+        return name.n == 16;
+    case STORE_MARK_FLAP:
+        return name_is_host(name) && is_goings(record);
+    case STORE_MARK_MAINTENANCE:
+        return name_is_host(name) && text.n <= REASON_MOST &&
+               utf8_is_valid(text);
+    case STORE_MARK_ROW:
+        return name.n > NS_ID && text.n == 0 &&
+               name_is_type((struct str){name.p + NS_ID, name.n - NS_ID});
+    default:
+        return false;
+    }
+}
+
+static int check_record(struct check *c, struct str key, struct str value)
+{
+    struct str name = {key.p + 2, key.n - 2};
+    struct str record = {value.p + 8, value.n - 8};
+
+    if (key.n < 3 || name.n > STORE_MARK_NAME_MOST || value.n < 9 ||
+        record.n > STORE_MARK_MOST || record.p[0] != KV_FORMAT ||
+        !is_mark(key.p[1], name, record)) {
+        return check_wrong(c, "a mark is damaged");
+    }
+    c->n_ending += kv_le64(value.p) > 0;
+    return 0;
+}
+
+/* As many entries of this form as marks that end, and each of one of them. */
+static int check_end(struct check *c, struct str key, struct str value)
+{
+    uint64_t ends_ms = 0;
+    struct str record;
+
+    if (key.n < 1 + 8 + 2 || value.n != 0 ||
+        store_mark_get(c->txn, key.p[9], (struct str){key.p + 10, key.n - 10},
+                       &ends_ms, &record) != 0 ||
+        ends_ms == 0 || ends_ms != kv_be64(key.p + 1)) {
+        return check_wrong(c, "a mark ends that there is not");
+    }
+    c->n_due++;
+    return 0;
+}
+
+int check_mark(struct check *c, struct str key, struct str value)
+{
+    switch (key.n == 0 ? 0 : key.p[0]) {
+    case 'm':
+        return check_record(c, key, value);
+    case 't':
+        return check_end(c, key, value);
+    default:
+        return ERR_NOT_FOUND;
+    }
+}
