@@ -80,6 +80,7 @@ struct held {
     struct ulid id;
     uint64_t rev;
     struct str row;
+    struct row_server server;
     struct str fields;
     struct str secret;
 };
@@ -153,11 +154,22 @@ int row_hold(struct apply *a, const struct place *p, struct ulid id,
 /* The id of a target. Answers: NOT_FOUND. */
 int row_target(struct apply *a, const struct place *p, bool by_key,
                struct ulid id, struct str key, struct held *ret_held) MUST_USE;
-/* Put new content, `old` NULL when it is a new row. Answers: CONFLICT (res->id
- * holds the key), TOO_LARGE, INVALID. */
+/* Put new content, `old` NULL when it is a new row; what the server says of the
+ * old one stays. Answers: CONFLICT (res->id holds the key), TOO_LARGE, INVALID.
+ */
 int row_put(struct apply *a, const struct place *p, struct ulid id,
             const struct held *old, struct str fields,
             struct str secret) MUST_USE;
+/* The same of a row that comes from elsewhere with what the server says of it.
+ */
+int row_put_as(struct apply *a, const struct place *p, struct ulid id,
+               const struct held *from) MUST_USE;
+/* Change what the server says about a row: a revision and an event with
+ * a->cause, unless it says so already. Answers: TOO_LARGE (the row has no room
+ * for it). */
+int row_set_server(struct apply *a, const struct place *p,
+                   const struct held *held,
+                   const struct row_server *server) MUST_USE;
 int row_merge_put(struct apply *a, const struct place *p,
                   const struct held *old, struct str patch,
                   struct str secret) MUST_USE;

@@ -280,7 +280,7 @@ static void note_op(struct apply *a, const struct command_txn_op *c)
     uint64_t rev = 0;
 
     if (c->op != TXN_DELETE) {
-        row_split(buf_str(&a->res->row), &id, &rev, &fields);
+        row_split(buf_str(&a->res->row), &id, &rev, NULL, &fields);
     }
     buf_add(out, id.b, sizeof id.b);
     buf_add_le(out, rev, 8);

@@ -18,7 +18,7 @@ int row_hold(struct apply *a, const struct place *p, struct ulid id,
     held.row = arena_str(a->arena, row);
     held.secret =
         secret.p == NULL ? (struct str){"", 0} : arena_str(a->arena, secret);
-    row_split(held.row, &held.id, &held.rev, &held.fields);
+    row_split(held.row, &held.id, &held.rev, &held.server, &held.fields);
     *ret_held = held;
     return 0;
 }
@@ -60,9 +60,11 @@ static int check_key_free(struct apply *a, const struct place *p,
     return ERR_CONFLICT;
 }
 
-static int check_sizes(struct str fields)
+/* What the server says has its room within the bound, too: a row is never sent
+ * larger. */
+static int check_sizes(const struct row_server *server, struct str fields)
 {
-    if (fields.n > ROW_FIELDS_MAX) {
+    if (fields.n + row_server_bytes(server) > ROW_FIELDS_MAX) {
         return ERR_TOO_LARGE;
     }
     size_t n = row_count(fields);
@@ -102,17 +104,23 @@ static void answer_row(struct apply *a, struct str row)
     buf_add_str(&a->res->row, row);
 }
 
+struct content {
+    struct row_server server;
+    struct str fields;
+    struct str secret;
+    struct str key; /* p == NULL: none */
+};
+
 static int write_row(struct apply *a, const struct place *p, struct ulid id,
-                     const struct held *old, struct str fields,
-                     struct str secret, struct str key)
+                     const struct held *old, const struct content *now)
 {
     struct str old_key = old == NULL ? STR_NONE : key_of(a, p, old->fields);
     uint64_t revision = apply_revision(a);
     struct buf row = {0};
 
-    row_write(&row, id, revision, fields);
-    int r = store_row_put(a->txn, p->ns, p->type, id, buf_str(&row), secret,
-                          key, old_key, revision);
+    row_write(&row, id, revision, &now->server, now->fields);
+    int r = store_row_put(a->txn, p->ns, p->type, id, buf_str(&row),
+                          now->secret, now->key, old_key, revision);
     if (r == 0) {
         r = apply_type_touch(a, p->type);
     }
@@ -129,20 +137,21 @@ static int write_row(struct apply *a, const struct place *p, struct ulid id,
     return r;
 }
 
-int row_put(struct apply *a, const struct place *p, struct ulid id,
-            const struct held *old, struct str fields, struct str secret)
+static void answer_unchanged(struct apply *a, const struct held *old)
 {
-    if (old != NULL && str_equal(old->fields, fields) &&
-        str_equal(old->secret, secret)) {
-        a->res->id = id;
-        if (!a->res->changed) {
-            a->res->revision = old->rev;
-        }
-        answer_row(a, old->row);
-        return 0;
+    a->res->id = old->id;
+    if (!a->res->changed) {
+        a->res->revision = old->rev;
     }
+    answer_row(a, old->row);
+}
+
+static int put_checked(struct apply *a, const struct place *p, struct ulid id,
+                       const struct held *old, const struct row_server *server,
+                       struct str fields, struct str secret)
+{
     apply_visit(a, p->ns);
-    int r = check_sizes(fields);
+    int r = check_sizes(server, fields);
     if (r == 0) {
         r = check_masks(a, p, fields, secret);
     }
@@ -159,7 +168,45 @@ int row_put(struct apply *a, const struct place *p, struct ulid id,
             return r;
         }
     }
-    return write_row(a, p, id, old, fields, secret, key);
+    return write_row(a, p, id, old,
+                     &(struct content){*server, fields, secret, key});
+}
+
+int row_put(struct apply *a, const struct place *p, struct ulid id,
+            const struct held *old, struct str fields, struct str secret)
+{
+    static const struct row_server nothing;
+
+    if (old != NULL && str_equal(old->fields, fields) &&
+        str_equal(old->secret, secret)) {
+        answer_unchanged(a, old);
+        return 0;
+    }
+    return put_checked(a, p, id, old, old == NULL ? &nothing : &old->server,
+                       fields, secret);
+}
+
+int row_put_as(struct apply *a, const struct place *p, struct ulid id,
+               const struct held *from)
+{
+    return put_checked(a, p, id, NULL, &from->server, from->fields,
+                       from->secret);
+}
+
+int row_set_server(struct apply *a, const struct place *p,
+                   const struct held *held, const struct row_server *server)
+{
+    if (row_server_equal(&held->server, server)) {
+        answer_unchanged(a, held);
+        return 0;
+    }
+    if (held->fields.n + row_server_bytes(server) > ROW_FIELDS_MAX) {
+        return ERR_TOO_LARGE;
+    }
+    struct str key = key_of(a, p, held->fields);
+    return write_row(
+        a, p, held->id, held,
+        &(struct content){*server, held->fields, held->secret, key});
 }
 
 int row_merge_put(struct apply *a, const struct place *p,
@@ -418,7 +465,7 @@ static int move_row(struct apply *a, void *user)
         r = row_del(a, &from, &held);
     }
     if (r == 0) {
-        r = row_put(a, &to, held.id, NULL, held.fields, held.secret);
+        r = row_put_as(a, &to, held.id, &held);
     }
     return r;
 }

@@ -3,19 +3,7 @@
 #include <assert.h>
 
 #include "base/err.h"
-
-static const char open_id[] = "{\"_id\":\"";
-static const char open_rev[] = "\",\"_rev\":";
-
-enum {
-    AT_ID = sizeof open_id - 1,
-    AT_REV = AT_ID + ULID_TEXT + sizeof open_rev - 1,
-    REV_DIGITS_MAX = 16, /* of a number below 2^53 */
-};
-/* The widest revision counts always: whether a row is too large must not
- * depend on when it was written. The two are ',' and '}'. */
-_Static_assert(ROW_FIELDS_MAX == ROW_BYTES_MAX - AT_REV - REV_DIGITS_MAX - 2,
-               "a row of the largest fields is not the largest row");
+#include "model/row_walk.h"
 
 /* One member in the encoded form. */
 struct entry {
@@ -29,47 +17,6 @@ static void add_comma(struct buf *buf, size_t start)
     if (buf->n > start) {
         buf_add_char(buf, ',');
     }
-}
-
-static void open_row(struct buf *buf, struct ulid id, uint64_t revision)
-{
-    char text[ULID_TEXT];
-
-    ulid_format(id, text);
-    buf_add(buf, open_id, sizeof open_id - 1);
-    buf_add(buf, text, sizeof text);
-    buf_add(buf, open_rev, sizeof open_rev - 1);
-    buf_add_u64(buf, revision);
-}
-
-void row_write(struct buf *buf, struct ulid id, uint64_t revision,
-               struct str fields)
-{
-    buf_reserve(buf, ROW_BYTES_MAX - ROW_FIELDS_MAX + fields.n);
-    open_row(buf, id, revision);
-    if (fields.n > 0) {
-        buf_add_char(buf, ',');
-        buf_add_str(buf, fields);
-    }
-    buf_add_char(buf, '}');
-}
-
-void row_split(struct str row, struct ulid *ret_id, uint64_t *ret_revision,
-               struct str *ret_fields)
-{
-    size_t at = AT_REV;
-
-    assert(row.n > AT_REV && row.p[row.n - 1] == '}');
-    int r = ulid_parse((struct str){row.p + AT_ID, ULID_TEXT}, ret_id);
-    assert(r == 0);
-    while (row.p[at] >= '0' && row.p[at] <= '9') {
-        at++;
-    }
-    r = str_number((struct str){row.p + AT_REV, at - AT_REV}, UINT64_MAX,
-                   ret_revision);
-    assert(r == 0);
-    at += row.p[at] == ',';
-    *ret_fields = (struct str){row.p + at, row.n - 1 - at};
 }
 
 /* ---- walking ---- */
@@ -95,8 +42,7 @@ static size_t closing_quote(struct str fields, size_t begin)
     }
 }
 
-/* The string whose opening quote is at *at; moves behind the closing one. */
-static struct str take_string(struct str fields, size_t *at)
+struct str row_take_string(struct str fields, size_t *at)
 {
     assert(*at < fields.n && fields.p[*at] == '"');
     size_t begin = *at + 1;
@@ -114,14 +60,14 @@ static bool entry_next(struct str fields, size_t *at, struct entry *ret_entry)
         return false;
     }
     size_t begin = here;
-    ret_entry->key = take_string(fields, &here);
+    ret_entry->key = row_take_string(fields, &here);
     assert(here + 1 < fields.n && fields.p[here] == ':');
     here++;
     if (fields.p[here] == 'n') {
         ret_entry->value = STR_NONE;
         here += sizeof "null" - 1;
     } else {
-        ret_entry->value = take_string(fields, &here);
+        ret_entry->value = row_take_string(fields, &here);
     }
     assert(here == fields.n || (here < fields.n && fields.p[here] == ','));
     ret_entry->whole = (struct str){fields.p + begin, here - begin};
@@ -287,14 +233,16 @@ void row_project(struct buf *buf, struct str row, const struct str *names,
                  size_t n_names)
 {
     CLEANUP(buf_done) struct buf room = {0};
+    struct row_server server;
     struct ulid id;
     uint64_t revision = 0;
     struct str fields;
     struct entry entry;
     size_t at = 0;
 
-    row_split(row, &id, &revision, &fields);
-    open_row(buf, id, revision);
+    row_split(row, &id, &revision, &server, &fields);
+    row_write(buf, id, revision, &server, STR(""));
+    buf->n--; /* It is not over. */
     while (entry_next(fields, &at, &entry)) {
         if (is_named(entry.key, names, n_names, &room)) {
             buf_add_char(buf, ',');

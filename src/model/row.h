@@ -2,8 +2,10 @@
  *
  *   fields  "a":"1","b":"2"                     sorted by key bytes, no braces,
  *                                               strings as json_add_string.
- *   row     {"_id":"01J…26","_rev":42,FIELDS}   what a client receives.
- *   patch   "a":"1","b":null                    like fields; null removes.
+ *   row     {"_id":"01J…26","_rev":42,FIELDS}   what a client receives. What
+ * the server adds stands in byte order of names, each only when there is one:
+ * `_id`, `_maintenance`, `_rev`, `_status`, then the fields. patch
+ * "a":"1","b":null                    like fields; null removes.
  *
  * Because the form is canonical, equal content is equal bytes, a list is a
  * concatenation, and the scans below need no general JSON parser. They trust
@@ -19,12 +21,20 @@
 
 #define ROW_KEYS_MAX 128
 #define ROW_BYTES_MAX ((size_t)256 * 1024) /* of the whole row as sent */
-/* Of its fields: without _id, and _rev of 16 digits. After a merge the caller
- * checks this and row_count itself. */
+/* Of its fields: without _id, and _rev of 16 digits. What else the server adds
+ * takes its room from this: row_server_bytes. After a merge the caller checks
+ * both and row_count itself. */
 #define ROW_FIELDS_MAX (ROW_BYTES_MAX - 61)
 
 /* Stands in the place of a secret value. */
 #define ROW_MASK "***"
+
+/* What the server says about a row, besides its fields. Escaped, without the
+ * quotes, as row_next gives a value; n == 0: nothing. */
+struct row_server {
+    struct str maintenance;
+    struct str status;
+};
 
 /* What a request body said about one resource. */
 struct row_input {
@@ -41,17 +51,28 @@ struct row_error {
 
 /* Check one JSON value as a resource: an object, 1..128 keys (a patch may have
  * 0..128), values strings (or null when `patch`), no key starting with '_' but
- * `_id` (a ULID) and `_rev` (a number; ignored), no empty key, at most 256 KiB.
+ * `_id` (a ULID) and, ignored, `_rev` (a number), `_maintenance`, `_status`
+ * (strings), no empty key, at most 256 KiB.
  * All in `arena`. Answers: INVALID with *ret_error set (field named). */
 int row_read(struct arena *arena, const struct json *object, bool patch,
              struct row_input *ret_input, struct row_error *ret_error) MUST_USE;
 
-/* Append the whole row. */
+/* Whether a text that somebody else wrote is a row, in the one form there is.
+ * *ret_input in `arena`. */
+bool row_is_sound(struct arena *arena, struct str text,
+                  struct row_input *ret_input,
+                  uint64_t *ret_revision) MUST_USE;
+
+/* Append the whole row. `server` NULL: nothing. */
 void row_write(struct buf *buf, struct ulid id, uint64_t revision,
-               struct str fields);
-/* Take a row apart. Lends *ret_fields out of `row`. */
+               const struct row_server *server, struct str fields);
+/* Take a row apart. Lends *ret_fields and *ret_server (may be NULL) out of
+ * `row`. */
 void row_split(struct str row, struct ulid *ret_id, uint64_t *ret_revision,
-               struct str *ret_fields);
+               struct row_server *ret_server, struct str *ret_fields);
+/* What it takes in a row. */
+size_t row_server_bytes(const struct row_server *server);
+bool row_server_equal(const struct row_server *a, const struct row_server *b);
 
 /* Walk fields or a patch: start with *at = 0, false at the end. Lends raw
  * slices between the quotes (still escaped); a null value has value.p NULL. */
@@ -69,8 +90,8 @@ size_t row_count(struct str fields);
 /* RFC 7396 on flat maps: appends `fields` with `patch` laid over it.
  * Deterministic: used while applying. */
 void row_merge(struct buf *buf, struct str fields, struct str patch);
-/* Appends the row with only `_id`, `_rev` and the named fields (in order of
- * the row), names unescaped. */
+/* Appends the row with only what the server says and the named fields (in order
+ * of the row), names unescaped. */
 void row_project(struct buf *buf, struct str row, const struct str *names,
                  size_t n_names);
 /* Moves the fields named in `secret` out: `ret_open` has "***" in their place,

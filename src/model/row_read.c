@@ -10,7 +10,8 @@ static int refuse(struct row_error *error, struct str field, const char *what)
 }
 
 /* `_id` must be the one of the resource, which the caller knows; `_rev` is what
- * the client last saw, and says nothing that If-Match does not say. */
+ * the client last saw, and says nothing that If-Match does not say. What else
+ * the server says about a resource has operations of its own. */
 static int read_server_field(const struct json *member, struct row_input *input,
                              struct row_error *error)
 {
@@ -18,6 +19,11 @@ static int read_server_field(const struct json *member, struct row_input *input,
         return member->kind == JSON_NUMBER
                    ? 0
                    : refuse(error, member->key, "must be a number");
+    }
+    if (str_is(member->key, "_maintenance") || str_is(member->key, "_status")) {
+        return member->kind == JSON_STRING
+                   ? 0
+                   : refuse(error, member->key, "must be a string");
     }
     if (!str_is(member->key, "_id")) {
         return refuse(error, member->key,
@@ -145,4 +151,45 @@ int row_read(struct arena *arena, const struct json *object, bool patch,
     }
     *ret_input = input;
     return 0;
+}
+
+/* A text as a row has it: escaped, without its quotes. */
+static struct str server_text(struct arena *arena, const struct json *object,
+                              const char *name)
+{
+    const struct json *member = json_get(object, name);
+    struct buf text = {0};
+
+    if (member == NULL || member->kind != JSON_STRING) {
+        return STR_NONE;
+    }
+    json_add_string(&text, member->text);
+    struct str quoted = arena_take(arena, &text);
+    return (struct str){quoted.p + 1, quoted.n - 2};
+}
+
+/* Read as a request's body would be, and written as it is kept: the same bytes.
+ */
+bool row_is_sound(struct arena *arena, struct str text,
+                  struct row_input *ret_input, uint64_t *ret_revision)
+{
+    struct json *object = NULL;
+    struct json_error error;
+    struct row_error wrong;
+    struct buf again = {0};
+
+    if (json_parse(arena, text, &object, &error) != 0 ||
+        row_read(arena, object, false, ret_input, &wrong) != 0 ||
+        json_get(object, "_rev") == NULL ||
+        json_u64(json_get(object, "_rev"), ret_revision) != 0) {
+        return false;
+    }
+    const struct row_server server = {
+        .maintenance = server_text(arena, object, "_maintenance"),
+        .status = server_text(arena, object, "_status"),
+    };
+    row_write(&again, ret_input->id, *ret_revision, &server, ret_input->fields);
+    bool same = str_equal(buf_str(&again), text);
+    buf_done(&again);
+    return same;
 }

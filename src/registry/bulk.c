@@ -173,7 +173,7 @@ static int add_answer(struct op_state *s, const struct machine_result *result,
 
     if (!result->replayed) {
         const struct command_row_item *row = &s->command.rows_add.rows[i];
-        row_write(out, row->id, revision, row->fields);
+        row_write(out, row->id, revision, NULL, row->fields);
         return 0;
     }
     struct ulid id =

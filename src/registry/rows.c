@@ -49,7 +49,7 @@ static uint64_t revision_of(struct str row)
     struct str fields;
     uint64_t revision = 0;
 
-    row_split(row, &id, &revision, &fields);
+    row_split(row, &id, &revision, NULL, &fields);
     return revision;
 }
 

@@ -64,7 +64,7 @@ static int match_row(struct search *search, struct str row)
     if (search->k.p == NULL && search->pattern == NULL) {
         return 0;
     }
-    row_split(row, &id, &revision, &fields);
+    row_split(row, &id, &revision, NULL, &fields);
     for (size_t at = 0; row_next(fields, &at, &key, &value);) {
         if (search->k.p != NULL && !str_equal(key, search->k)) {
             continue;

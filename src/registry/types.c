@@ -199,7 +199,7 @@ static int check_row(struct check *check, const struct walk_ns *ns,
     struct buf whole = {0};
 
     arena_reset(check->arena);
-    row_split(row, &id, &revision, &fields);
+    row_split(row, &id, &revision, NULL, &fields);
     int r = check_secrets(check, ns, id, fields);
     if (r != 0) {
         return r;

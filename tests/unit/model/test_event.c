@@ -14,7 +14,7 @@ static void write_put(struct buf *out, const char *fields, const char *old)
                                     .cause = "api"};
     struct buf row = {0};
 
-    row_write(&row, ID, 7, str_of(fields));
+    row_write(&row, ID, 7, NULL, str_of(fields));
     event_write_row(out, &head, STR("machine"), ID, buf_str(&row),
                     old == NULL ? STR_NONE : str_of(old));
     event_write_end(out);

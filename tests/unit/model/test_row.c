@@ -77,7 +77,8 @@ static void what_the_server_added_may_be_sent_back(void **state)
     ARENA arena = arena_new();
     struct row_input input =
         read_as(arena,
-                STR("{\"_rev\":42,\"name\":\"x\","
+                STR("{\"_rev\":42,\"name\":\"x\",\"_status\":\"ok\","
+                    "\"_maintenance\":\"until\","
                     "\"_id\":\"01arz3ndektsv4rrffq69g5fav\"}"),
                 false);
 
@@ -117,6 +118,10 @@ static void what_is_no_resource_is_refused(void **state)
                    "must be an id of 26 characters");
     assert_refused("{\"_rev\":\"1\",\"a\":\"\"}", false, "_rev",
                    "must be a number");
+    assert_refused("{\"_status\":1,\"a\":\"\"}", false, "_status",
+                   "must be a string");
+    assert_refused("{\"_maintenance\":null,\"a\":\"\"}", true, "_maintenance",
+                   "must be a string");
 }
 
 static void a_patch_may_be_empty_and_hold_nulls(void **state)
@@ -166,7 +171,8 @@ static struct str of_size(struct arena *arena, size_t size)
     struct buf text = {0};
     BUF empty = {0};
 
-    row_write(&empty, some_id(), (UINT64_C(1) << 53) - 1, STR("\"v\":\"\""));
+    row_write(&empty, some_id(), (UINT64_C(1) << 53) - 1, NULL,
+              STR("\"v\":\"\""));
     size_t n = size - empty.n;
     buf_add_text(&text, "{\"v\":\"");
     buf_reserve(&text, n);
@@ -185,7 +191,7 @@ static void a_row_may_have_256_kib_and_no_byte_more(void **state)
     struct row_error error = {0};
 
     (void)state;
-    row_write(&row, some_id(), (UINT64_C(1) << 53) - 1, input.fields);
+    row_write(&row, some_id(), (UINT64_C(1) << 53) - 1, NULL, input.fields);
     assert_int_equal(row.n, ROW_BYTES_MAX);
     assert_int_equal(input.fields.n, ROW_FIELDS_MAX);
     assert_int_equal(row_read(arena,
@@ -223,17 +229,57 @@ static void a_row_is_written_and_split(void **state)
     struct str fields = STR_NONE;
 
     (void)state;
-    row_write(&row, some_id(), 42, STR("\"a\":\"1\""));
+    row_write(&row, some_id(), 42, NULL, STR("\"a\":\"1\""));
     assert_str(buf_str(&row), "{\"_id\":\"01ARZ3NDEKTSV4RRFFQ69G5FAV\","
                               "\"_rev\":42,\"a\":\"1\"}");
-    row_split(buf_str(&row), &id, &revision, &fields);
+    row_split(buf_str(&row), &id, &revision, NULL, &fields);
     assert_int_equal(ulid_compare(id, some_id()), 0);
     assert_int_equal(revision, 42);
     assert_str(fields, "\"a\":\"1\"");
     buf_clear(&row);
-    row_write(&row, some_id(), 0, STR(""));
-    row_split(buf_str(&row), &id, &revision, &fields);
+    row_write(&row, some_id(), 0, NULL, STR(""));
+    row_split(buf_str(&row), &id, &revision, NULL, &fields);
     assert_int_equal(fields.n, 0);
+}
+
+static void assert_server(struct str maintenance, struct str status,
+                          struct str fields, const char *text)
+{
+    BUF row = {0};
+    BUF bare = {0};
+    struct row_server server = {maintenance, status}, got;
+    struct ulid id = {0};
+    uint64_t revision = 0;
+    struct str got_fields = STR_NONE;
+
+    row_write(&row, some_id(), 42, &server, fields);
+    assert_str(buf_str(&row), text);
+    row_split(buf_str(&row), &id, &revision, &got, &got_fields);
+    assert_int_equal(revision, 42);
+    assert_true(row_server_equal(&server, &got));
+    assert_true(str_equal(got_fields, fields));
+    row_write(&bare, some_id(), 42, NULL, fields);
+    assert_int_equal(row.n - bare.n, row_server_bytes(&server));
+    buf_clear(&bare);
+    row_project(&bare, buf_str(&row), NULL, 0);
+    row_split(buf_str(&bare), &id, &revision, &got, &got_fields);
+    assert_true(row_server_equal(&server, &got));
+    assert_int_equal(got_fields.n, 0);
+}
+
+static void what_the_server_says_stands_among_its_names(void **state)
+{
+    (void)state;
+    assert_server(STR("until x: \\\"it\\\\"), STR_NONE, STR("\"a\":\"1\""),
+                  "{\"_id\":\"01ARZ3NDEKTSV4RRFFQ69G5FAV\","
+                  "\"_maintenance\":\"until x: \\\"it\\\\\",\"_rev\":42,"
+                  "\"a\":\"1\"}");
+    assert_server(STR_NONE, STR("ok"), STR("\"a\":\"1\""),
+                  "{\"_id\":\"01ARZ3NDEKTSV4RRFFQ69G5FAV\",\"_rev\":42,"
+                  "\"_status\":\"ok\",\"a\":\"1\"}");
+    assert_server(STR("m"), STR("s"), STR(""),
+                  "{\"_id\":\"01ARZ3NDEKTSV4RRFFQ69G5FAV\","
+                  "\"_maintenance\":\"m\",\"_rev\":42,\"_status\":\"s\"}");
 }
 
 static void walking_gives_each_field_once(void **state)
@@ -341,7 +387,7 @@ static void a_projection_keeps_what_is_named(void **state)
     BUF cut = {0};
 
     (void)state;
-    row_write(&row, some_id(), 7,
+    row_write(&row, some_id(), 7, NULL,
               fields_of(arena, "{\"a\":\"1\",\"b\":\"2\",\"c\\n\":\"3\"}"));
     row_project(&cut, buf_str(&row), names, 3);
     assert_str(buf_str(&cut), "{\"_id\":\"01ARZ3NDEKTSV4RRFFQ69G5FAV\","
@@ -398,6 +444,7 @@ int main(void)
         cmocka_unit_test(a_row_may_have_256_kib_and_no_byte_more),
         cmocka_unit_test(the_encoded_size_counts),
         cmocka_unit_test(a_row_is_written_and_split),
+        cmocka_unit_test(what_the_server_says_stands_among_its_names),
         cmocka_unit_test(walking_gives_each_field_once),
         cmocka_unit_test(a_field_is_found_by_its_plain_name),
         cmocka_unit_test(escapes_are_undone),

@@ -13,7 +13,7 @@ struct str kit_put(struct arena *arena, uint64_t revision, const char *ns,
     struct buf row = {0}, out = {0};
     const struct ulid id = {{9}};
 
-    row_write(&row, id, revision, str_of(fields));
+    row_write(&row, id, revision, NULL, str_of(fields));
     event_write_row(&out, &head, str_of(type), id, buf_str(&row),
                     was == NULL ? STR_NONE : str_of(was));
     event_write_end(&out);
