@@ -120,25 +120,29 @@ void lease_table_clear(struct lease_table *table)
     }
 }
 
-void lease_table_put(struct lease_table *table, struct str hostname,
-                     struct ulid id, uint64_t ttl_ms, bool heard,
-                     uint64_t mono_ms)
+void lease_table_put(struct lease_table *table,
+                     const struct machine_lease *told, uint64_t mono_ms)
 {
     uint32_t hash = 0;
-    struct lease_shard *shard = lock_shard_of(table, hostname, &hash);
-    struct lease *lease = lease_shard_find(shard, hostname, hash);
+    struct lease_shard *shard = lock_shard_of(table, told->hostname, &hash);
+    struct lease *lease = lease_shard_find(shard, told->hostname, hash);
+    bool begins = told->registered;
 
     if (lease == NULL) {
-        lease = lease_shard_add(shard, hostname, hash);
-        lease->id = id;
-    } else if (ulid_compare(lease->id, id) != 0) {
+        lease = lease_shard_add(shard, told->hostname, hash);
+        lease->id = told->id;
+        begins = true;
+    } else if (ulid_compare(lease->id, told->id) != 0) {
         /* The end that was proposed names the old id: it will find nothing. The
          * end of the same id stays awaited: see lease_still_due. [LEASE-3] */
         lease_shard_set_ending(shard, lease, false);
-        lease->id = id;
+        lease->id = told->id;
+        begins = true;
     }
-    lease_shard_renew(shard, lease, ttl_ms, heard,
-                      lease_shard_now(shard, mono_ms));
+    if (begins) {
+        lease_shard_renew(shard, lease, told->ttl_ms, told->registered,
+                          lease_shard_now(shard, mono_ms));
+    }
     unlock(shard);
 }
 

@@ -34,6 +34,7 @@
 
 #include "base/mem.h"
 #include "base/own.h"
+#include "machine/machine.h"
 #include "model/ulid.h"
 
 #define LEASE_TICK_MS 100
@@ -58,14 +59,14 @@ bool lease_table_serves(struct lease_table *table);
 /* Forget all of them, as none of them had ever been. */
 void lease_table_clear(struct lease_table *table);
 
-/* A lease exists (after its registration was applied, or at start from the
- * store), with a full TTL from now; a known hostname takes the new id and TTL.
- * `heard`: an agent spoke just now (else last_heartbeat is unknown). One that
- * is ending goes on ending when the id is the same, until its end is ordered or
- * lease_still_due says that it is not to be. */
-void lease_table_put(struct lease_table *table, struct str hostname,
-                     struct ulid id, uint64_t ttl_ms, bool heard,
-                     uint64_t mono_ms);
+/* A lease is so (after its registration or a change of it was applied, or at
+ * start from the store). A new one, one with another id and one that was
+ * registered just now have a full TTL from now; unless it was registered,
+ * last_heartbeat is unknown. One that is ending goes on ending when the id is
+ * the same, until its end is ordered or lease_still_due says that it is not to
+ * be. */
+void lease_table_put(struct lease_table *table,
+                     const struct machine_lease *lease, uint64_t mono_ms);
 /* It is gone (applied). Only when the id is the same. */
 void lease_table_del(struct lease_table *table, struct str hostname,
                      struct ulid id);

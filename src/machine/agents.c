@@ -2,6 +2,7 @@
 
 #include "base/err.h"
 #include "machine/apply.h"
+#include "machine/leased.h"
 
 /* Rows one expiry deletes at most: the core loop has other work too. */
 enum { EXPIRE_STEP = 500 };
@@ -51,8 +52,21 @@ static int work_keep(struct apply *a, struct work *w)
 static void tell_gone(struct apply *a, const struct store_lease *lease)
 {
     apply_effect(a, &(struct effect){.put = false,
-                                     .hostname = lease->hostname,
-                                     .id = lease->id});
+                                     .lease = {.hostname = lease->hostname,
+                                               .id = lease->id}});
+}
+
+int lease_tell(struct apply *a, const struct store_lease *lease,
+               bool registered)
+{
+    struct effect effect = {.put = true};
+
+    int r = machine_lease_read(a->txn, lease, a->arena, &effect.lease);
+    if (r == 0) {
+        effect.lease.registered = registered;
+        apply_effect(a, &effect);
+    }
+    return r;
 }
 
 static int end_row(struct apply *a, uint64_t ns, struct str type,
@@ -165,7 +179,8 @@ int lease_row_gone(struct apply *a, const struct place *p, struct ulid id)
     work_on(a, &lease, 0, &w);
     work_remove(&w, i);
     if (w.n > 0) {
-        return work_keep(a, &w);
+        r = work_keep(a, &w);
+        return r != 0 ? r : lease_tell(a, &w.lease, false);
     }
     w.lease.places = w.places;
     w.lease.n_places = 0;
@@ -199,7 +214,8 @@ int lease_row_moved(struct apply *a, const struct place *from, uint64_t to,
     }
     work_on(a, &lease, 0, &w);
     w.places[i].ns = to;
-    return work_keep(a, &w);
+    r = work_keep(a, &w);
+    return r != 0 ? r : lease_tell(a, &w.lease, false);
 }
 
 /* ---- registration ---- */
@@ -379,13 +395,14 @@ static int enrol(struct apply *a, void *user)
     if (r == 0 && w.changed) {
         r = work_keep(a, &w);
     }
+    w.lease.places = w.places;
+    w.lease.n_places = w.n;
+    if (r == 0) {
+        r = lease_tell(a, &w.lease, true);
+    }
     if (r != 0) {
         return r;
     }
-    apply_effect(a, &(struct effect){.put = true,
-                                     .hostname = c->hostname,
-                                     .id = w.lease.id,
-                                     .ttl_ms = c->ttl_ms});
     answer_lease(a, &w);
     a->res->created = is_new;
     return 0;

@@ -96,9 +96,15 @@ void apply_effect(struct apply *a, const struct effect *effect)
         m->room_effects = m->room_effects * 2 + 64;
         m->effects = mem_grow(m->effects, m->room_effects * sizeof *m->effects);
     }
-    m->effects[m->n_effects] = *effect;
-    m->effects[m->n_effects++].hostname =
-        arena_str(m->txn_arena, effect->hostname);
+    struct machine_lease lease = effect->lease;
+    size_t bytes = lease.n_scopes * sizeof *lease.scopes;
+    lease.hostname = arena_str(m->txn_arena, lease.hostname);
+    if (bytes > 0) {
+        lease.scopes = memcpy(arena_zero(m->txn_arena, bytes),
+                              effect->lease.scopes, bytes);
+    }
+    m->effects[m->n_effects++] =
+        (struct effect){.put = effect->put, .lease = lease};
 }
 
 void apply_event(struct apply *a, struct str event)

@@ -7,10 +7,8 @@
 #include "model/type.h"
 
 struct effect {
-    bool put; /* else the lease is gone */
-    struct str hostname;
-    struct ulid id;
-    uint64_t ttl_ms;
+    bool put;                   /* else the lease is gone */
+    struct machine_lease lease; /* of one that is gone: hostname and id */
 };
 
 struct touched {
@@ -46,6 +44,7 @@ struct machine {
     uint64_t spread_ns;
     bool drop_all;    /* list revisions moved */
     bool drop_paths;  /* paths mean something else now */
+    bool new_scopes;  /* of leases: something moved between top levels */
     uint64_t path_ns; /* whose path is in `path`, 0: none */
     struct buf path;
 
@@ -113,6 +112,7 @@ void apply_touch(struct apply *a, uint64_t ns, struct str type);
 void apply_visit(struct apply *a, uint64_t ns);
 int apply_type_touch(struct apply *a, struct str type) MUST_USE;
 uint64_t apply_type_touched(const struct apply *a, struct str type);
+/* Copies what it is given. */
 void apply_effect(struct apply *a, const struct effect *effect);
 /* To be told when it has committed. */
 void apply_event(struct apply *a, struct str event);
@@ -227,6 +227,9 @@ int apply_agent_put(struct apply *a,
 int apply_agent_del(struct apply *a,
                     const struct command_agent_del *c) MUST_USE;
 int apply_expire(struct apply *a, const struct command_expire *c) MUST_USE;
+/* The lease table is to know it as it is now; `registered` as in machine.h. */
+int lease_tell(struct apply *a, const struct store_lease *lease,
+               bool registered) MUST_USE;
 int apply_epoch(struct apply *a) MUST_USE;
 /* A bound row is gone: forget the binding; a lease whose last placement this
  * was ends. */

@@ -67,7 +67,7 @@ static void forget(struct machine *m)
     m->txn = NULL;
     m->n_effects = m->n_events = m->n_touched = m->n_types = m->n_spread = 0;
     m->spread_ns = 0;
-    m->drop_all = m->drop_paths = false;
+    m->drop_all = m->drop_paths = m->new_scopes = false;
     m->path_ns = 0;
     arena_reset(m->txn_arena);
 }
@@ -149,13 +149,14 @@ static void tell(struct machine *m, uint64_t revision)
 
     for (size_t i = 0; i < m->n_effects; i++) {
         const struct effect *e = &m->effects[i];
-        const struct machine_lease lease = {
-            .hostname = e->hostname, .id = e->id, .ttl_ms = e->ttl_ms};
         if (e->put && hooks->lease_put != NULL) {
-            hooks->lease_put(hooks->lease_user, &lease);
+            hooks->lease_put(hooks->lease_user, &e->lease);
         } else if (!e->put && hooks->lease_del != NULL) {
-            hooks->lease_del(hooks->lease_user, e->hostname, e->id);
+            hooks->lease_del(hooks->lease_user, e->lease.hostname, e->lease.id);
         }
+    }
+    if (m->new_scopes && hooks->lease_scopes != NULL) {
+        hooks->lease_scopes(hooks->lease_user);
     }
     if (hooks->changed != NULL) {
         hooks->changed(hooks->changed_user, m->events, m->n_events, revision);

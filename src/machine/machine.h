@@ -66,7 +66,9 @@ struct machine_lease {
     struct str hostname;
     struct ulid id;
     uint64_t ttl_ms;
-    bool spared;            /* not to be removed for silence, as things are */
+    bool registered; /* by an agent, just now: it has a full TTL. Else something
+                        about it is told, when it is known already */
+    bool spared;     /* not to be removed for silence, as things are */
     const uint64_t *scopes; /* top-level namespaces with placements of it,
                                ascending */
     size_t n_scopes;

@@ -265,6 +265,7 @@ static int change(struct apply *a, const struct store_node *node,
     uint64_t revision = changed->changed_rev = apply_revision(a);
     if (moves) {
         changed->path_rev = revision;
+        a->m->new_scopes |= changed->parent != node->parent;
     }
     if (moves || matches) {
         a->meta->tree_rev = revision;

@@ -2,6 +2,7 @@
  */
 #include "base/clock.h"
 #include "base/log.h"
+#include "machine/leased.h"
 #include "registry/agents.h"
 
 _Static_assert(LEASE_TTL_MOST_MS == STORE_TTL_MOST_MS,
@@ -9,8 +10,7 @@ _Static_assert(LEASE_TTL_MOST_MS == STORE_TTL_MOST_MS,
 
 static void on_lease_put(void *user, const struct machine_lease *lease)
 {
-    lease_table_put(user, lease->hostname, lease->id, lease->ttl_ms, true,
-                    clock_mono_ms());
+    lease_table_put(user, lease, clock_mono_ms());
 }
 
 static void on_lease_del(void *user, struct str hostname, struct ulid id)
@@ -33,6 +33,7 @@ static int load_all(struct registry *registry, struct store_txn *txn,
     uint64_t now = clock_mono_ms();
     struct agents_at at = {0};
     struct store_lease lease;
+    struct machine_lease told;
     int r;
 
     for (;;) {
@@ -41,8 +42,11 @@ static int load_all(struct registry *registry, struct store_txn *txn,
         if (r != 0) {
             return r == ERR_END ? 0 : r;
         }
-        lease_table_put(registry->leases, lease.hostname, lease.id,
-                        lease.ttl_ms, false, now);
+        r = machine_lease_read(txn, &lease, arena, &told);
+        if (r != 0) {
+            return r;
+        }
+        lease_table_put(registry->leases, &told, now);
         agents_at_set(&at, lease.hostname);
     }
 }

@@ -229,6 +229,10 @@ int store_path_of(struct store_txn *txn, uint64_t id,
  * Answers: NOT_FOUND as above. */
 int store_path_rev(struct store_txn *txn, uint64_t id,
                    uint64_t *ret_revision) MUST_USE;
+/* The child of the root that a node is or is below; of the root itself the
+ * root. Answers: NOT_FOUND as above. */
+int store_path_top(struct store_txn *txn, uint64_t id,
+                   uint64_t *ret_top) MUST_USE;
 /* Whether `id` is `ancestor` or below it, reachable from the root or not; false
  * when there is no such node. */
 int store_path_below(struct store_txn *txn, uint64_t id, uint64_t ancestor,

@@ -391,6 +391,26 @@ int store_path_rev(struct store_txn *txn, uint64_t id, uint64_t *ret_revision)
     return kv_corrupt(txn);
 }
 
+int store_path_top(struct store_txn *txn, uint64_t id, uint64_t *ret_top)
+{
+    uint64_t top = STORE_ROOT;
+    struct store_node node = {.id = 0};
+
+    for (int depth = 0; depth < DEPTH_MAX; depth++) {
+        int r = linked_node(txn, id, &node);
+        if (r != 0) {
+            return r;
+        }
+        if (id == STORE_ROOT) {
+            *ret_top = top;
+            return 0;
+        }
+        top = id;
+        id = node.parent;
+    }
+    return kv_corrupt(txn);
+}
+
 int store_path_below(struct store_txn *txn, uint64_t id, uint64_t ancestor,
                      bool *ret_below)
 {

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "base/err.h"
+#include "machine/leased.h"
 #include "sim.h"
 
 #define MAP_BYTES (UINT64_C(32) << 20)
@@ -46,8 +47,7 @@ static void lease_put(void *user, const struct machine_lease *lease)
 {
     struct node *node = user;
 
-    lease_table_put(node->state.leases, lease->hostname, lease->id,
-                    lease->ttl_ms, true, node_mono(node));
+    lease_table_put(node->state.leases, lease, node_mono(node));
 }
 
 static void lease_del(void *user, struct str hostname, struct ulid id)
@@ -68,8 +68,9 @@ static void load_leases(struct node *node)
     lease_table_clear(node->state.leases);
     must(node, store_read_begin(node->state.reader, &txn), "read");
     while (store_lease_next(txn, after, arena, &lease) == 0) {
-        lease_table_put(node->state.leases, lease.hostname, lease.id,
-                        lease.ttl_ms, false, node_mono(node));
+        struct machine_lease told;
+        must(node, machine_lease_read(txn, &lease, arena, &told), "lease");
+        lease_table_put(node->state.leases, &told, node_mono(node));
         after = lease.hostname;
     }
     store_read_end(txn);

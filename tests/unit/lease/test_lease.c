@@ -19,6 +19,17 @@ DEFINE_CLEANUP(struct lease_table, lease_table_free)
 #define WEB STR("web-1")
 #define START 1000000 /* monotonic time is never near 0 */
 
+static void put(struct lease_table *table, struct str hostname, struct ulid id,
+                uint64_t ttl_ms, bool registered, uint64_t mono_ms)
+{
+    lease_table_put(table,
+                    &(struct machine_lease){.hostname = hostname,
+                                            .id = id,
+                                            .ttl_ms = ttl_ms,
+                                            .registered = registered},
+                    mono_ms);
+}
+
 static struct ulid id_of(uint8_t n)
 {
     return (struct ulid){.b = {[15] = n}};
@@ -64,7 +75,7 @@ static struct lease_table *table_with_web(uint64_t ttl_ms)
     struct lease_table *table = lease_table_new();
 
     lease_table_serve(table, START);
-    lease_table_put(table, WEB, id_of(1), ttl_ms, true, START);
+    put(table, WEB, id_of(1), ttl_ms, true, START);
     return table;
 }
 
@@ -80,7 +91,7 @@ static void nobody_is_served_before_serve_and_after_halt(void **state)
     TABLE table = lease_table_new();
 
     (void)state;
-    lease_table_put(table, WEB, id_of(1), 2000, true, START);
+    put(table, WEB, id_of(1), 2000, true, START);
     assert_int_equal(lease_heartbeat(table, WEB, START), ERR_NOT_READY);
     assert_int_equal(ticks(table, START, START + 10000), 0);
     assert_false(info(table, START).heard);
@@ -200,8 +211,8 @@ static void a_new_leader_gives_everyone_a_full_ttl(void **state)
     uint64_t now = START + 50000;
 
     (void)state;
-    lease_table_put(table, WEB, id_of(1), 5000, true, START);
-    lease_table_put(table, STR("web-2"), id_of(2), 9000, false, START);
+    put(table, WEB, id_of(1), 5000, true, START);
+    put(table, STR("web-2"), id_of(2), 9000, false, START);
     lease_table_serve(table, now);
     assert_false(info(table, now).heard);
     assert_int_equal(ticks(table, now, now + 4900), 0);
@@ -217,7 +228,7 @@ static void a_second_term_begins_anew(void **state)
     uint64_t now = START + 7000;
 
     (void)state;
-    lease_table_put(table, STR("web-2"), id_of(2), 3000, true, START);
+    put(table, STR("web-2"), id_of(2), 3000, true, START);
     assert_int_equal(ticks(table, START, START + 2500), 1);
     assert_int_equal(lease_stats(table, START + 2500).ending, 1);
     struct ended ended = {0};
@@ -247,7 +258,7 @@ static void terms_that_follow_fast_give_exactly_a_ttl(void **state)
     for (int i = 0; i < 200; i++) {
         now += 499;
         assert_int_equal(lease_heartbeat(table, WEB, now), 0);
-        lease_table_put(table, WEB, id_of(1), 2000, true, now);
+        put(table, WEB, id_of(1), 2000, true, now);
         lease_table_halt(table);
         lease_table_serve(table, now);
     }
@@ -333,7 +344,7 @@ static void a_lease_put_again_has_the_new_id_and_ttl(void **state)
 
     (void)state;
     assert_int_equal(ticks(table, START, START + 5000), 1);
-    lease_table_put(table, WEB, id_of(2), 2000, true, START + 5000);
+    put(table, WEB, id_of(2), 2000, true, START + 5000);
     lease_table_del(table, WEB, id_of(1)); /* the end of the old one */
     assert_int_equal(lease_heartbeat(table, WEB, START + 5000), 0);
     struct lease_info found = info(table, START + 5000);
@@ -351,7 +362,7 @@ static void a_refresh_does_not_revive_an_ending_lease(void **state)
 
     (void)state;
     assert_int_equal(ticks(table, START, START + 5000), 1);
-    lease_table_put(table, WEB, id_of(1), 5000, true, START + 5000);
+    put(table, WEB, id_of(1), 5000, true, START + 5000);
     assert_int_equal(lease_heartbeat(table, WEB, START + 5000), ERR_BUSY);
     lease_spare(table, WEB,
                 id_of(1)); /* it found the refresh and did nothing */
@@ -363,7 +374,7 @@ static void a_shorter_ttl_counts_at_once(void **state)
     TABLE table = table_with_web(LEASE_TTL_MOST_MS);
 
     (void)state;
-    lease_table_put(table, WEB, id_of(1), 2000, true, START);
+    put(table, WEB, id_of(1), 2000, true, START);
     assert_int_equal(ticks(table, START, START + 1900), 0);
     assert_int_equal(tick(table, START + 2000), 1);
 }
@@ -402,7 +413,7 @@ static void a_lease_not_heard_has_its_ttl_but_no_heartbeat(void **state)
 
     (void)state;
     lease_table_serve(table, START);
-    lease_table_put(table, WEB, id_of(1), 6000, false, START + 100);
+    put(table, WEB, id_of(1), 6000, false, START + 100);
     assert_false(info(table, START + 500).heard);
     assert_int_equal(ticks(table, START, START + 5000), 0);
     assert_int_equal(info(table, START + 5000).state, LEASE_SUSPECT);
@@ -423,7 +434,7 @@ static void put_many(struct lease_table *table, size_t n, uint64_t ttl_ms)
     char text[32];
 
     for (size_t i = 0; i < n; i++) {
-        lease_table_put(table, host(i, text), id_of(1), ttl_ms, true, START);
+        put(table, host(i, text), id_of(1), ttl_ms, true, START);
     }
 }
 
@@ -503,14 +514,14 @@ static void a_cleared_table_knows_nobody_and_begins_anew(void **state)
     TABLE table = table_with_web(5000);
 
     (void)state;
-    lease_table_put(table, STR("web-2"), id_of(2), 5000, true, START);
+    put(table, STR("web-2"), id_of(2), 5000, true, START);
     assert_int_equal(ticks(table, START, START + 5000),
                      2); /* both are ending */
     lease_table_halt(table);
     lease_table_clear(table);
     struct lease_stats stats = lease_stats(table, START + 5000);
     assert_int_equal(stats.held + stats.suspect + stats.ending, 0);
-    lease_table_put(table, WEB, id_of(1), 5000, false, START + 5000);
+    put(table, WEB, id_of(1), 5000, false, START + 5000);
     lease_table_serve(table, START + 5000);
     assert_int_equal(lease_heartbeat(table, STR("web-2"), START + 5000),
                      ERR_NOT_FOUND);
@@ -528,9 +539,9 @@ static void leases_put_while_halted_have_a_full_ttl_when_it_serves(void **state)
 
     (void)state;
     assert_false(lease_table_serves(table));
-    lease_table_put(table, WEB, id_of(1), 5000, true, START);
-    lease_table_put(table, STR("web-2"), id_of(2), 9000, true, START + 60000);
-    lease_table_put(table, WEB, id_of(3), 2000, true, START + 90000);
+    put(table, WEB, id_of(1), 5000, true, START);
+    put(table, STR("web-2"), id_of(2), 9000, true, START + 60000);
+    put(table, WEB, id_of(3), 2000, true, START + 90000);
     lease_table_del(table, STR("web-2"), id_of(2));
     assert_int_equal(lease_stats(table, START + 90000).held, 1);
     lease_table_serve(table, START + 100000);
@@ -545,15 +556,15 @@ static void deposed_and_leader_again_nothing_of_before_counts(void **state)
     TABLE table = table_with_web(5000);
 
     (void)state;
-    lease_table_put(table, STR("web-2"), id_of(2), 5000, true, START);
+    put(table, STR("web-2"), id_of(2), 5000, true, START);
     assert_int_equal(ticks(table, START, START + 5000), 2);
     assert_int_equal(lease_stats(table, START + 5000).ending, 2);
     lease_table_halt(table);
     assert_false(info(table, START + 5000).serving);
     assert_int_equal(lease_stats(table, START + 5000).ending, 0);
     /* Another led: one registered again, one came, one went. */
-    lease_table_put(table, WEB, id_of(4), 5000, true, START + 8000);
-    lease_table_put(table, STR("web-3"), id_of(3), 2000, true, START + 9000);
+    put(table, WEB, id_of(4), 5000, true, START + 8000);
+    put(table, STR("web-3"), id_of(3), 2000, true, START + 9000);
     lease_table_del(table, STR("web-2"), id_of(2));
     lease_table_serve(table, START + 20000);
     assert_int_equal(lease_heartbeat(table, STR("web-2"), START + 20000),

@@ -28,6 +28,17 @@ struct world {
     _Atomic uint64_t n_beats, n_lost, n_wrong;
 };
 
+static void put(struct lease_table *table, struct str hostname, struct ulid id,
+                uint64_t ttl_ms, bool registered, uint64_t mono_ms)
+{
+    lease_table_put(table,
+                    &(struct machine_lease){.hostname = hostname,
+                                            .id = id,
+                                            .ttl_ms = ttl_ms,
+                                            .registered = registered},
+                    mono_ms);
+}
+
 static struct str host(size_t i, char text[16])
 {
     int n = snprintf(text, 16, "h%zu", i);
@@ -104,7 +115,7 @@ static void end(struct str hostname, struct ulid id, void *user)
         return;
     }
     lease_table_del(world->table, hostname, id);
-    lease_table_put(world->table, hostname, id, TTL, true, mono);
+    put(world->table, hostname, id, TTL, true, mono);
 }
 
 static void heartbeats_and_ticks_agree_on_who_lives(void **state)
@@ -117,8 +128,7 @@ static void heartbeats_and_ticks_agree_on_who_lives(void **state)
     (void)state;
     lease_table_serve(world.table, world.mono);
     for (size_t i = 0; i < HOSTS; i++) {
-        lease_table_put(world.table, host(i, text), id_of(i), TTL, true,
-                        world.mono);
+        put(world.table, host(i, text), id_of(i), TTL, true, world.mono);
     }
     for (size_t i = 0; i < AGENTS; i++) {
         assert_int_equal(pthread_create(&threads[i], NULL, agent, &world), 0);
@@ -150,8 +160,7 @@ static void terms_change_while_agents_beat(void **state)
     (void)state;
     lease_table_serve(world.table, world.mono);
     for (size_t i = 0; i < HOSTS; i++) {
-        lease_table_put(world.table, host(i, text), id_of(i), TTL, true,
-                        world.mono);
+        put(world.table, host(i, text), id_of(i), TTL, true, world.mono);
     }
     assert_int_equal(pthread_create(&thread, NULL, agent, &world), 0);
     for (size_t i = 0; i < 1000; i++) {

@@ -21,6 +21,17 @@ struct core {
     size_t n;       /* leases in it */
 };
 
+static void put(struct lease_table *table, struct str hostname, struct ulid id,
+                uint64_t ttl_ms, bool registered, uint64_t mono_ms)
+{
+    lease_table_put(table,
+                    &(struct machine_lease){.hostname = hostname,
+                                            .id = id,
+                                            .ttl_ms = ttl_ms,
+                                            .registered = registered},
+                    mono_ms);
+}
+
 static struct core the_core;
 /* In the place of the system's: the reaper asks it. */
 static uint64_t now_ms;
@@ -92,8 +103,7 @@ static int begin(void **state)
     now_ms = 1000000;
     f->leases = lease_table_new();
     f->reaper = reaper_new(f->leases, &the_core);
-    lease_table_put(f->leases, STR("web-1"), (struct ulid){{1}}, 5000, false,
-                    now_ms);
+    put(f->leases, STR("web-1"), (struct ulid){{1}}, 5000, false, now_ms);
     lease_table_serve(f->leases, now_ms);
     reaper_begin(f->reaper);
     *state = f;
@@ -205,8 +215,7 @@ static void who_registers_before_its_end_is_ordered_is_spared(void **state)
     assert_int_equal(the_core.expiries, 1);
     assert_int_equal(lease_heartbeat(f->leases, STR("web-1"), now_ms),
                      ERR_BUSY);
-    lease_table_put(f->leases, STR("web-1"), (struct ulid){{1}}, 5000, true,
-                    now_ms);
+    put(f->leases, STR("web-1"), (struct ulid){{1}}, 5000, true, now_ms);
     assert_false(order());
     assert_int_equal(lease_heartbeat(f->leases, STR("web-1"), now_ms), 0);
     settle(ERR_NOT_READY);
@@ -222,14 +231,11 @@ static void the_others_of_a_batch_end(void **state)
 {
     struct fixture *f = *state;
 
-    lease_table_put(f->leases, STR("web-2"), (struct ulid){{2}}, 5000, false,
-                    now_ms);
-    lease_table_put(f->leases, STR("web-3"), (struct ulid){{3}}, 5000, false,
-                    now_ms);
+    put(f->leases, STR("web-2"), (struct ulid){{2}}, 5000, false, now_ms);
+    put(f->leases, STR("web-3"), (struct ulid){{3}}, 5000, false, now_ms);
     ticks(f, 5000);
     assert_int_equal(the_core.n, 3);
-    lease_table_put(f->leases, STR("web-2"), (struct ulid){{2}}, 5000, true,
-                    now_ms);
+    put(f->leases, STR("web-2"), (struct ulid){{2}}, 5000, true, now_ms);
     lease_table_del(f->leases, STR("web-3"), (struct ulid){{3}});
     assert_true(order());
     assert_int_equal(the_core.n, 1);

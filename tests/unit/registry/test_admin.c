@@ -7,6 +7,18 @@
 
 #define STEP COMMAND_RESTORE_STEP
 
+static void put_lease(struct lease_table *table, struct str hostname,
+                      struct ulid id, uint64_t ttl_ms, bool registered,
+                      uint64_t mono_ms)
+{
+    lease_table_put(table,
+                    &(struct machine_lease){.hostname = hostname,
+                                            .id = id,
+                                            .ttl_ms = ttl_ms,
+                                            .registered = registered},
+                    mono_ms);
+}
+
 static int set_up(void **state)
 {
     struct kit *k = kit_new();
@@ -268,8 +280,8 @@ static void leases_are_those_of_the_restored_state(void **state)
     assert_int_equal(
         kit_do(k, OP_AGENT_PUT, NULL, NULL, NULL, "{\"hostname\":\"stays\"}"),
         OP_CREATED);
-    lease_table_put(k->leases, STR("gone"), (struct ulid){{1}}, 30000, true,
-                    clock_mono_ms());
+    put_lease(k->leases, STR("gone"), (struct ulid){{1}}, 30000, true,
+              clock_mono_ms());
     assert_int_equal(kit_do(k, OP_HEARTBEAT, NULL, NULL, "gone", NULL),
                      OP_NO_CONTENT);
     registry_on_restored(k->registry);

@@ -5,6 +5,18 @@
 
 #define NS "web.roster"
 
+static void put_lease(struct lease_table *table, struct str hostname,
+                      struct ulid id, uint64_t ttl_ms, bool registered,
+                      uint64_t mono_ms)
+{
+    lease_table_put(table,
+                    &(struct machine_lease){.hostname = hostname,
+                                            .id = id,
+                                            .ttl_ms = ttl_ms,
+                                            .registered = registered},
+                    mono_ms);
+}
+
 /* Time is moved by the tests; it does not stand still either. */
 static uint64_t ahead_ms;
 uint64_t __real_clock_mono_ms(void);
@@ -766,8 +778,7 @@ static void a_state_that_came_from_elsewhere_brings_its_leases(void **state)
 
     assert_int_equal(register_host(p->k, "web-1"), OP_CREATED);
     lease_table_clear(p->k->leases);
-    lease_table_put(p->k->leases, STR("old"), (struct ulid){{1}}, 2000, false,
-                    0);
+    put_lease(p->k->leases, STR("old"), (struct ulid){{1}}, 2000, false, 0);
     registry_on_restored(p->k->registry);
     assert_false(lease_table_serves(p->k->leases));
     p->k->core.status.leads = true;
