@@ -740,7 +740,7 @@ static void a_file_with_right_sums_and_wrong_records_is_refused(void **state)
          BYTES("{\"_id\":\"00000000000000000000000000\",\"_rev\":1,"
                "\"name\":\"x\"}"),
          "a resource is damaged"},
-        {POOL_DB, BLANK, BYTES("rwebhook"), BYTES(""), "the one form"},
+        {POOL_DB, BLANK, BYTES("rwebhook"), BYTES(""), "a resource is damaged"},
         {POOL_DB, OVER, BYTES("swebhook"), BYTES("\"secret\""),
          "secret fields"},
         {POOL_DB, PUT, BYTES("rservice\0" ULID_NEW),
