@@ -142,6 +142,7 @@ int event_ns(struct apply *a, uint64_t revision, const char *op,
              const struct store_node *node, struct str path,
              struct str old_path) MUST_USE;
 
+int event_type(struct apply *a, uint64_t revision, struct str type) MUST_USE;
 int event_restore(struct apply *a, uint64_t revision) MUST_USE;
 
 /* ---- restore.c ---- */

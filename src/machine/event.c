@@ -1,6 +1,7 @@
+#include "model/event.h"
+
 #include "base/err.h"
 #include "machine/apply.h"
-#include "model/event.h"
 
 static int begin(struct apply *a, uint64_t revision, const char *op,
                  uint64_t ns, struct event_head *ret_head)
@@ -51,6 +52,29 @@ int event_restore(struct apply *a, uint64_t revision)
         return r;
     }
     event_write_head(&event, &head);
+    return keep(a, revision, &event);
+}
+
+/* Before there were watchers it had no namespace, and nobody is told of those.
+ */
+int event_type(struct apply *a, uint64_t revision, struct str type)
+{
+    struct event_head head;
+    struct buf event = {0};
+
+    int r = begin(a, revision, "type-put", STORE_ROOT, &head);
+    if (r != 0) {
+        return r;
+    }
+    if (a->meta->feature_level >= MACHINE_FEATURE_CHANGES) {
+        event_write_head(&event, &head);
+        buf_printf(&event, ",\"type\":\"%.*s\"", STR_ARG(type));
+    } else {
+        buf_printf(&event,
+                   "{\"revision\":%llu,\"op\":\"type-put\",\"type\":\"%.*s\","
+                   "\"cause\":\"%s\"",
+                   (unsigned long long)revision, STR_ARG(type), a->cause);
+    }
     return keep(a, revision, &event);
 }
 

@@ -41,19 +41,6 @@ int apply_key_field(struct apply *a, struct str type, struct str *ret_field)
     return 0;
 }
 
-static int type_event(struct apply *a, uint64_t revision, struct str type)
-{
-    struct buf event = {0};
-
-    buf_printf(&event,
-               "{\"revision\":%llu,\"op\":\"type-put\",\"type\":\"%.*s\","
-               "\"cause\":\"%s\"}",
-               (unsigned long long)revision, STR_ARG(type), a->cause);
-    int r = store_event_put(a->txn, revision, buf_str(&event));
-    buf_done(&event);
-    return r;
-}
-
 int apply_type_put(struct apply *a, const struct command_type_put *c)
 {
     struct str old;
@@ -78,5 +65,5 @@ int apply_type_put(struct apply *a, const struct command_type_put *c)
     a->res->created = is_new;
     a->meta->types_rev = apply_revision(a);
     r = store_type_put(a->txn, c->type, c->definition);
-    return r != 0 ? r : type_event(a, a->meta->types_rev, c->type);
+    return r != 0 ? r : event_type(a, a->meta->types_rev, c->type);
 }

@@ -233,10 +233,14 @@ static bool read_parts(struct str text, struct event *event)
     event->revision = number(&scan);
     expect(&scan, ",\"op\":\"");
     event->op = op_of(plain(&scan));
-    expect(&scan, ",\"ns\":\"");
-    event->ns = plain(&scan);
-    expect(&scan, ",\"ns_id\":");
-    event->ns_id = number(&scan);
+    if (skip(&scan, ",\"ns\":\"")) {
+        event->ns = plain(&scan);
+        expect(&scan, ",\"ns_id\":");
+        event->ns_id = number(&scan);
+    } else { /* of older releases */
+        expect(&scan, ",\"type\":\"");
+        (void)plain(&scan);
+    }
     expect(&scan, ",\"cause\":\"");
     event->cause = plain(&scan);
     if (event->op == EVENT_PUT || event->op == EVENT_DELETE) {

@@ -9,7 +9,8 @@
  * No blanks, members in this order. `was`, of a put over a row that was there:
  * the fields that changed with the values they had, null for one that was not
  * there. `old`, of a rename or move: the path before. Other ops have the head
- * (up to `cause`) and members of their own.
+ * (up to `cause`) and members of their own. (One has no namespace: a type-put
+ * as older releases wrote it.)
  *
  * event_read trusts its input: it was made by this room. */
 #ifndef MODEL_EVENT_H
