@@ -122,6 +122,7 @@ enum ns_change { NS_NAME = 1, NS_PARENT = 2, NS_MATCH = 4, NS_COMMENT = 8 };
     F(str, file) F(hash, digest) F(u64, size) F(u64, revision)
 
 #define FEATURE_FIELDS(F) F(u64, level)
+#define HISTORY_FIELDS(F) F(u64, events) F(u64, bytes)
 
 /* kind, number in the log (never reused), whether it only shrinks the state
  * (then a full disk does not refuse it). */
@@ -143,7 +144,8 @@ enum ns_change { NS_NAME = 1, NS_PARENT = 2, NS_MATCH = 4, NS_COMMENT = 8 };
     C(AGENT_DEL,  agent_del,  15, true)                                        \
     C(EXPIRE,     expire,     16, true)                                        \
     C(RESTORE,    restore,    17, false)                                       \
-    C(FEATURE,    feature,    18, true)
+    C(FEATURE,    feature,    18, true)                                        \
+    C(HISTORY,    history,    19, false)
 /* clang-format on */
 
 enum command_kind {

@@ -49,6 +49,8 @@ static int dispatch(struct apply *a, const struct command *c)
         return apply_restore(a, &c->restore);
     case COMMAND_FEATURE:
         return apply_feature(a, &c->feature);
+    case COMMAND_HISTORY:
+        return store_history_keep(a->txn, c->history.events, c->history.bytes);
     }
     return err_raise(ERR_CORRUPT);
 }

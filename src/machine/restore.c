@@ -24,6 +24,7 @@ static void stamp_meta(struct apply *a, const struct store_meta *own,
 
     memcpy(meta->cluster, own->cluster, sizeof meta->cluster);
     meta->history_limit = own->history_limit;
+    meta->history_least_bytes = own->history_least_bytes;
     meta->feature_level = own->feature_level;
     meta->lease_epoch = greater(meta->lease_epoch, own->lease_epoch) + 1;
     meta->log_time_ms = greater(meta->log_time_ms, own->log_time_ms);

@@ -77,6 +77,8 @@ enum op_kind {
     OP_SNAPSHOT,
     OP_SNAPSHOT_LIST,
     OP_DIGEST,
+    OP_HISTORY_GET,
+    OP_HISTORY_PUT, /* body */
     OP_WATCH, /* ns, type, k, v, mode, since, initial */
     OP_KINDS, /* none */
 };

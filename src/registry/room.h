@@ -173,6 +173,8 @@ end_func heartbeat_end;
 run_func leader_get;
 run_func cluster_get, cluster_join, cluster_remove, cluster_transfer;
 run_func admin_backup, admin_digest, admin_snapshot, admin_snapshots;
+run_func history_get, history_put;
+finish_func history_finish;
 run_func restore_run;
 finish_func restore_finish;
 end_func admin_end, restore_end;

@@ -120,4 +120,11 @@ const struct verb verbs[OP_KINDS] = {
                           .class = LOCAL,
                           .run = admin_snapshots},
     [OP_DIGEST] = {.name = "digest", .class = READ, .run = admin_digest},
+    [OP_HISTORY_GET] = {.name = "history get",
+                        .class = READ,
+                        .run = history_get},
+    [OP_HISTORY_PUT] = {.name = "history put",
+                        .class = WRITE,
+                        .run = history_put,
+                        .finish = history_finish},
 };

@@ -407,6 +407,7 @@ static int check_event(struct check *c, struct str key, struct str value)
         c->first_event = kv_be64(key.p);
     }
     c->n_events++;
+    c->event_bytes += value.n;
     return 0;
 }
 
@@ -474,6 +475,8 @@ static int check_counts(struct check *c)
         c->n_keys != meta->n_keys || c->n_ends != c->n_keys ||
         c->n_due != c->n_ending || c->n_events != meta->history_n ||
         c->first_event != meta->history_first ||
+        (meta->history_least_bytes > 0 &&
+         c->event_bytes != meta->history_bytes) ||
         c->all_children != c->linked_children) {
         return check_wrong(c, "it has not as much in it as it says");
     }

@@ -11,6 +11,7 @@ struct check {
     const char *why; /* static; the first thing that is wrong */
     /* Counted, to be held against what the file says. */
     uint64_t n_nodes, n_rows, n_leases, n_keys, n_ends, n_events;
+    uint64_t event_bytes;
     uint64_t n_ending, n_due; /* marks that end, and what says when */
     uint64_t first_event;
     uint64_t n_bound, n_back; /* bindings and the ways back */

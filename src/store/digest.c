@@ -61,8 +61,7 @@ static void add_meta(struct digest *digest, const struct store_meta *meta)
     char bytes[KV_META_BYTES];
 
     state.applied = 0;
-    kv_meta_encode(&state, bytes);
-    digest_add(digest, bytes, sizeof bytes);
+    digest_add(digest, bytes, kv_meta_encode(&state, bytes));
     digest_add_end(digest);
 }
 

@@ -36,13 +36,46 @@ static int first(struct store_txn *txn, uint64_t from, bool after,
     return r;
 }
 
+static void count_bytes(struct store_meta *meta, size_t n, bool more)
+{
+    if (meta->history_least_bytes > 0) {
+        meta->history_bytes += more ? n : 0 - n;
+    }
+}
+
+/* Answers: END (it is needed). */
+static int spare_bytes(struct store_txn *txn)
+{
+    struct store_meta *meta = &txn->meta;
+    uint64_t revision = 0;
+    struct str event;
+
+    if (meta->history_least_bytes == 0) {
+        return 0;
+    }
+    int r = first(txn, meta->history_first, false, &revision, &event);
+    if (r != 0) {
+        return r == ERR_END ? kv_corrupt(txn) : r;
+    }
+    if (meta->history_bytes - event.n < meta->history_least_bytes) {
+        return ERR_END;
+    }
+    count_bytes(meta, event.n, false);
+    return 0;
+}
+
+/* Answers: END (it is needed). */
 static int drop_oldest(struct store_txn *txn)
 {
     struct store_meta *meta = &txn->meta;
     struct kv_key key = revision_key(meta->history_first);
     struct str event;
 
-    int r = kv_del(txn, history(txn), &key);
+    int r = meta->history_n <= meta->history_limit ? ERR_END : spare_bytes(txn);
+    if (r != 0) {
+        return r;
+    }
+    r = kv_del(txn, history(txn), &key);
     if (r == ERR_NOT_FOUND) {
         return kv_corrupt(txn);
     }
@@ -66,17 +99,37 @@ int store_event_put(struct store_txn *txn, uint64_t revision, struct str event)
     int r = kv_append(txn, history(txn), &key, event);
     if (r == 0) {
         meta->history_n++;
+        count_bytes(meta, event.n, true);
         if (meta->history_first == 0) {
             meta->history_first = revision;
         }
     }
     for (int i = 0; r == 0 && i < TRIM_AT_ONCE; i++) {
-        if (meta->history_n <= meta->history_limit) {
-            break;
-        }
         r = drop_oldest(txn);
     }
-    return r;
+    return r == ERR_END ? 0 : r;
+}
+
+int store_history_keep(struct store_txn *txn, uint64_t events,
+                       uint64_t least_bytes)
+{
+    struct store_meta *meta = &txn->meta;
+    bool counted = meta->history_least_bytes > 0;
+    uint64_t revision = 0;
+    struct str event;
+    int r = 0;
+
+    meta->history_limit = events;
+    meta->history_least_bytes = least_bytes;
+    if (counted && least_bytes > 0) {
+        return 0;
+    }
+    meta->history_bytes = 0;
+    while (least_bytes > 0 && r == 0) {
+        r = first(txn, revision, true, &revision, &event);
+        meta->history_bytes += r == 0 ? event.n : 0;
+    }
+    return r == ERR_END ? 0 : r;
 }
 
 int store_history_clear(struct store_txn *txn)
@@ -90,6 +143,7 @@ int store_history_clear(struct store_txn *txn)
         return kv_fault(txn->store, txn, rc);
     }
     txn->meta.history_first = txn->meta.history_n = 0;
+    txn->meta.history_bytes = 0;
     return 0;
 }
 

@@ -21,24 +21,35 @@
     X(n_leases)                                                                \
     X(feature_level)
 
-void kv_meta_encode(const struct store_meta *meta, char bytes[KV_META_BYTES])
+static bool is_first_form(const struct store_meta *meta)
+{
+    return meta->history_least_bytes == 0;
+}
+
+size_t kv_meta_encode(const struct store_meta *meta, char bytes[KV_META_BYTES])
 {
     size_t at = 8;
 
     memset(bytes, 0, 8);
-    bytes[0] = KV_FORMAT;
+    bytes[0] = is_first_form(meta) ? KV_FORMAT : KV_META_FORMAT;
 #define X(name)                                                                \
     kv_set_le64(bytes + at, meta->name);                                       \
     at += 8;
     META_NUMBERS(X)
 #undef X
     memcpy(bytes + at, meta->cluster, sizeof meta->cluster);
-    assert(at + sizeof meta->cluster == KV_META_BYTES);
+    assert(at + sizeof meta->cluster == KV_META_FIRST);
+    if (is_first_form(meta)) {
+        return KV_META_FIRST;
+    }
+    kv_set_le64(bytes + KV_META_FIRST, meta->history_least_bytes);
+    kv_set_le64(bytes + KV_META_FIRST + 8, meta->history_bytes);
+    return KV_META_BYTES;
 }
 
 static struct store_meta meta_decode(const char *bytes)
 {
-    struct store_meta meta;
+    struct store_meta meta = {.applied = 0};
     size_t at = 8;
 
 #define X(name)                                                                \
@@ -47,6 +58,10 @@ static struct store_meta meta_decode(const char *bytes)
     META_NUMBERS(X)
 #undef X
     memcpy(meta.cluster, bytes + at, sizeof meta.cluster);
+    if (bytes[0] == KV_META_FORMAT) {
+        meta.history_least_bytes = kv_le64(bytes + KV_META_FIRST);
+        meta.history_bytes = kv_le64(bytes + KV_META_FIRST + 8);
+    }
     return meta;
 }
 
@@ -55,15 +70,21 @@ static bool meta_equal(const struct store_meta *a, const struct store_meta *b)
     char a_bytes[KV_META_BYTES];
     char b_bytes[KV_META_BYTES];
 
-    kv_meta_encode(a, a_bytes);
-    kv_meta_encode(b, b_bytes);
-    return memcmp(a_bytes, b_bytes, sizeof a_bytes) == 0;
+    size_t n = kv_meta_encode(a, a_bytes);
+    return kv_meta_encode(b, b_bytes) == n && memcmp(a_bytes, b_bytes, n) == 0;
 }
 
 static void meta_key(struct kv_key *key)
 {
     kv_key_start(key, 's');
     kv_key_add(key, "tate", 4);
+}
+
+static bool is_record(struct str value)
+{
+    return (value.n == KV_META_FIRST && value.p[0] == KV_FORMAT) ||
+           (value.n == KV_META_BYTES && value.p[0] == KV_META_FORMAT &&
+            kv_le64(value.p + KV_META_FIRST) > 0);
 }
 
 int kv_meta_load(struct store_txn *txn)
@@ -80,7 +101,7 @@ int kv_meta_load(struct store_txn *txn)
     if (r != 0) {
         return r;
     }
-    if (value.n != KV_META_BYTES || value.p[0] != KV_FORMAT) {
+    if (!is_record(value)) {
         return kv_corrupt(txn);
     }
     txn->meta = meta_decode(value.p);
@@ -95,10 +116,9 @@ int kv_meta_save(struct store_txn *txn)
     if (meta_equal(&txn->meta, &txn->stored)) {
         return 0;
     }
-    kv_meta_encode(&txn->meta, bytes);
+    size_t n = kv_meta_encode(&txn->meta, bytes);
     meta_key(&key);
-    return kv_put(txn, kv_base(txn, KV_META), &key,
-                  (struct str){bytes, sizeof bytes});
+    return kv_put(txn, kv_base(txn, KV_META), &key, (struct str){bytes, n});
 }
 
 struct store_meta *store_meta(struct store_txn *txn)

@@ -87,7 +87,9 @@ struct store_meta {
     uint64_t lease_epoch;
     uint64_t next_ns;       /* id of the next namespace */
     uint64_t n_keys;        /* counted: idempotency records held */
-    uint64_t history_limit; /* events kept */
+    uint64_t history_limit; /* events kept, unless they are fewer bytes than: */
+    uint64_t history_least_bytes;
+    uint64_t history_bytes; /* counted while that is not 0: of events held */
     uint64_t history_first; /* counted: revision of the oldest, 0: none */
     uint64_t history_n;     /* counted: events held */
     uint64_t n_rows;        /* counted: resources and templates */
@@ -385,10 +387,13 @@ int store_key_expire(struct store_txn *txn, uint64_t now_ms,
 /* ---- history ---- */
 
 /* Append the event of a revision (greater than all before); keeps
- * meta.history_*, drops the oldest beyond the limit (at most 64: a limit that
+ * meta.history_*, drops the oldest beyond both limits (at most 64: a limit that
  * was lowered is reached over the next events). */
 int store_event_put(struct store_txn *txn, uint64_t revision,
                     struct str event) MUST_USE;
+/* How long it is kept. O(events), when bytes have to be counted. */
+int store_history_keep(struct store_txn *txn, uint64_t events,
+                       uint64_t least_bytes) MUST_USE;
 /* Forget all events. O(events). */
 int store_history_clear(struct store_txn *txn) MUST_USE;
 /* The first event with a revision > after. Lends. Answers: END. */

@@ -243,8 +243,9 @@ def requests(s, shop, web, to, rows):
     yield ("PUT", "/v1/agents/web-1/heartbeat"), [
         (404, "/v1/agents/nobody/heartbeat")]
     yield ("POST", "/v1/heartbeats", {"hostnames": ["web-1", "nobody"]}), []
-    for target in ("backup", "digest", "snapshots"):
+    for target in ("backup", "digest", "history", "snapshots"):
         yield ("GET", f"/v1/admin/{target}"), []
+    yield ("PUT", "/v1/admin/history", {"changes": 5000, "bytes": 4096}), []
     yield ("POST", "/v1/admin/snapshot"), []
     for target in ("/v1/cluster", "/leader", "/livez", "/readyz", "/metrics", "/openapi.json"):
         yield ("GET", target), []

@@ -274,7 +274,7 @@ static void strings_are_lent_from_the_bytes(void **state)
 static void numbers_in_the_log_stay(void **state)
 {
     (void)state;
-    assert_int_equal(N_KINDS, 18);
+    assert_int_equal(N_KINDS, 19);
     assert_int_equal(COMMAND_INIT, 1);
     assert_int_equal(COMMAND_EPOCH, 2);
     assert_int_equal(COMMAND_NS_CREATE, 3);
@@ -293,6 +293,7 @@ static void numbers_in_the_log_stay(void **state)
     assert_int_equal(COMMAND_EXPIRE, 16);
     assert_int_equal(COMMAND_RESTORE, 17);
     assert_int_equal(COMMAND_FEATURE, 18);
+    assert_int_equal(COMMAND_HISTORY, 19);
     assert_int_equal(COND_MATCH | COND_MATCH_ANY << 4 | COND_NONE_ANY << 8,
                      0x421);
     assert_int_equal(ROW_ADD | ROW_REPLACE << 4 | ROW_PATCH << 8, 0x321);

@@ -403,6 +403,36 @@ static void a_lowered_limit_is_reached_in_steps(void **state)
     commit(txn);
 }
 
+/* Neither number alone lets one go. */
+static void a_history_keeps_as_many_bytes_too(void **state)
+{
+    BED bed;
+
+    (void)state;
+    bed_make(&bed);
+    struct store_txn *txn = begin(&bed);
+    store_meta(txn)->history_limit = 100;
+    put_events(txn, 10, 19);
+    assert_int_equal(store_history_keep(txn, 2, 30), 0);
+    assert_int_equal(store_meta(txn)->history_bytes, 10 * 4);
+    put_events(txn, 20, 20);
+    assert_int_equal(store_meta(txn)->history_n, 8); /* 32 bytes */
+    assert_int_equal(store_meta(txn)->history_first, 13);
+    commit(txn);
+    txn = begin(&bed);
+    assert_int_equal(store_meta(txn)->history_least_bytes, 30);
+    assert_int_equal(store_meta(txn)->history_bytes, 8 * 4);
+    assert_int_equal(store_history_keep(txn, 20, 30), 0);
+    put_events(txn, 21, 40);
+    assert_int_equal(store_meta(txn)->history_n, 20);
+    assert_int_equal(store_meta(txn)->history_bytes, 20 * 4);
+    assert_int_equal(store_history_keep(txn, 2, 0), 0);
+    put_events(txn, 41, 41);
+    assert_int_equal(store_meta(txn)->history_n, 2);
+    assert_int_equal(store_meta(txn)->history_bytes, 0);
+    commit(txn);
+}
+
 static void no_history_keeps_nothing(void **state)
 {
     BED bed;
@@ -435,6 +465,7 @@ int main(void)
         cmocka_unit_test(a_key_put_again_lives_to_its_new_end),
         cmocka_unit_test(a_full_history_drops_the_oldest),
         cmocka_unit_test(a_lowered_limit_is_reached_in_steps),
+        cmocka_unit_test(a_history_keeps_as_many_bytes_too),
         cmocka_unit_test(no_history_keeps_nothing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
