@@ -163,6 +163,7 @@ finish_func list_finish_add, list_finish_put;
 run_func row_op_get, row_op_put, row_op_patch, row_op_delete, row_op_move;
 finish_func row_finish, row_finish_delete;
 run_func search_run;
+run_func watch_run;
 run_func txn_run;
 finish_func txn_finish;
 run_func agent_put, agent_list, agent_get, agent_delete;

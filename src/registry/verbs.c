@@ -127,4 +127,5 @@ const struct verb verbs[OP_KINDS] = {
                         .class = WRITE,
                         .run = history_put,
                         .finish = history_finish},
+    [OP_WATCH] = {.name = "watch", .class = READ, .run = watch_run},
 };

@@ -198,10 +198,10 @@ static void tell_time(struct rest_loop *loop)
 
 static void wait_for_events(struct rest_loop *loop)
 {
-    struct epoll_event events[2];
+    struct epoll_event events[3];
     uint64_t count = 0;
 
-    int n = epoll_wait(loop->outer, events, 2, wait_ms(loop));
+    int n = epoll_wait(loop->outer, events, 3, wait_ms(loop));
     for (int i = 0; i < n; i++) {
         if (events[i].data.fd == loop->poke) {
             (void)!read(loop->poke, &count, sizeof count);
@@ -265,6 +265,7 @@ static void tell_watchers(struct rest_loop *loop)
 static void turn(struct rest_loop *loop)
 {
     wait_for_events(loop);
+    rest_sides_turn(&loop->sides);
     tell_watchers(loop);
     resume_woken(loop);
     run_daemon(loop);
@@ -340,9 +341,11 @@ static int open_events(struct rest_loop *loop)
 
     loop->outer = epoll_create1(EPOLL_CLOEXEC);
     loop->poke = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
-    return loop->outer < 0 || loop->poke < 0 || info == NULL ||
+    int r = rest_sides_open(&loop->sides);
+    return r != 0 || loop->outer < 0 || loop->poke < 0 || info == NULL ||
                    watch(loop->outer, info->epoll_fd) != 0 ||
-                   watch(loop->outer, loop->poke) != 0
+                   watch(loop->outer, loop->poke) != 0 ||
+                   watch(loop->outer, loop->sides.epoll) != 0
                ? err_raise(ERR_SYSTEM)
                : 0;
 }

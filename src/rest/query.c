@@ -4,7 +4,10 @@
 
 #include "base/err.h"
 
-enum kind { TEXT, NUMBER, TRUTH, CONSISTENCY, DURATION };
+enum kind { TEXT, NUMBER, TRUTH, CONSISTENCY, DURATION, REVISION };
+
+/* Revisions stay below 2^53: what every JSON reader can hold. */
+#define REVISION_MOST ((UINT64_C(1) << 53) - 1)
 
 struct param {
     const char *name;
@@ -37,6 +40,9 @@ static const struct param params[] = {
      "must be local or linearizable"},
     {"max_stale", REST_MAX_STALE, DURATION, AT(op.max_stale_ms), 0, 0,
      "must be a duration, as in max_stale=500ms or max_stale=2s"},
+    {"since", REST_SINCE, REVISION, AT(op.since), 0, REVISION_MOST,
+     "must be a revision, a whole number below 2^53"},
+    {"initial", REST_INITIAL, TRUTH, AT(op.initial), 0, 0, TRUTH_TEXT},
     {"verbose", REST_VERBOSE, TRUTH, AT(verbose), 0, 0, TRUTH_TEXT},
     {"stale", REST_STALE, TRUTH, AT(stale), 0, 0, TRUTH_TEXT},
 };
@@ -85,6 +91,9 @@ static int read_param(const struct param *param, const struct rest_param *given,
         return read_consistency(given->value, target);
     case DURATION:
         return str_duration(given->value, target);
+    case REVISION:
+        query->op.has_since = true;
+        break;
     case NUMBER:
         break;
     }

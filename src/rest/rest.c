@@ -37,6 +37,9 @@ static void limit_connections(struct rest_config *config)
     if (config->max_connections == 0 || config->max_connections > most) {
         config->max_connections = most;
     }
+    if (config->max_watchers == 0) {
+        config->max_watchers = config->max_connections * 9 / 10;
+    }
 }
 
 static int bind_loops(struct rest *rest)
@@ -53,6 +56,7 @@ static int bind_loops(struct rest *rest)
         rest->loops[i].rest = rest;
         rest->loops[i].listener = fds[i];
         rest->loops[i].outer = rest->loops[i].poke = -1;
+        rest->loops[i].sides.epoll = -1;
     }
     return 0;
 }
@@ -97,6 +101,7 @@ static void loop_done(struct rest_loop *loop)
     loop->watching = watch_table_free(loop->watching);
     rest_request_free_spare(loop);
     loop->reader = store_reader_free(loop->reader);
+    rest_sides_close(&loop->sides);
     close_fd(loop->outer);
     close_fd(loop->poke);
 }

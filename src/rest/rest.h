@@ -38,6 +38,7 @@ struct rest_config {
     const char *address; /* HOST:PORT; port 0: a free one */
     unsigned io_threads;
     uint64_t max_connections; /* 0: what the limit of open files allows */
+    uint64_t max_watchers;    /* 0: nine tenths of max_connections */
     uint64_t max_body_bytes;
     uint64_t max_header_bytes;   /* request line and header, 4 KiB at least */
     uint64_t head_timeout_ms;    /* for the whole header */

@@ -31,6 +31,9 @@ const struct rest_route rest_routes[] = {
     {REST_DELETE, 3, AGENT, REST_OP, OP_AGENT_DELETE, 0, REST_NOTHING},
     {REST_GET,    2, "/v1/search", REST_OP, OP_SEARCH,
      LISTED | REST_NS | REST_TYPE | REST_K | REST_V | REST_MODE, REST_NOTHING},
+    {REST_GET,    2, "/v1/watch", REST_OP, OP_WATCH,
+     REST_NS | REST_TYPE | REST_K | REST_V | REST_MODE | REST_SINCE |
+         REST_INITIAL, REST_NOTHING},
     {REST_POST,   2, "/v1/txn", REST_OP, OP_TXN, 0, REST_JSON},
     {REST_GET,    2, "/v1/ns", REST_OP, OP_NS_TREE,
      READ | REST_DEPTH | REST_FLAT, REST_NOTHING},

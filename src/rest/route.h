@@ -46,6 +46,8 @@ enum {
     REST_VERBOSE = 1 << 13,
     REST_STALE = 1 << 14,
     REST_MAX_STALE = 1 << 15,
+    REST_SINCE = 1 << 16,
+    REST_INITIAL = 1 << 17,
 };
 
 struct rest_route {

@@ -12,6 +12,7 @@
 #include "rest/deadline.h"
 #include "rest/rest.h"
 #include "rest/route.h"
+#include "rest/side.h"
 #include "rest/spool.h"
 #include "rest/strict.h"
 
@@ -97,8 +98,9 @@ struct rest_loop {
     pthread_t thread;
     bool running;
     int listener;
-    int outer; /* epoll: the daemon's, and `poke` */
+    int outer; /* epoll: the daemon's, `poke` and the sides */
     int poke;  /* eventfd */
+    struct rest_sides sides;
     struct queue woken;
     struct rest_deadlines deadlines;
     struct rest_request *spare;
@@ -139,7 +141,8 @@ struct rest {
     atomic_bool stopping;
     atomic_uint stuck; /* operations still waiting after the last moment */
     _Atomic uint64_t body_bytes;
-    uint64_t max_upload_bytes; /* a file that may be a whole state */
+    _Atomic uint64_t n_watchers; /* streams, and polls that wait */
+    uint64_t max_upload_bytes;   /* a file that may be a whole state */
     struct rest_workers workers;
     struct rest_spool spool;
     unsigned n_loops;
@@ -271,6 +274,13 @@ int rest_workers_start(struct rest *rest) MUST_USE;
 /* False when the queue is full. */
 bool rest_workers_push(struct rest *rest, struct rest_request *request);
 void rest_workers_stop(struct rest *rest);
+
+/* ---- watchers.c: any thread ---- */
+/* False: there are as many as there may be, and this is no one more. */
+bool rest_watchers_take(struct rest *rest) MUST_USE;
+void rest_watchers_give(struct rest *rest);
+/* What to answer then. */
+struct rest_problem rest_watchers_problem(void);
 
 /* ---- stats.c ---- */
 void rest_count_request(struct rest_request *request);

@@ -229,6 +229,7 @@ static int open_rest(struct server *server)
         .address = s->http,
         .io_threads = (unsigned)s->io_threads,
         .max_connections = s->max_connections,
+        .max_watchers = s->max_watchers,
         .max_body_bytes = s->max_body,
         .max_header_bytes = s->max_header,
         .head_timeout_ms = HEAD_TIMEOUT_MS,

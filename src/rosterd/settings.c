@@ -15,7 +15,7 @@
 
 #define DEFAULT_RAFT "127.0.0.1:7071"
 
-enum { ID_MOST = 63, OPTIONS = 26 };
+enum { ID_MOST = 63, OPTIONS = 27 };
 
 /* The table of one struct settings. */
 struct table {
@@ -62,6 +62,9 @@ static struct table table_of(struct settings *s)
          "threads that answer requests; 0: half as many as processors"},
         {"max-connections", OPTION_NUMBER, &s->max_connections, 0, 0, "N",
          "connections held at once; 0: what the limit of open files allows"},
+        {"max-watchers", OPTION_NUMBER, &s->max_watchers, 0, 0, "N",
+         "streams and long polls held at once; 0: nine tenths of the "
+         "connections"},
         {"max-body", OPTION_BYTES, &s->max_body, KIB(1), GIB(1), "BYTES",
          "largest body of a request"},
         {"max-header", OPTION_BYTES, &s->max_header, KIB(4), MIB(1), "BYTES",

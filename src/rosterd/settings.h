@@ -23,6 +23,7 @@ struct settings {
     bool insecure;
     uint64_t io_threads;
     uint64_t max_connections;
+    uint64_t max_watchers;
     uint64_t max_body;
     uint64_t max_header;
     uint64_t request_timeout_ms;
