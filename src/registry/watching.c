@@ -30,17 +30,6 @@ static int read_mode(struct op_state *s, enum pattern_mode *ret_mode)
                           SHOW(mode));
 }
 
-/* A field without a value: whoever has it, as a search does. */
-static void set_field(const struct op_query *query, struct watch_spec *spec)
-{
-    spec->k = query->k.p == NULL ? STR("") : query->k;
-    spec->v = query->v;
-    if (query->v.p == NULL && spec->k.n > 0) {
-        spec->v = STR("");
-        spec->mode = PATTERN_PREFIX;
-    }
-}
-
 static int read_spec(struct op_state *s, struct watch_spec *spec)
 {
     const struct op_query *query = &s->op->query;
@@ -57,7 +46,8 @@ static int read_spec(struct op_state *s, struct watch_spec *spec)
                            "initial begins with what is there, since goes on "
                            "from what is known already: give one of them");
     }
-    set_field(query, spec);
+    spec->k = query->k.p == NULL ? STR("") : query->k;
+    spec->v = query->v;
     return r;
 }
 
