@@ -76,6 +76,23 @@ static void take(struct weights *weights, struct str element)
     }
 }
 
+bool rest_encoding_is_lines(struct str accept)
+{
+    int lines = NOT_GIVEN, events = NOT_GIVEN;
+
+    while (accept.n > 0) {
+        struct str element = cut(&accept, ',');
+        struct str name = cut(&element, ';');
+        int weight = read_weight(str_trim(element));
+        if (is(name, "application/x-ndjson")) {
+            lines = weight;
+        } else if (is(name, "text/event-stream")) {
+            events = weight;
+        }
+    }
+    return lines > 0 && lines >= events;
+}
+
 bool rest_encoding_is_gzip(struct str accept)
 {
     struct weights weights = {NOT_GIVEN, NOT_GIVEN, NOT_GIVEN};

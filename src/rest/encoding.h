@@ -1,4 +1,5 @@
-/* Accept-Encoding (RFC 9110 12.5.3). Pure. */
+/* What a client would rather have: Accept-Encoding and Accept (RFC 9110 12.5).
+ * Pure. */
 #ifndef REST_ENCODING_H
 #define REST_ENCODING_H
 
@@ -10,5 +11,8 @@
  * preference. What cannot be understood counts as not sent: there is always the
  * plain body, which everybody can read. */
 bool rest_encoding_is_gzip(struct str accept);
+/* Whether who sent this Accept would rather have lines of JSON than a stream of
+ * events (text/event-stream). */
+bool rest_encoding_is_lines(struct str accept);
 
 #endif

@@ -90,6 +90,22 @@ void rest_header_add_stamp(struct rest_request *request,
     }
 }
 
+void rest_header_write_stamp(struct rest_request *request, struct buf *head)
+{
+    struct rest_stamp stamp = rest_header_stamp(request);
+
+    buf_printf(head,
+               "Date: %s\r\n"
+               "Roster-Revision: %llu\r\n"
+               "Roster-Node: %s\r\n"
+               "Roster-Leader: %s\r\n"
+               "Roster-Stale-Ms: %llu\r\n",
+               request->loop->date, (unsigned long long)stamp.revision,
+               request->loop->rest->node_id,
+               leader_name(request->loop, stamp.leader),
+               (unsigned long long)stamp.stale_ms);
+}
+
 bool rest_header_is_draining(const struct rest_request *request)
 {
     return atomic_load_explicit(&request->loop->rest->draining,

@@ -14,6 +14,7 @@
 #include "base/err.h"
 #include "base/log.h"
 #include "rest/state.h"
+#include "rest/stream.h"
 
 /* At the end: how long for clients to send and read what they began, and for
  * operations to get their outcome. */
@@ -169,8 +170,11 @@ static void resume_woken(struct rest_loop *loop)
 static int wait_ms(struct rest_loop *loop)
 {
     MHD_UNSIGNED_LONG_LONG mhd_ms = 0;
-    uint64_t ms = rest_deadlines_next(&loop->deadlines, clock_mono_ms());
+    uint64_t now_ms = clock_mono_ms();
+    uint64_t ms = rest_deadlines_next(&loop->deadlines, now_ms);
+    uint64_t streams_ms = rest_streams_next(loop, now_ms);
 
+    ms = streams_ms < ms ? streams_ms : ms;
     if (MHD_get_timeout(loop->daemon, &mhd_ms) == MHD_YES && mhd_ms < ms) {
         ms = mhd_ms;
     }
@@ -216,6 +220,7 @@ static void begin_closing(struct rest_loop *loop)
 
     loop->closing = true;
     loop->closing_ms = loop->now_ms;
+    rest_streams_bye(loop);
     int listener = MHD_quiesce_daemon(loop->daemon);
     if (listener >= 0) {
         (void)close(listener);
@@ -255,10 +260,25 @@ static void poke(void *user)
     rest_loop_poke(user);
 }
 
+/* What the streams were told before is sent first. */
 static void tell_watchers(struct rest_loop *loop)
 {
-    if (watch_table_turn(loop->watching)) {
+    struct rest_streams *streams = loop->streams;
+
+    if (streams->busy != NULL) {
+        return;
+    }
+    streams->told = watch_table_revision(loop->watching);
+    streams->more = watch_table_turn(loop->watching);
+    if (streams->more) {
         rest_loop_poke(loop); /* There is more, and others have a turn first. */
+    }
+}
+
+static void send_streams(struct rest_loop *loop)
+{
+    if (rest_streams_turn(loop)) {
+        rest_loop_poke(loop);
     }
 }
 
@@ -269,6 +289,7 @@ static void turn(struct rest_loop *loop)
     tell_watchers(loop);
     resume_woken(loop);
     run_daemon(loop);
+    send_streams(loop);
     cut_due(loop);
     if (!loop->closing && atomic_load(&loop->rest->stopping)) {
         begin_closing(loop);
@@ -301,6 +322,24 @@ static void *run(void *user)
 
 /* ---- start and end ---- */
 
+/* The library counts its own: a stream is none of these any more, and has a
+ * descriptor all the same. */
+static enum MHD_Result has_room_for(void *user, const struct sockaddr *address,
+                                    socklen_t n)
+{
+    struct rest_loop *loop = user;
+    uint64_t all =
+        busy(&loop->counts.connections) + busy(&loop->counts.streams);
+
+    (void)address;
+    (void)n;
+    if (all < loop->max_connections) {
+        return MHD_YES;
+    }
+    rest_count(&loop->counts.exhausted, 1);
+    return MHD_NO;
+}
+
 /* Paths and queries are decoded in uri.c, after splitting. */
 static size_t leave_escaped(void *user, struct MHD_Connection *connection,
                             char *text)
@@ -317,7 +356,7 @@ static struct MHD_Daemon *start_daemon(struct rest_loop *loop,
 
     return MHD_start_daemon(MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME |
                                 MHD_USE_SUPPRESS_DATE_NO_CLOCK,
-                            0, NULL, NULL, rest_request_handle, loop,
+                            0, has_room_for, loop, rest_request_handle, loop,
                             MHD_OPTION_LISTEN_SOCKET, loop->listener,
                             MHD_OPTION_URI_LOG_CALLBACK, rest_request_begin,
                             loop, MHD_OPTION_NOTIFY_COMPLETED, rest_request_end,
@@ -372,12 +411,16 @@ int rest_loop_start(struct rest_loop *loop, unsigned max_connections)
     loop->kept = rest_kept_new(registry_cache(loop->rest->registry));
     loop->watching = watch_table_new(loop->rest->hub, poke, loop);
     loop->max_connections = max_connections;
+    int r = rest_streams_open(loop);
+    if (r != 0) {
+        return r;
+    }
     loop->deadlines.lists[REST_IDLE].span_ms = config->idle_timeout_ms;
     loop->deadlines.lists[REST_HEAD].span_ms = config->head_timeout_ms;
     loop->deadlines.lists[REST_BODY].span_ms = config->request_timeout_ms;
     loop->deadlines.lists[REST_SEND].span_ms =
         config->idle_timeout_ms / SEND_LOOKS;
-    int r = store_reader_new(core_store(loop->rest->core), &loop->reader);
+    r = store_reader_new(core_store(loop->rest->core), &loop->reader);
     if (r != 0) {
         return r;
     }

@@ -6,9 +6,6 @@
 
 enum kind { TEXT, NUMBER, TRUTH, CONSISTENCY, DURATION, REVISION };
 
-/* Revisions stay below 2^53: what every JSON reader can hold. */
-#define REVISION_MOST ((UINT64_C(1) << 53) - 1)
-
 struct param {
     const char *name;
     unsigned bit;
@@ -40,7 +37,7 @@ static const struct param params[] = {
      "must be local or linearizable"},
     {"max_stale", REST_MAX_STALE, DURATION, AT(op.max_stale_ms), 0, 0,
      "must be a duration, as in max_stale=500ms or max_stale=2s"},
-    {"since", REST_SINCE, REVISION, AT(op.since), 0, REVISION_MOST,
+    {"since", REST_SINCE, REVISION, AT(op.since), 0, REST_REVISION_MOST,
      "must be a revision, a whole number below 2^53"},
     {"initial", REST_INITIAL, TRUTH, AT(op.initial), 0, 0, TRUTH_TEXT},
     {"verbose", REST_VERBOSE, TRUTH, AT(verbose), 0, 0, TRUTH_TEXT},

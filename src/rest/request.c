@@ -89,6 +89,28 @@ static enum MHD_Result collect(void *user, enum MHD_ValueKind kind,
     return MHD_YES;
 }
 
+/* Last-Event-ID is what a browser knows when it comes back to the URL it was
+ * given: it goes before whatever that says. */
+static void set_resume(struct rest_request *request)
+{
+    struct op_query *query = &request->op.query;
+    uint64_t since = 0;
+
+    if (request->route->op != OP_WATCH || request->last_event_id.n == 0) {
+        return;
+    }
+    if (str_number(request->last_event_id, REST_REVISION_MOST, &since) != 0) {
+        rest_request_wrong(request, 400,
+                           STR("header Last-Event-ID must be a revision, a "
+                               "whole number below 2^53"),
+                           STR("Last-Event-ID"));
+        return;
+    }
+    query->since = since;
+    query->has_since = true;
+    query->initial = false;
+}
+
 static void set_query(struct rest_request *request, const struct rest_uri *uri)
 {
     struct rest_query query;
@@ -105,6 +127,7 @@ static void set_query(struct rest_request *request, const struct rest_uri *uri)
         return;
     }
     request->op.query = query.op;
+    set_resume(request);
     request->verbose = query.verbose;
     request->stale = query.stale;
 }
@@ -211,6 +234,9 @@ static enum MHD_Result take_head(struct rest_request *request,
                                       collect, &c);
     request->op.gzip = request->method == REST_GET &&
                        rest_encoding_is_gzip(c.head.accept_encoding);
+    request->lines = rest_encoding_is_lines(c.head.accept);
+    request->last_event_id = c.head.last_event_id;
+    request->old_http = strcmp(version, MHD_HTTP_VERSION_1_0) == 0;
     request->stage = REST_READING;
     request->plain = rest_kept_is_plain(request, &c.head);
     if (!request->plain) {
@@ -274,7 +300,9 @@ static enum MHD_Result run_op(struct rest_request *request)
     }
     if (step == OP_DONE) {
         request->finished = true;
-        return rest_answer_op(request);
+        return request->op.kind == OP_WATCH && request->op.answer.watch != NULL
+                   ? rest_stream_begin(request)
+                   : rest_answer_op(request);
     }
     rest_request_wrong(request, 503,
                        STR("too many long requests are running: try again"),
@@ -336,6 +364,9 @@ enum MHD_Result rest_request_handle(void *user,
         /* The library goes on with the chunks it has already: it keeps what is
          * not taken, and comes again. */
         return MHD_YES;
+    }
+    if (request->stage == REST_TAKEN) {
+        return MHD_NO;
     }
     if (*upload_n > 0) {
         struct str part = {upload, *upload_n};

@@ -8,6 +8,7 @@
 #include "base/err.h"
 #include "base/log.h"
 #include "rest/state.h"
+#include "rest/stream.h"
 
 /* Descriptors kept for everything else: the store, the log, the loops. */
 #define FILES_KEPT UINT64_C(256)
@@ -98,6 +99,7 @@ static void loop_done(struct rest_loop *loop)
     }
     close_fd(loop->listener);
     loop->kept = cache_memo_free(loop->kept);
+    rest_streams_close(loop);
     loop->watching = watch_table_free(loop->watching);
     rest_request_free_spare(loop);
     loop->reader = store_reader_free(loop->reader);

@@ -89,6 +89,8 @@ struct rest_stats {
     uint64_t timeouts;
     uint64_t received_bytes, sent_bytes; /* of bodies */
     uint64_t body_bytes;                 /* held by bodies now */
+    uint64_t streams, streams_behind; /* of changes, now; among connections */
+    uint64_t streams_cut, stream_resets, stream_bytes;
 };
 /* Any thread. */
 struct rest_stats rest_stats(const struct rest *rest);

@@ -26,6 +26,8 @@ struct rest_counts {
     _Atomic uint64_t accepted, exhausted, connections, in_flight, suspended;
     _Atomic uint64_t requests, kept, timeouts, aborted;
     _Atomic uint64_t received_bytes, sent_bytes; /* of bodies */
+    _Atomic uint64_t streams, streams_behind, streams_cut, stream_resets;
+    _Atomic uint64_t stream_bytes;
 };
 
 /* One writer: a plain addition that readers see whole. */
@@ -42,6 +44,7 @@ enum rest_stage {
     REST_READING,      /* body */
     REST_RUNNING,
     REST_SUSPENDED, /* waits for a wake */
+    REST_TAKEN,     /* its connection is a stream's: the library ends it */
     REST_ANSWERED,
 };
 
@@ -67,6 +70,9 @@ struct rest_request {
     bool options;
     bool head; /* HEAD: the answer's body is not sent */
     bool verbose, stale;
+    bool lines;    /* Accept: application/x-ndjson */
+    bool old_http; /* HTTP/1.0 */
+    struct str last_event_id;
     bool plain;     /* a read that kept.c may answer: its target is taken apart
                        only if that cannot */
     struct str key; /* of such a read */
@@ -107,11 +113,12 @@ struct rest_loop {
     unsigned n_spare;
     struct cache_memo *kept; /* kept.c */
     struct watch_table *watching;
-    uint64_t now_us, now_ms; /* when this turn began */
-    uint64_t leader;         /* whose name `leader_name` is; 0: nobody's */
-    char leader_name[64];    /* "" : not known */
-    uint64_t second;         /* since 1970, as `date` says */
-    char date[32];           /* "Sun, 06 Nov 1994 08:49:37 GMT" */
+    struct rest_streams *streams; /* stream.h */
+    uint64_t now_us, now_ms;      /* when this turn began */
+    uint64_t leader;              /* whose name `leader_name` is; 0: nobody's */
+    char leader_name[64];         /* "" : not known */
+    uint64_t second;              /* since 1970, as `date` says */
+    char date[32];                /* "Sun, 06 Nov 1994 08:49:37 GMT" */
     unsigned max_connections;
     bool has_room;       /* a connection ended during this run */
     bool closing;        /* no new connections */
@@ -237,6 +244,8 @@ void rest_header_add_node(struct rest_request *request,
 /* What the operation's answer says besides its body. */
 void rest_header_add_op(struct rest_request *request,
                         struct MHD_Response *response);
+/* The same as text. */
+void rest_header_write_stamp(struct rest_request *request, struct buf *head);
 bool rest_header_is_draining(const struct rest_request *request);
 /* Whether Link, which grows with the request, fits into the answer. */
 bool rest_header_has_room(const struct rest_request *request);
@@ -268,6 +277,10 @@ bool rest_kept_keep(struct rest_request *request, unsigned status,
 
 /* ---- page.c ---- */
 enum MHD_Result rest_page_serve(struct rest_request *request);
+
+/* ---- takeover.c ---- */
+/* The operation has said yes to a stream: its connection becomes one. */
+enum MHD_Result rest_stream_begin(struct rest_request *request);
 
 /* ---- worker.c ---- */
 int rest_workers_start(struct rest *rest) MUST_USE;

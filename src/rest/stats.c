@@ -46,6 +46,12 @@ struct rest_stats rest_stats(const struct rest *rest)
         sum.timeouts += get(&counts->timeouts);
         sum.received_bytes += get(&counts->received_bytes);
         sum.sent_bytes += get(&counts->sent_bytes);
+        sum.connections += get(&counts->streams);
+        sum.streams += get(&counts->streams);
+        sum.streams_behind += get(&counts->streams_behind);
+        sum.streams_cut += get(&counts->streams_cut);
+        sum.stream_resets += get(&counts->stream_resets);
+        sum.stream_bytes += get(&counts->stream_bytes);
     }
     return sum;
 }
@@ -138,6 +144,27 @@ static void add_requests(const struct rest_stats *stats, struct buf *out)
                  "Bytes of request bodies held in memory.", stats->body_bytes);
 }
 
+static void add_streams(const struct rest *rest, const struct rest_stats *stats,
+                        struct buf *out)
+{
+    metric_gauge(out, "roster_watchers_max",
+                 "Streams and long polls this node takes.",
+                 rest->config.max_watchers);
+    metric_gauge(out, "roster_watch_streams", "Streams of changes open.",
+                 stats->streams);
+    metric_gauge(out, "roster_watch_behind",
+                 "Of these: those that have not been sent all there is.",
+                 stats->streams_behind);
+    metric_counter(out, "roster_watch_cut_total",
+                   "Streams cut because their reader was too slow.",
+                   stats->streams_cut);
+    metric_counter(out, "roster_watch_resets_total",
+                   "Times a stream was told to list again.",
+                   stats->stream_resets);
+    metric_counter(out, "roster_watch_sent_bytes_total",
+                   "Bytes sent to streams.", stats->stream_bytes);
+}
+
 static void add_workers(const struct rest *rest, struct buf *out)
 {
     metric_gauge(out, "roster_http_workers", "Threads for long requests.",
@@ -157,5 +184,6 @@ void rest_metrics(const struct rest *rest, struct buf *out)
     add_durations(rest, out);
     add_connections(&stats, out);
     add_requests(&stats, out);
+    add_streams(rest, &stats, out);
     add_workers(rest, out);
 }

@@ -5,8 +5,6 @@
 
 #include "base/err.h"
 
-/* Revisions stay below 2^53: what every JSON reader can hold. */
-#define REVISION_MOST ((UINT64_C(1) << 53) - 1)
 #define KEY_MOST 255
 /* Lines of a list that are joined: each costs a copy of those before it. */
 #define JOINED_MOST 32
@@ -32,6 +30,8 @@ static const struct known known[] = {
     {TEXT("If-Match"), AT(conditions.if_match), true},
     {TEXT("If-None-Match"), AT(conditions.if_none_match), true},
     {TEXT("Accept-Encoding"), AT(accept_encoding), true},
+    {TEXT("Accept"), AT(accept), true},
+    {TEXT("Last-Event-ID"), AT(last_event_id), false},
     {TEXT("Idempotency-Key"), AT(conditions.idempotency_key), false},
     {TEXT("Roster-Min-Revision"), AT(min_revision), false},
     {TEXT("Content-Encoding"), AT(content_encoding), false},
@@ -226,7 +226,7 @@ static int check_conditions(struct rest_head *head,
     struct str key = head->conditions.idempotency_key;
 
     if (head->min_revision.p != NULL &&
-        str_number(head->min_revision, REVISION_MOST,
+        str_number(head->min_revision, REST_REVISION_MOST,
                    &head->conditions.min_revision) != 0) {
         return refuse(refusal, 400, false, "Roster-Min-Revision",
                       "must be a revision, a whole number below 2^53");

@@ -13,6 +13,9 @@
 
 #include "registry/registry.h"
 
+/* Revisions stay below 2^53: what every JSON reader can hold. */
+#define REST_REVISION_MOST ((UINT64_C(1) << 53) - 1)
+
 struct rest_head {
     struct str host;
     struct str content_length;
@@ -22,6 +25,8 @@ struct rest_head {
     struct str expect;
     struct str min_revision;
     struct str accept_encoding;
+    struct str accept;
+    struct str last_event_id;
     struct op_conditions conditions;
     unsigned n_joined; /* lines of lists behind their first */
     bool body;         /* one follows */

@@ -10,6 +10,10 @@ bool watch_is_below(struct str path, struct str top);
 /* Whether rows came, went or moved with a namespace. */
 bool watch_moves_rows(const struct event *event);
 
+/* ---- read.c ---- */
+/* Whether all that came behind `after` is still in the history. */
+bool watch_reaches(const struct store_meta *meta, uint64_t after);
+
 /* ---- hub.c: who is told that there is something new ---- */
 struct watch_listener {
     struct watch_listener *next;

@@ -1,8 +1,7 @@
 #include "base/err.h"
 #include "watch/inside.h"
 
-/* Whether all that came behind `after` is still there. */
-static bool reaches(const struct store_meta *meta, uint64_t after)
+bool watch_reaches(const struct store_meta *meta, uint64_t after)
 {
     return meta->history_n == 0 ? after >= meta->revision
                                 : after + 1 >= meta->history_first;
@@ -57,7 +56,7 @@ int watch_read(struct store_reader *reader, const struct watch_spec *spec,
     }
     const struct store_meta *meta = store_meta(txn);
     ret->first = meta->history_first;
-    if (reaches(meta, after)) {
+    if (watch_reaches(meta, after)) {
         r = read_events(txn, spec, after, most_bytes, func, user, ret);
     } else {
         ret->upto = meta->revision;

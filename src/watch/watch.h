@@ -153,4 +153,32 @@ int watch_read(struct store_reader *reader, const struct watch_spec *spec,
                uint64_t after, uint64_t most_bytes, watch_read_func *func,
                void *user, struct watch_reading *ret) MUST_USE;
 
+/* ---- what is there, and then what changes ---- */
+
+/* How far somebody is told what is there: namespace by namespace, each list in
+ * order, every part in a snapshot of its own. Between two parts comes what has
+ * changed of what was told before; changes of the rest are in what is still to
+ * come. So nothing is missing and nothing told twice at the end, and nobody
+ * holds a snapshot. {0} begins. */
+struct watch_initial {
+    bool begun;
+    bool in_ns;               /* `type` and `id` are the last row told of it */
+    uint64_t next_ns, end_ns; /* ids still to come */
+    uint64_t revision;        /* all that was told is as of there */
+    struct ulid id;
+    uint8_t type_n;
+    char type[64];
+};
+/* Tells some `most_bytes` more: changes as they are, rows as puts whose cause
+ * is "initial" and whose revision is their own. *ret_end: that was all; what
+ * comes behind io->revision, which is the end of a range, is next. Any thread,
+ * a reader each. Answers: NOT_FOUND (the history does not reach back to what
+ * was told: begin anew), FULL (too many namespaces are being read: later
+ * again). Faults of the store. */
+int watch_initial_read(struct store_reader *reader,
+                       const struct watch_spec *spec,
+                       struct watch_initial *io_initial, uint64_t most_bytes,
+                       watch_read_func *func, void *user,
+                       bool *ret_end) MUST_USE;
+
 #endif

@@ -138,7 +138,7 @@ static void paths_of_nothing_are_not_found(void **state)
                                           "/v1/ns/a/",
                                           "/v1/ns/a/b/c/drop",
                                           "/livez/",
-                                          "/v1/watch",
+                                          "/v1/watches",
                                           "/1/2/3/4/5/6/7",
                                           "/1/2/3/4/5/6/7/8/9/10",
                                           "/Livez",
