@@ -207,7 +207,7 @@ static void tell_row(struct part *part, const struct place *place,
     struct event event;
     struct ulid row_id;
 
-    row_split(row, &row_id, &head.revision, &fields);
+    row_split(row, &row_id, &head.revision, NULL, &fields);
     buf_clear(&part->text);
     event_write_row(&part->text, &head, type, id, row, STR_NONE);
     event_write_end(&part->text);
