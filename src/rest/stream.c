@@ -15,6 +15,7 @@
 enum {
     TICK_MS = 250, /* STREAM_SLOTS of them: 12 s from progress to progress */
     BLOCKED_MS = 30000,
+    LOOK_MS = 5000, /* whether one that is blocked has taken something */
     TURN_US = 2000, /* for those that are behind */
 };
 #define REST_BYTES_MOST (UINT64_C(64) << 20)
@@ -134,7 +135,7 @@ void stream_enter(struct stream *stream, enum stream_state state)
     DL_APPEND2(*list_of(stream), stream, prev, next);
     rest_count(&stream->loop->counts.streams_behind, state != STREAM_LIVE);
     if (state == STREAM_BLOCKED) {
-        stream->since_ms = stream->loop->now_ms;
+        stream->since_ms = stream->looked_ms = stream->loop->now_ms;
         stream->acked = acked_by(stream);
         look_for(stream, EPOLLRDHUP | EPOLLOUT);
     } else if (old == STREAM_BLOCKED || old == STREAM_STATES) {
@@ -240,10 +241,15 @@ static void cut_blocked(struct rest_loop *loop)
     struct stream *stream;
 
     while ((stream = streams->blocked) != NULL &&
-           stream->since_ms + BLOCKED_MS <= loop->now_ms) {
-        if (acked_by(stream) != stream->acked) {
-            stream_enter(stream, STREAM_BLOCKED);
-        } else {
+           stream->looked_ms + LOOK_MS <= loop->now_ms) {
+        uint64_t since_ms = stream->since_ms;
+        uint64_t acked = stream->acked;
+        stream_enter(stream, STREAM_BLOCKED);
+        if (stream->acked != acked) {
+            continue;
+        }
+        stream->since_ms = since_ms;
+        if (since_ms + BLOCKED_MS <= loop->now_ms) {
             stream_cut(stream, "it takes nothing");
         }
     }
@@ -308,6 +314,10 @@ uint64_t rest_streams_next(const struct rest_loop *loop, uint64_t now_ms)
         if (streams->slots[(streams->slot + i) % STREAM_SLOTS] != NULL) {
             next_ms = until(streams->slot_ms + i * TICK_MS, now_ms);
         }
+    }
+    if (streams->blocked != NULL) {
+        uint64_t ms = until(streams->blocked->looked_ms + LOOK_MS, now_ms);
+        next_ms = ms < next_ms ? ms : next_ms;
     }
     if (streams->ready != NULL) {
         uint64_t ms = until(streams->pause_ms, now_ms);

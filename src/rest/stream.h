@@ -61,6 +61,7 @@ struct stream {
     size_t rest_n, rest_at;
     struct watch_initial *initial; /* NULL: it is told all that was there */
     uint64_t since_ms;             /* BLOCKED: when it last took something */
+    uint64_t looked_ms;            /* and when that was looked at */
     uint64_t acked;                /* and what had arrived by then */
 };
 
