@@ -1,5 +1,6 @@
 #include "registry/cached.h"
 
+#include "registry/poll.h"
 #include "registry/resolve.h"
 
 struct cache *registry_cache(struct registry *registry)
@@ -156,6 +157,10 @@ int cached_answer(struct op_state *s)
     int r = find(s, revision, &ns, &list);
     if (r != 0) {
         return r;
+    }
+    if (poll_parks(s, list->revision, revision)) {
+        (void)cache_unref(list);
+        return poll_list(s, revision);
     }
     s->op->answer.revision = revision;
     return answer_found(s, ns, list);

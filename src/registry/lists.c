@@ -4,6 +4,7 @@
 
 #include "registry/answer.h"
 #include "registry/cached.h"
+#include "registry/poll.h"
 #include "registry/resolve.h"
 
 /* ---- what was asked for ---- */
@@ -73,8 +74,9 @@ struct reading {
     bool leaf;
     uint64_t revision;
     uint64_t count;
-    bool same; /* the client has it already */
-    bool gzip; /* compressed */
+    bool same;  /* the client has it already */
+    bool known; /* and wants to be told when there is something newer */
+    bool gzip;  /* compressed */
     bool more;
     struct ulid last;
     struct buf body;
@@ -106,6 +108,8 @@ static int look_at(struct op_state *s, struct store_txn *txn,
     reading->leaf = node.kind == STORE_LEAF;
     reading->count = list.count;
     reading->revision = list.revision > path_rev ? list.revision : path_rev;
+    reading->known =
+        poll_parks(s, reading->revision, store_meta(txn)->revision);
     return resolve_not_modified(s, reading->revision, &reading->same,
                                 reading->whole ? &reading->gzip : NULL);
 }
@@ -186,7 +190,7 @@ static int read_list(struct op_state *s, struct store_txn *txn, void *user)
 
     reading->more = reading->gzip = false;
     int r = look_at(s, txn, reading);
-    if (r != 0 || reading->same) {
+    if (r != 0 || reading->same || reading->known) {
         return r;
     }
     bool quick = reading->count <= LISTS_QUICK_ROWS ||
@@ -231,6 +235,9 @@ static int read_and_answer(struct op_state *s, struct reading *reading)
     if (r != 0) {
         buf_done(&reading->body);
         return r;
+    }
+    if (reading->known) {
+        return poll_list(s, s->seen.revision);
     }
     answer->etag = reading->revision;
     answer->varies = reading->whole && s->op->kind == OP_LIST_GET;

@@ -11,6 +11,7 @@
 #include "registry/gate.h"
 #include "registry/gather.h"
 #include "registry/matches.h"
+#include "registry/poll.h"
 #include "registry/submit.h"
 #include "registry/types_set.h"
 #include "registry/wait.h"
@@ -70,6 +71,10 @@ static int start(struct op_state *s)
         return 0;
     }
     s->until_ms = clock_mono_ms() + WAIT_REVISION_MS;
+    s->awaited = s->op->if_.min_revision;
+    if (poll_waits(s) && s->op->query.since > s->awaited) {
+        s->awaited = s->op->query.since;
+    }
     s->stage = STAGE_REVISION;
     return 0;
 }
@@ -89,12 +94,16 @@ static int see_revision(struct op_state *s)
 {
     uint64_t revision = snapshot_newest(s->registry);
 
+    if (s->awaited > revision && clock_mono_ms() < s->until_ms) {
+        return wait_revision(s);
+    }
     if (s->op->if_.min_revision > revision) {
-        return clock_mono_ms() < s->until_ms ? wait_revision(s)
-                                             : refuse_revision(s, revision);
+        return refuse_revision(s, revision);
     }
     s->stage = STAGE_RUN;
-    if (!s->op->query.linearizable) {
+    /* Behind a fence this node is sure to have all there is. A `since` that is
+     * still beyond comes from somewhere else. */
+    if (!s->op->query.linearizable && s->awaited <= revision) {
         return gate_fresh(s);
     }
     s->stage = STAGE_FENCE;
@@ -298,6 +307,9 @@ enum op_step registry_run(struct registry *registry, struct op *op,
     if (r == NEEDS_WORKER) {
         assert(!s->on_worker);
         return s->said = OP_WORK;
+    }
+    if (r == PARKS) {
+        return s->said = OP_PARK;
     }
     if (r != ANSWERED) { /* A lower room's no that nobody has put in words: it
                             must not pass for a yes. */

@@ -13,7 +13,7 @@
  *                              way without
  *       ──► OP_PARK            nothing newer than the client has: end it
  *                              (registry_op_done), keep the request, and run it
- *                              anew as `woken` when answer.park was told of
+ *                              anew as `woken` when answer.watch was told of
  *                              something, as `expired` when its time is over
  *
  * Threads: an op is one thread's at a time; `wake` is called from any. Reads
@@ -143,6 +143,7 @@ struct op_file *registry_file_close(struct op_file *file);
 /* Where to go on from, and with what. In the op's arena. */
 struct op_watch {
     struct watch_spec spec;
+    bool exact;    /* rows below spec.ns do not matter, those in it do */
     uint64_t from; /* all up to there is known to the client */
     bool reset;    /* tell him first that what came before `from` is lost */
 };

@@ -8,8 +8,9 @@
  *
  *   START     is this node ready for it? Then the first of what follows that
  *             it needs.
- *   REVISION  waits until the node has seen Roster-Min-Revision.
- *   FENCE     waits for a quorum (a linearizable read).
+ *   REVISION  waits until the node has seen Roster-Min-Revision, or ?since=.
+ *   FENCE     waits for a quorum (a linearizable read, or a ?since= that is
+ *             beyond what this node has).
  *   RUN       the verb: a read answers, a write makes its command.
  *   PAUSE     waits behind a fence for what is in the log: the outcome of an
  *             end that was proposed, or another step after a RETRY; or what
@@ -33,6 +34,7 @@ enum {
     NEEDS_WORKER,    /* too long for this thread */
     NEEDS_FENCE,     /* run again after what is in the log */
     WAITS,           /* wake() will be called: touch nothing any more */
+    PARKS,           /* op->answer.watch says what for */
 };
 
 enum stage {
@@ -100,6 +102,7 @@ struct op_state {
     unsigned tries;
     unsigned fences;
     uint64_t until_ms;
+    uint64_t awaited;          /* revision */
     struct op_state *next;     /* in registry->waiting, or woken with it */
     struct question *question; /* answered; ours to end */
     struct types *types;       /* held */

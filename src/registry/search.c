@@ -6,6 +6,7 @@
 #include "registry/answer.h"
 #include "registry/cursor.h"
 #include "registry/lists.h"
+#include "registry/poll.h"
 #include "registry/resolve.h"
 #include "registry/walk.h"
 
@@ -19,8 +20,9 @@ enum {
 struct search {
     struct op_state *s;
     struct str top;
-    struct str type;         /* p NULL: all */
-    struct str k;            /* as stored, escaped; p NULL: any */
+    struct str type; /* p NULL: all */
+    struct str k;    /* as stored, escaped; p NULL: any */
+    enum pattern_mode mode;
     struct pattern *pattern; /* NULL: whatever value */
     struct pattern_scratch *scratch;
     struct cursor after;
@@ -252,10 +254,11 @@ static int scan(struct search *search)
 static int parse_value(struct search *search)
 {
     const struct op_query *query = &search->s->op->query;
-    enum pattern_mode mode = PATTERN_EXACT;
     struct str why = STR_NONE;
 
-    if (query->mode.p != NULL && pattern_mode_parse(query->mode, &mode) != 0) {
+    search->mode = PATTERN_EXACT;
+    if (query->mode.p != NULL &&
+        pattern_mode_parse(query->mode, &search->mode) != 0) {
         return answer_problem(search->s, OP_BAD_REQUEST, STR("mode"),
                               "mode is exact, contains, prefix or regex, not "
                               "%.*s",
@@ -264,8 +267,8 @@ static int parse_value(struct search *search)
     if (query->v.p == NULL) {
         return 0;
     }
-    if (pattern_new(mode, query->v, search->s->arena, &search->pattern, &why) ==
-        0) {
+    if (pattern_new(search->mode, query->v, search->s->arena, &search->pattern,
+                    &why) == 0) {
         return 0;
     }
     return answer_problem(search->s, OP_BAD_REQUEST, STR("v"),
@@ -368,12 +371,15 @@ static int answer(struct search *search, int r)
 
 int search_run(struct op_state *s)
 {
-    if (!s->on_worker) {
+    if (!s->on_worker && !poll_is_quick(s)) {
         return NEEDS_WORKER;
     }
     struct search *search = mem_zero(sizeof *search);
     search->s = s;
     int r = parse(search);
+    if (r == 0) {
+        r = poll_search(s, search->top, search->mode);
+    }
     if (r == 0) {
         r = answer(search, scan(search));
     }

@@ -8,7 +8,7 @@ int wait_revision(struct op_state *s)
     /* Looked at under the lock: a revision that comes now finds the op in the
      * list, one that came before is seen here. */
     (void)pthread_mutex_lock(&registry->waiting_lock);
-    if (core_revision(registry->core) >= s->op->if_.min_revision) {
+    if (core_revision(registry->core) >= s->awaited) {
         r = 0;
     } else {
         s->next = registry->waiting;
@@ -27,7 +27,7 @@ static struct op_state *take_due(struct registry *registry, uint64_t revision,
 
     while (*at != NULL) {
         struct op_state *s = *at;
-        if (s->op->if_.min_revision > revision && s->until_ms > mono_ms) {
+        if (s->awaited > revision && s->until_ms > mono_ms) {
             at = &s->next;
             continue;
         }
