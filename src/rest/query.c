@@ -6,6 +6,9 @@
 
 enum kind { TEXT, NUMBER, TRUTH, CONSISTENCY, DURATION, REVISION };
 
+/* Of a long poll. */
+enum { WAIT_MS = 50000, WAIT_MOST_MS = 600000 };
+
 struct param {
     const char *name;
     unsigned bit;
@@ -35,10 +38,12 @@ static const struct param params[] = {
     {"recursive", REST_RECURSIVE, TRUTH, AT(op.recursive), 0, 0, TRUTH_TEXT},
     {"consistency", REST_CONSISTENCY, CONSISTENCY, AT(op.linearizable), 0, 0,
      "must be local or linearizable"},
-    {"max_stale", REST_MAX_STALE, DURATION, AT(op.max_stale_ms), 0, 0,
+    {"max_stale", REST_MAX_STALE, DURATION, AT(op.max_stale_ms), 0, UINT64_MAX,
      "must be a duration, as in max_stale=500ms or max_stale=2s"},
     {"since", REST_SINCE, REVISION, AT(op.since), 0, REST_REVISION_MOST,
      "must be a revision, a whole number below 2^53"},
+    {"wait", REST_WAIT, DURATION, AT(wait_ms), 0, WAIT_MOST_MS,
+     "must be a duration up to 10m, as in wait=30s; 0 waits for nothing"},
     {"initial", REST_INITIAL, TRUTH, AT(op.initial), 0, 0, TRUTH_TEXT},
     {"verbose", REST_VERBOSE, TRUTH, AT(verbose), 0, 0, TRUTH_TEXT},
     {"stale", REST_STALE, TRUTH, AT(stale), 0, 0, TRUTH_TEXT},
@@ -87,7 +92,10 @@ static int read_param(const struct param *param, const struct rest_param *given,
     case CONSISTENCY:
         return read_consistency(given->value, target);
     case DURATION:
-        return str_duration(given->value, target);
+        return str_duration(given->value, target) != 0 ||
+                       *(uint64_t *)target > param->most
+                   ? ERR_INVALID
+                   : 0;
     case REVISION:
         query->op.has_since = true;
         break;
@@ -109,7 +117,8 @@ int rest_query_read(const struct rest_uri *uri, unsigned allowed,
     unsigned seen = 0;
 
     *ret_query = (struct rest_query){.op.depth = UINT64_MAX,
-                                     .op.max_stale_ms = UINT64_MAX};
+                                     .op.max_stale_ms = UINT64_MAX,
+                                     .wait_ms = WAIT_MS};
     for (size_t i = 0; i < uri->n_params; i++) {
         const struct rest_param *given = &uri->params[i];
         const struct param *param = find(given->name, allowed);
@@ -127,6 +136,11 @@ int rest_query_read(const struct rest_uri *uri, unsigned allowed,
             *ret_why = param->wants;
             return ERR_INVALID;
         }
+    }
+    if ((seen & REST_WAIT) != 0 && !ret_query->op.has_since) {
+        *ret_field = STR("wait");
+        *ret_why = "goes with since, the revision of what you have";
+        return ERR_INVALID;
     }
     return 0;
 }

@@ -12,6 +12,7 @@
 
 struct rest_query {
     struct op_query op;
+    uint64_t wait_ms; /* for something newer than op.since */
     bool verbose;
     bool stale;
 };

@@ -6,6 +6,7 @@
 
 #define READ (REST_CONSISTENCY | REST_MAX_STALE)
 #define LISTED (READ | REST_LIMIT | REST_AFTER)
+#define POLLED (REST_SINCE | REST_WAIT)
 
 #define LIST "/v1/ns/{ns}/{type}"
 #define ROW "/v1/ns/{ns}/{type}/{id}"
@@ -14,7 +15,7 @@
 /* Reads of lists and rows first: the table is searched from the top. */
 /* clang-format off */
 const struct rest_route rest_routes[] = {
-    {REST_GET,    4, LIST, REST_OP, OP_LIST_GET, LISTED | REST_FIELDS, REST_NOTHING},
+    {REST_GET,    4, LIST, REST_OP, OP_LIST_GET, LISTED | POLLED | REST_FIELDS, REST_NOTHING},
     {REST_GET,    5, ROW, REST_OP, OP_ROW_GET, READ | REST_FIELDS, REST_NOTHING},
     {REST_POST,   4, LIST, REST_OP, OP_LIST_ADD, REST_LEASE, REST_JSON},
     {REST_PUT,    4, LIST, REST_OP, OP_LIST_PUT, 0, REST_JSON},
@@ -30,7 +31,8 @@ const struct rest_route rest_routes[] = {
     {REST_GET,    3, AGENT, REST_OP, OP_AGENT_GET, READ, REST_NOTHING},
     {REST_DELETE, 3, AGENT, REST_OP, OP_AGENT_DELETE, 0, REST_NOTHING},
     {REST_GET,    2, "/v1/search", REST_OP, OP_SEARCH,
-     LISTED | REST_NS | REST_TYPE | REST_K | REST_V | REST_MODE, REST_NOTHING},
+     LISTED | POLLED | REST_NS | REST_TYPE | REST_K | REST_V | REST_MODE,
+     REST_NOTHING},
     {REST_GET,    2, "/v1/watch", REST_OP, OP_WATCH,
      REST_NS | REST_TYPE | REST_K | REST_V | REST_MODE | REST_SINCE |
          REST_INITIAL, REST_NOTHING},

@@ -48,6 +48,7 @@ enum {
     REST_MAX_STALE = 1 << 15,
     REST_SINCE = 1 << 16,
     REST_INITIAL = 1 << 17,
+    REST_WAIT = 1 << 18,
 };
 
 struct rest_route {
