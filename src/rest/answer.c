@@ -115,6 +115,26 @@ static struct MHD_Response *from_arena(struct str body)
         MHD_RESPMEM_PERSISTENT);
 }
 
+static struct MHD_Response *copied(struct str body)
+{
+    char *copy = mem_dup(body.p, body.n);
+    /* The library frees it, with free(). */
+    struct MHD_Response *response =
+        MHD_create_response_from_buffer(body.n, copy, MHD_RESPMEM_MUST_FREE);
+
+    if (response == NULL) {
+        (void)mem_free(copy);
+    }
+    return response;
+}
+
+/* A group's answer is sent when its runner is gone. */
+static struct MHD_Response *of_bytes(const struct rest_request *request,
+                                     struct str body)
+{
+    return request->group != NULL ? copied(body) : from_arena(body);
+}
+
 /* Of bytes that the cache lends; takes the answer's reference. NULL when there
  * is no memory. */
 static struct MHD_Response *lent(struct op_answer *answer)
@@ -146,6 +166,10 @@ static enum MHD_Result send_answer(struct rest_request *request,
                                    unsigned status,
                                    struct MHD_Response *response)
 {
+    if (request->group != NULL) {
+        rest_group_answer(request, status, response);
+        return MHD_YES;
+    }
     enum MHD_Result r = send_lent(request, status, response);
     MHD_destroy_response(response);
     return r;
@@ -172,7 +196,7 @@ static enum MHD_Result send_problem(struct rest_request *request,
                                     unsigned status)
 {
     struct str body = render_problem(request, status, &request->op.answer);
-    struct MHD_Response *response = from_arena(body);
+    struct MHD_Response *response = of_bytes(request, body);
     char allow[64];
 
     if (response == NULL) {
@@ -196,35 +220,24 @@ enum MHD_Result rest_answer_problem(struct rest_request *request,
     return send_problem(request, problem->status);
 }
 
-enum MHD_Result rest_answer_kept(struct rest_request *request,
-                                 const struct rest_kept *kept)
+enum MHD_Result rest_answer_reply(struct rest_request *request,
+                                  const struct rest_reply *reply)
 {
-    request->route = kept->route;
-    request->answer_bytes = kept->body_bytes;
-    rest_count(&request->loop->counts.kept, 1);
-    return send_lent(request, kept->status, kept->response);
+    request->route = reply->route;
+    request->answer_bytes = reply->body_bytes;
+    return send_lent(request, reply->status, reply->response);
 }
 
-static struct MHD_Response *copied(struct str body)
+static struct MHD_Response *make_response(struct rest_request *request,
+                                          bool keep)
 {
-    char *copy = mem_dup(body.p, body.n);
-    /* The library frees it, with free(). */
-    struct MHD_Response *response =
-        MHD_create_response_from_buffer(body.n, copy, MHD_RESPMEM_MUST_FREE);
+    struct op_answer *answer = &request->op.answer;
 
-    if (response == NULL) {
-        (void)mem_free(copy);
-    }
-    return response;
-}
-
-static struct MHD_Response *make_response(struct op_answer *answer, bool keep)
-{
     if (answer->list != NULL) {
         return lent(answer);
     }
     return keep && answer->body.n > 0 ? copied(answer->body)
-                                      : from_arena(answer->body);
+                                      : of_bytes(request, answer->body);
 }
 
 static enum MHD_Result send_op(struct rest_request *request, unsigned status)
@@ -232,7 +245,7 @@ static enum MHD_Result send_op(struct rest_request *request, unsigned status)
     struct op_answer *answer = &request->op.answer;
     struct rest_stamp stamp = rest_header_stamp(request);
     uint64_t cost = rest_kept_cost(request);
-    struct MHD_Response *response = make_response(answer, cost > 0);
+    struct MHD_Response *response = make_response(request, cost > 0);
 
     if (response == NULL) {
         return MHD_NO;

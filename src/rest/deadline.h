@@ -24,7 +24,9 @@ enum rest_phase {
     REST_PHASES,
 };
 
-/* A connection, as far as time goes. */
+struct rest_waiter; /* park.h */
+
+/* A connection, as far as time goes, and what it waits for. */
 struct rest_peer {
     struct rest_peer *prev, *next;
     enum rest_phase phase;
@@ -33,7 +35,8 @@ struct rest_peer {
     unsigned n_more; /* times that more was granted for this answer */
     bool is_long;    /* more is granted as long as it goes on: a file */
     uint64_t acked;  /* bytes sent to it that had arrived then */
-    bool asked;      /* a request line has come: it can be answered */
+    struct rest_waiter *waiter; /* NULL: it is not parked */
+    bool asked; /* a request line has come: it can be answered */
 };
 
 struct rest_deadlines {

@@ -24,7 +24,7 @@ static void end(void *value)
 {
     struct rest_kept *kept = value;
 
-    MHD_destroy_response(kept->response);
+    MHD_destroy_response(kept->reply.response);
     (void)mem_free(kept);
 }
 
@@ -88,7 +88,11 @@ const struct rest_kept *rest_kept_find(struct rest_request *request)
         return NULL;
     }
     struct rest_stamp now = rest_header_stamp(request);
-    return is_same(&kept->stamp, &now) ? kept : NULL;
+    if (!is_same(&kept->stamp, &now)) {
+        return NULL;
+    }
+    rest_count(&request->loop->counts.kept, 1);
+    return kept;
 }
 
 /* Of a list, all that stays in memory as long as the answer is kept: both of
@@ -99,7 +103,8 @@ static uint64_t held_bytes(const struct op_answer *answer)
     return answer->list == NULL ? answer->body.n : answer->list->body.n + form;
 }
 
-/* Reads of lists and resources: what stands in the store at one revision. */
+/* Reads of lists and resources: what stands in the store at one revision. Who
+ * polls asks for the next one. */
 static bool is_worth_it(const struct rest_request *request)
 {
     const struct op *op = &request->op;
@@ -107,7 +112,8 @@ static bool is_worth_it(const struct rest_request *request)
 
     return request->plain && request->key.n > 0 &&
            (op->kind == OP_LIST_GET || op->kind == OP_ROW_GET) &&
-           !op->query.linearizable && !answer->passing &&
+           !op->query.linearizable && !op->query.has_since &&
+           !answer->passing &&
            (answer->code == OP_OK || answer->code == OP_NOT_MODIFIED) &&
            answer->body.n <= (answer->list != NULL ? LENT_MOST : COPY_MOST) &&
            held_bytes(answer) <= HELD_MOST &&
@@ -126,8 +132,8 @@ bool rest_kept_keep(struct rest_request *request, unsigned status,
 {
     struct rest_kept *kept = mem_alloc(sizeof *kept);
 
-    *kept = (struct rest_kept){response, request->route, status,
-                               request->answer_bytes, *stamp};
+    *kept = (struct rest_kept){
+        {response, request->route, status, request->answer_bytes}, *stamp};
     if (cache_memo_keep(request->loop->kept, request->key, stamp->revision,
                         cost, kept)) {
         return true;

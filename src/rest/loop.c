@@ -159,6 +159,10 @@ static void resume_woken(struct rest_loop *loop)
         assert(request->stage == REST_SUSPENDED);
         request->stage = request->woken_stage;
         rest_count(&loop->counts.suspended, (uint64_t)-1);
+        if (request->group != NULL) {
+            rest_group_woken(request);
+            continue;
+        }
         if (request->stage == REST_READING) {
             rest_deadlines_enter(&loop->deadlines, request->peer, REST_BODY,
                                  loop->now_ms);
@@ -173,7 +177,9 @@ static int wait_ms(struct rest_loop *loop)
     uint64_t now_ms = clock_mono_ms();
     uint64_t ms = rest_deadlines_next(&loop->deadlines, now_ms);
     uint64_t streams_ms = rest_streams_next(loop, now_ms);
+    uint64_t park_ms = rest_park_next(loop, now_ms);
 
+    ms = park_ms < ms ? park_ms : ms;
     ms = streams_ms < ms ? streams_ms : ms;
     if (MHD_get_timeout(loop->daemon, &mhd_ms) == MHD_YES && mhd_ms < ms) {
         ms = mhd_ms;
@@ -225,6 +231,7 @@ static void begin_closing(struct rest_loop *loop)
     if (listener >= 0) {
         (void)close(listener);
     }
+    rest_park_close(loop);
     while ((peer = loop->deadlines.lists[REST_IDLE].first) != NULL) {
         cut(loop, peer);
     }
@@ -238,9 +245,10 @@ static bool is_closed(const struct rest_loop *loop)
 {
     uint64_t most_ms =
         busy(&loop->counts.suspended) > 0 ? STOP_WAIT_MS : CLIENT_WAIT_MS;
+    bool idle = busy(&loop->counts.in_flight) == 0 && loop->park.n == 0;
 
-    return loop->closing && (busy(&loop->counts.in_flight) == 0 ||
-                             loop->now_ms >= loop->closing_ms + most_ms);
+    return loop->closing &&
+           (idle || loop->now_ms >= loop->closing_ms + most_ms);
 }
 
 /* A daemon that was full listens again at the start of its next run, and not
@@ -288,6 +296,7 @@ static void turn(struct rest_loop *loop)
     rest_sides_turn(&loop->sides);
     tell_watchers(loop);
     resume_woken(loop);
+    rest_park_turn(loop);
     run_daemon(loop);
     send_streams(loop);
     cut_due(loop);
@@ -315,6 +324,7 @@ static void *run(void *user)
         atomic_fetch_add(&loop->rest->stuck, (unsigned)suspended);
         return NULL;
     }
+    rest_park_abandon(loop);
     MHD_stop_daemon(loop->daemon);
     loop->daemon = NULL;
     return NULL;
@@ -408,6 +418,7 @@ int rest_loop_start(struct rest_loop *loop, unsigned max_connections)
     const struct rest_config *config = &loop->rest->config;
 
     tell_time(loop);
+    rest_park_init(&loop->park);
     loop->kept = rest_kept_new(registry_cache(loop->rest->registry));
     loop->watching = watch_table_new(loop->rest->hub, poke, loop);
     loop->max_connections = max_connections;

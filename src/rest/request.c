@@ -34,32 +34,36 @@ void *rest_request_begin(void *user, const char *uri,
     return request;
 }
 
-void rest_request_end(void *user, struct MHD_Connection *connection,
-                      void **context, enum MHD_RequestTerminationCode why)
+void rest_request_release(struct rest_request *request)
 {
-    struct rest_loop *loop = user;
-    struct rest_request *request = *context;
-
-    (void)connection;
-    (void)why;
-    if (request == NULL) {
-        return;
-    }
-    assert(request->stage != REST_SUSPENDED); /* [REST-2] */
-    *context = NULL;
     if (request->opened) {
-        registry_op_done(loop->rest->registry, &request->op);
+        registry_op_done(request->loop->rest->registry, &request->op);
     }
     if (request->op.answer.list != NULL) {
         request->op.answer.list = cache_unref(request->op.answer.list);
     }
     rest_file_drop(request);
-    rest_count_request(request);
     request->upload = rest_upload_free(request->upload);
     rest_body_drop(request);
+    rest_request_free(request->loop, request);
+}
+
+void rest_request_end(void *user, struct MHD_Connection *connection,
+                      void **context, enum MHD_RequestTerminationCode why)
+{
+    struct rest_request *request = *context;
+
+    (void)why;
+    if (request == NULL) {
+        rest_park_forget(user, connection);
+        return;
+    }
+    assert(request->stage != REST_SUSPENDED); /* [REST-2] */
+    *context = NULL;
+    rest_count_request(request);
     request->peer->asked = false;
     enter(request, REST_IDLE);
-    rest_request_free(loop, request);
+    rest_request_release(request);
 }
 
 /* ---- head ---- */
@@ -128,6 +132,8 @@ static void set_query(struct rest_request *request, const struct rest_uri *uri)
     }
     request->op.query = query.op;
     set_resume(request);
+    request->op.expired = query.wait_ms == 0 || request->loop->closing;
+    request->wait_ms = query.wait_ms;
     request->verbose = query.verbose;
     request->stale = query.stale;
 }
@@ -174,7 +180,7 @@ static void find_route(struct rest_request *request, const struct rest_uri *uri)
     }
 }
 
-static void read_target(struct rest_request *request)
+void rest_request_read_target(struct rest_request *request)
 {
     const char *why = NULL;
     struct rest_uri uri;
@@ -240,7 +246,7 @@ static enum MHD_Result take_head(struct rest_request *request,
     request->stage = REST_READING;
     request->plain = rest_kept_is_plain(request, &c.head);
     if (!request->plain) {
-        read_target(request);
+        rest_request_read_target(request);
     }
     bool now = check_head(request, &c, version);
     if (c.head.body) {
@@ -285,6 +291,13 @@ static enum op_step run_here(struct rest_request *request, bool no_worker)
     return registry_run(loop->rest->registry, &request->op, loop->reader);
 }
 
+void rest_request_busy(struct rest_request *request)
+{
+    rest_request_wrong(request, 503,
+                       STR("too many long requests are running: try again"),
+                       STR_NONE);
+}
+
 static enum MHD_Result run_op(struct rest_request *request)
 {
     enum op_step step = request->finished ? OP_DONE : run_here(request, false);
@@ -304,9 +317,7 @@ static enum MHD_Result run_op(struct rest_request *request)
                    ? rest_stream_begin(request)
                    : rest_answer_op(request);
     }
-    rest_request_wrong(request, 503,
-                       STR("too many long requests are running: try again"),
-                       STR_NONE);
+    rest_request_busy(request);
     return rest_answer_problem(request, &request->problem);
 }
 
@@ -325,7 +336,8 @@ static enum MHD_Result run(struct rest_request *request)
     /* A chunked body of no bytes has made no file. */
     request->op.file =
         request->spooled == 0 ? NULL : rest_upload_path(request->upload);
-    return run_op(request);
+    return rest_park_is_poll(request) ? rest_park_begin(request)
+                                      : run_op(request);
 }
 
 /* The whole request is there. */
@@ -338,9 +350,9 @@ static enum MHD_Result start(struct rest_request *request)
     if (request->plain && request->problem.status == 0) {
         const struct rest_kept *kept = rest_kept_find(request);
         if (kept != NULL) {
-            return rest_answer_kept(request, kept);
+            return rest_answer_reply(request, &kept->reply);
         }
-        read_target(request);
+        rest_request_read_target(request);
     }
     enter(request, REST_NONE);
     return run(request);
@@ -354,9 +366,11 @@ enum MHD_Result rest_request_handle(void *user,
 {
     struct rest_request *request = *context;
 
-    (void)user;
-    (void)connection;
     (void)url;
+    if (request == NULL) {
+        return rest_park_resume(user, connection, context);
+    }
+    request->context = context;
     if (request->stage == REST_HEAD_PENDING) {
         return take_head(request, method, version);
     }

@@ -100,6 +100,7 @@ static void loop_done(struct rest_loop *loop)
     close_fd(loop->listener);
     loop->kept = cache_memo_free(loop->kept);
     rest_streams_close(loop);
+    rest_park_done(&loop->park);
     loop->watching = watch_table_free(loop->watching);
     rest_request_free_spare(loop);
     loop->reader = store_reader_free(loop->reader);

@@ -84,8 +84,10 @@ struct rest_stats {
     uint64_t in_flight; /* requests between request line and last byte */
     uint64_t suspended; /* of these: waiting for the log or a worker */
     uint64_t requests;
-    uint64_t kept;    /* answered as the one before was */
-    uint64_t aborted; /* ended without an answer */
+    uint64_t kept;              /* answered as the one before was */
+    uint64_t polls;             /* waiting now */
+    uint64_t looks, renderings; /* for polls */
+    uint64_t aborted;           /* ended without an answer */
     uint64_t timeouts;
     uint64_t received_bytes, sent_bytes; /* of bodies */
     uint64_t body_bytes;                 /* held by bodies now */

@@ -10,6 +10,7 @@
 #include "base/queue.h"
 #include "cache/memo.h"
 #include "rest/deadline.h"
+#include "rest/park.h"
 #include "rest/rest.h"
 #include "rest/route.h"
 #include "rest/side.h"
@@ -28,6 +29,7 @@ struct rest_counts {
     _Atomic uint64_t received_bytes, sent_bytes; /* of bodies */
     _Atomic uint64_t streams, streams_behind, streams_cut, stream_resets;
     _Atomic uint64_t stream_bytes;
+    _Atomic uint64_t polls, looks, renderings;
 };
 
 /* One writer: a plain addition that readers see whole. */
@@ -60,8 +62,10 @@ struct rest_request {
     struct arena *arena;       /* kept when the rest is cleared for the next */
     struct op op;
     struct rest_loop *loop;
-    struct MHD_Connection *connection;
-    struct rest_peer *peer;
+    struct MHD_Connection *connection; /* NULL: it is a group's runner */
+    struct rest_peer *peer;            /* NULL then */
+    struct rest_group *group;          /* whose runner it is */
+    void **context; /* where the library keeps it for the connection */
     struct str target;
     enum rest_stage stage;
     enum rest_method method;
@@ -77,6 +81,7 @@ struct rest_request {
                        only if that cannot */
     struct str key; /* of such a read */
     bool finished;  /* the operation has its answer */
+    bool parks;     /* or has none and waits for news */
     bool opened;    /* registry_run was called: registry_op_done is due */
     struct rest_problem problem; /* found before it could run */
     struct buf body;
@@ -87,6 +92,7 @@ struct rest_request {
     unsigned status;  /* answered with; 0: not */
     uint64_t answer_bytes;
     uint64_t began_us;
+    uint64_t wait_ms; /* of a long poll */
 };
 
 /* What the headers of an answer depend on besides the answer. */
@@ -108,6 +114,7 @@ struct rest_loop {
     int poke;  /* eventfd */
     struct rest_sides sides;
     struct queue woken;
+    struct rest_park park;
     struct rest_deadlines deadlines;
     struct rest_request *spare;
     unsigned n_spare;
@@ -176,6 +183,12 @@ enum MHD_Result rest_request_handle(void *user,
                                     size_t *upload_n, void **context);
 void rest_request_end(void *user, struct MHD_Connection *connection,
                       void **context, enum MHD_RequestTerminationCode why);
+/* Takes the request line apart; `problem` says what is wrong with it. */
+void rest_request_read_target(struct rest_request *request);
+/* All it holds, and itself. */
+void rest_request_release(struct rest_request *request);
+/* No worker has time for it. */
+void rest_request_busy(struct rest_request *request);
 /* What is wrong with it, unless something is already. */
 void rest_request_wrong(struct rest_request *request, unsigned status,
                         struct str detail, struct str field);
@@ -212,10 +225,9 @@ unsigned rest_answer_status(enum op_code code);
 struct rest_problem rest_problem_make(unsigned status, struct str detail,
                                       struct str field);
 
-/* One of kept.c's. */
-struct rest_kept;
-enum MHD_Result rest_answer_kept(struct rest_request *request,
-                                 const struct rest_kept *kept);
+/* One that was made before. */
+enum MHD_Result rest_answer_reply(struct rest_request *request,
+                                  const struct rest_reply *reply);
 
 /* The problem's JSON; `problem` becomes the request's answer. */
 struct str rest_answer_body(struct rest_request *request,
@@ -252,10 +264,7 @@ bool rest_header_has_room(const struct rest_request *request);
 
 /* ---- kept.c ---- */
 struct rest_kept {
-    struct MHD_Response *response;
-    const struct rest_route *route;
-    unsigned status;
-    uint64_t body_bytes;
+    struct rest_reply reply;
     struct rest_stamp stamp;
 };
 struct cache_memo *rest_kept_new(struct cache *cache) MUST_USE;

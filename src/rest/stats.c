@@ -42,6 +42,9 @@ struct rest_stats rest_stats(const struct rest *rest)
         sum.suspended += get(&counts->suspended);
         sum.requests += get(&counts->requests);
         sum.kept += get(&counts->kept);
+        sum.polls += get(&counts->polls);
+        sum.looks += get(&counts->looks);
+        sum.renderings += get(&counts->renderings);
         sum.aborted += get(&counts->aborted);
         sum.timeouts += get(&counts->timeouts);
         sum.received_bytes += get(&counts->received_bytes);
@@ -165,6 +168,20 @@ static void add_streams(const struct rest *rest, const struct rest_stats *stats,
                    "Bytes sent to streams.", stats->stream_bytes);
 }
 
+static void add_polls(const struct rest_stats *stats, struct buf *out)
+{
+    metric_gauge(out, "roster_watch_polls", "Long polls that wait.",
+                 stats->polls);
+    metric_counter(out, "roster_watch_poll_looks_total",
+                   "Operations run to find out whether there is something "
+                   "newer than long polls have: one for all that ask the same.",
+                   stats->looks);
+    metric_counter(out, "roster_watch_poll_renderings_total",
+                   "Answers made for long polls that waited: one for all that "
+                   "ask the same.",
+                   stats->renderings);
+}
+
 static void add_workers(const struct rest *rest, struct buf *out)
 {
     metric_gauge(out, "roster_http_workers", "Threads for long requests.",
@@ -185,5 +202,6 @@ void rest_metrics(const struct rest *rest, struct buf *out)
     add_connections(&stats, out);
     add_requests(&stats, out);
     add_streams(rest, &stats, out);
+    add_polls(&stats, out);
     add_workers(rest, out);
 }

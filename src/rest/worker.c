@@ -32,6 +32,7 @@ static void run_one(struct rest_request *request, struct store_reader *reader)
     enum op_step step = registry_run(registry, &request->op, reader);
     if (step != OP_WAIT) {
         request->finished = step == OP_DONE;
+        request->parks = step == OP_PARK;
         rest_request_wake(&request->op);
     }
 }

@@ -1,0 +1,273 @@
+#include "rest/park.h"
+
+#include <sys/epoll.h>
+
+#include "base/clock.h"
+#include "rest/state.h"
+
+/* In one turn of a loop, so that reads do not wait: groups that run, and
+ * connections that are resumed (the library walks over all that are suspended
+ * each time, so a few at a time would be worse). */
+enum { TURN_RUNS = 64, TURN_RESUMES = 512 };
+
+/* ---- waiters ---- */
+
+/* It is resumed when it is its turn. */
+static void leave(struct rest_waiter *waiter)
+{
+    struct rest_group *group = waiter->group;
+
+    rest_ring_remove(&waiter->ring);
+    rest_dues_remove(&waiter->loop->park.dues, &waiter->due);
+    waiter->group = NULL;
+    rest_ring_add(&waiter->loop->park.answered, &waiter->ring);
+    rest_group_leave(group);
+}
+
+static void hear(struct rest_side *side, uint32_t events)
+{
+    struct rest_waiter *waiter = CONTAINER(side, struct rest_waiter, side);
+
+    (void)events;
+    if (waiter->group != NULL) {
+        leave(waiter);
+    }
+}
+
+/* The request's connection waits from now on, and is the request's no more. */
+static void admit(struct rest_request *request, struct rest_group *group,
+                  struct rest_ring *ring)
+{
+    struct rest_loop *loop = request->loop;
+    struct rest_waiter *waiter = mem_zero(sizeof *waiter);
+
+    waiter->loop = loop;
+    waiter->group = group;
+    waiter->peer = request->peer;
+    waiter->connection = request->connection;
+    waiter->side = (struct rest_side){.fd = request->peer->fd, .func = hear};
+    waiter->peer->waiter = waiter;
+    rest_ring_add(ring, &waiter->ring);
+    rest_dues_add(&loop->park.dues, &waiter->due,
+                  rest_due_at(loop->now_ms, request->wait_ms, chance_u64()));
+    /* Not to hear of its end is to hear of it when its time is over. */
+    (void)!rest_side_set(&loop->sides, &waiter->side,
+                         EPOLLRDHUP | EPOLLONESHOT);
+    loop->park.n++;
+    rest_count(&loop->counts.polls, 1);
+    rest_count(&loop->counts.in_flight, (uint64_t)-1);
+    rest_deadlines_enter(&loop->deadlines, waiter->peer, REST_NONE, 0);
+    *request->context = NULL;
+    request->connection = NULL;
+    request->peer = NULL;
+    MHD_suspend_connection(waiter->connection);
+}
+
+/* What it was to get, the caller's. */
+static struct rest_shared *end(struct rest_waiter *waiter)
+{
+    struct rest_loop *loop = waiter->loop;
+    struct rest_shared *answer = waiter->answer;
+
+    waiter->peer->waiter = NULL;
+    rest_side_remove(&loop->sides, &waiter->side);
+    rest_ring_remove(&waiter->ring);
+    loop->park.n--;
+    rest_count(&loop->counts.polls, (uint64_t)-1);
+    rest_watchers_give(loop->rest);
+    (void)mem_free(waiter);
+    return answer;
+}
+
+static struct rest_peer *peer_of(struct MHD_Connection *connection)
+{
+    return MHD_get_connection_info(connection,
+                                   MHD_CONNECTION_INFO_SOCKET_CONTEXT)
+        ->socket_context;
+}
+
+/* ---- from and to the library ---- */
+
+bool rest_park_is_poll(const struct rest_request *request)
+{
+    const struct op *op = &request->op;
+
+    return op->query.has_since && !op->expired &&
+           (op->kind == OP_LIST_GET || op->kind == OP_SEARCH);
+}
+
+/* What asks for nothing special has been looked at by the group. */
+static enum MHD_Result join(struct rest_request *request,
+                            struct rest_group *group)
+{
+    bool special = !request->plain || request->op.query.linearizable ||
+                   request->op.query.max_stale_ms != UINT64_MAX;
+
+    admit(request, group, &group->waiting);
+    rest_request_release(request);
+    if (special) {
+        rest_group_note(group, REST_MAYBE);
+    }
+    return MHD_YES;
+}
+
+static enum MHD_Result begin(struct rest_request *request, struct str key)
+{
+    struct rest_loop *loop = request->loop;
+
+    request->opened = true;
+    rest_count(&loop->counts.looks, 1);
+    enum op_step step =
+        registry_run(loop->rest->registry, &request->op, loop->reader);
+    if (step == OP_DONE) {
+        rest_watchers_give(loop->rest);
+        request->finished = true;
+        return rest_answer_op(request);
+    }
+    struct rest_group *group = rest_group_new(loop, key);
+    admit(request, group, &group->taken);
+    rest_group_go_on(group, request, step);
+    return MHD_YES;
+}
+
+enum MHD_Result rest_park_begin(struct rest_request *request)
+{
+    struct rest *rest = request->loop->rest;
+
+    if (!rest_watchers_take(rest)) {
+        struct rest_problem problem = rest_watchers_problem();
+        return rest_answer_problem(request, &problem);
+    }
+    struct str key = rest_group_key(request);
+    struct rest_group *group = rest_group_find(&request->loop->park, key);
+    return group != NULL ? join(request, group) : begin(request, key);
+}
+
+/* The time it waited does not count as the request's. */
+enum MHD_Result rest_park_resume(struct rest_loop *loop,
+                                 struct MHD_Connection *connection,
+                                 void **context)
+{
+    struct rest_request *request = rest_request_new(loop);
+    enum MHD_Result r = MHD_NO;
+
+    request->loop = loop;
+    request->connection = connection;
+    request->peer = peer_of(connection);
+    request->stage = REST_ANSWERED;
+    request->method = REST_GET;
+    request->began_us = loop->now_us;
+    *context = request;
+    rest_count(&loop->counts.in_flight, 1);
+    struct rest_shared *shared = end(request->peer->waiter);
+    if (shared == NULL) {
+        return r;
+    }
+    request->head = shared->head;
+    if (shared->reply.response != NULL) {
+        r = rest_answer_reply(request, &shared->reply);
+    }
+    rest_shared_unref(shared);
+    return r;
+}
+
+void rest_park_forget(struct rest_loop *loop, struct MHD_Connection *connection)
+{
+    struct rest_waiter *waiter = peer_of(connection)->waiter;
+
+    if (waiter == NULL) {
+        return;
+    }
+    struct rest_shared *shared = end(waiter);
+    if (shared != NULL) {
+        rest_shared_unref(shared);
+    }
+    rest_count(&loop->counts.aborted, 1);
+}
+
+/* ---- turns ---- */
+
+static void take_due(struct rest_loop *loop)
+{
+    struct rest_dues *dues = &loop->park.dues;
+    struct rest_due *due = NULL;
+
+    while ((due = rest_dues_first(dues)) != NULL &&
+           due->at_ms <= loop->now_ms) {
+        struct rest_waiter *waiter = CONTAINER(due, struct rest_waiter, due);
+        rest_dues_remove(dues, due);
+        rest_ring_remove(&waiter->ring);
+        rest_ring_add(&waiter->group->due, &waiter->ring);
+        rest_group_line_up(waiter->group);
+    }
+}
+
+static void resume(struct rest_park *park, size_t most)
+{
+    for (size_t i = 0; i < most && !rest_ring_is_empty(&park->answered); i++) {
+        struct rest_waiter *waiter =
+            CONTAINER(park->answered.next, struct rest_waiter, ring);
+        rest_ring_remove(&waiter->ring);
+        rest_side_remove(&waiter->loop->sides, &waiter->side);
+        MHD_resume_connection(waiter->connection);
+    }
+}
+
+void rest_park_turn(struct rest_loop *loop)
+{
+    struct rest_park *park = &loop->park;
+
+    take_due(loop);
+    for (int i = 0; i < TURN_RUNS && park->first_ready != NULL; i++) {
+        rest_group_run(park);
+    }
+    resume(park, TURN_RESUMES);
+}
+
+uint64_t rest_park_next(const struct rest_loop *loop, uint64_t now_ms)
+{
+    const struct rest_park *park = &loop->park;
+    const struct rest_due *due = rest_dues_first(&park->dues);
+
+    if (park->first_ready != NULL || !rest_ring_is_empty(&park->answered)) {
+        return 0;
+    }
+    if (due == NULL) {
+        return UINT64_MAX;
+    }
+    return due->at_ms > now_ms ? due->at_ms - now_ms : 0;
+}
+
+void rest_park_close(struct rest_loop *loop)
+{
+    struct rest_group *group, *next;
+
+    HASH_ITER(hh, loop->park.groups, group, next)
+    {
+        rest_ring_move(&group->due, &group->waiting);
+        rest_group_line_up(group);
+    }
+}
+
+static void leave_all(struct rest_ring *ring)
+{
+    while (!rest_ring_is_empty(ring)) {
+        leave(CONTAINER(ring->next, struct rest_waiter, ring));
+    }
+}
+
+void rest_park_abandon(struct rest_loop *loop)
+{
+    struct rest_group *group, *next;
+
+    loop->park.first_ready = NULL;
+    HASH_ITER(hh, loop->park.groups, group, next)
+    {
+        group->ready = true; /* it stays until it is empty */
+        leave_all(&group->waiting);
+        leave_all(&group->due);
+        group->ready = false;
+        rest_group_leave(group);
+    }
+    resume(&loop->park, SIZE_MAX);
+}
