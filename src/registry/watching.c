@@ -1,8 +1,6 @@
 /* A stream of changes: what is wanted, and from where on. */
-#include "base/clock.h"
 #include "registry/answer.h"
 #include "registry/resolve.h"
-#include "registry/wait.h"
 
 /* ---- what is wanted ---- */
 
@@ -53,75 +51,44 @@ static int read_spec(struct op_state *s, struct watch_spec *spec)
 
 /* ---- from where on ---- */
 
-struct watching {
-    struct op_watch watch;
-    uint64_t until_ms; /* 0: has not waited */
-    bool fenced;
-};
-
-/* He knows more than this node. That may be on its way here; behind a fence it
- * is known that it is not: then what he knows is another state's. */
-static int wait_for(struct op_state *s, struct watching *watching)
-{
-    uint64_t now_ms = clock_mono_ms();
-
-    if (watching->until_ms == 0) {
-        watching->until_ms = now_ms + WAIT_REVISION_MS;
-    }
-    if (now_ms < watching->until_ms) {
-        s->until_ms = watching->until_ms;
-        s->op->if_.min_revision = s->op->query.since;
-        return wait_revision(s);
-    }
-    if (!watching->fenced) {
-        watching->fenced = true;
-        return NEEDS_FENCE;
-    }
-    watching->watch.reset = true;
-    return 0;
-}
-
 static int look(struct op_state *s, struct store_txn *txn, void *user)
 {
-    struct watching *watching = user;
+    struct op_watch *watch = user;
     uint64_t id = 0;
     int r = 0;
 
     if (!s->op->query.has_since) {
-        r = resolve_path(s, txn, watching->watch.spec.ns, STR("ns"), &id);
+        r = resolve_path(s, txn, watch->spec.ns, STR("ns"), &id);
     }
-    watching->watch.from = store_meta(txn)->revision;
+    watch->from = store_meta(txn)->revision;
     return r;
 }
 
-static int settle(struct op_state *s, struct watching *watching)
+/* Who knows more than this node, which by now has all there is, knows another
+ * state. */
+static void begin(struct op_state *s, struct op_watch *watch)
 {
-    int r = snapshot_run(s, look, watching);
+    uint64_t since = s->op->query.since;
 
-    if (r != 0) {
-        return r;
-    }
-    if (s->op->query.has_since && !watching->watch.reset) {
-        watching->watch.from = s->op->query.since;
+    if (s->op->query.has_since) {
+        watch->reset = since > watch->from;
+        watch->from = watch->reset ? watch->from : since;
     }
     s->op->answer.code = OP_OK;
-    s->op->answer.watch = &watching->watch;
-    return ANSWERED;
+    s->op->answer.watch = watch;
 }
 
 int watch_run(struct op_state *s)
 {
-    struct watching *watching = s->memory;
-    int r = 0;
+    struct op_watch *watch = arena_zero(s->op->arena, sizeof *watch);
 
-    if (watching == NULL) {
-        watching = arena_zero(s->op->arena, sizeof *watching);
-        s->memory = watching;
-        r = read_spec(s, &watching->watch.spec);
+    int r = read_spec(s, &watch->spec);
+    if (r == 0) {
+        r = snapshot_run(s, look, watch);
     }
-    if (r == 0 && s->op->query.has_since &&
-        s->op->query.since > snapshot_newest(s->registry)) {
-        r = wait_for(s, watching);
+    if (r != 0) {
+        return r;
     }
-    return r != 0 ? r : settle(s, watching);
+    begin(s, watch);
+    return ANSWERED;
 }
