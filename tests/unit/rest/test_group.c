@@ -1,0 +1,122 @@
+/* Who asks the same is in one group. What groups do needs a server:
+ * tests/system/test_poll.py. */
+#include "kit.h"
+#include "rest/state.h"
+
+static struct rest_loop *new_loop(void)
+{
+    struct rest_loop *loop = mem_zero(sizeof *loop);
+
+    rest_park_init(&loop->park);
+    return loop;
+}
+
+static struct rest_request ask(struct arena *arena, const char *target)
+{
+    return (struct rest_request){.arena = arena, .target = str_of(target)};
+}
+
+static void what_an_answer_depends_on_tells_groups_apart(void **state)
+{
+    struct rest_loop *loop = new_loop();
+    struct rest_request requests[8];
+    struct rest_group *groups[8];
+
+    for (size_t i = 0; i < 8; i++) {
+        requests[i] = ask(*state, "/v1/ns/a.roster/t?since=1");
+    }
+    requests[1].target = STR("/v1/ns/a.roster/t?since=2");
+    requests[2].head = true;
+    requests[3].op.gzip = true;
+    requests[4].op.if_.if_none_match = STR("\"1\"");
+    requests[5].op.if_.if_match = STR("\"1\"");
+    requests[6].op.if_.min_revision = 1;
+    requests[7].op.if_.if_none_match = STR("");
+    for (size_t i = 0; i < 8; i++) {
+        struct str key = rest_group_key(&requests[i]);
+        assert_null(rest_group_find(&loop->park, key));
+        groups[i] = rest_group_new(loop, key);
+    }
+    for (size_t i = 0; i < 8; i++) {
+        struct str key = rest_group_key(&requests[i]);
+        assert_ptr_equal(rest_group_find(&loop->park, key), groups[i]);
+    }
+    for (size_t i = 0; i < 8; i++) {
+        rest_group_leave(groups[i]);
+    }
+    assert_null(loop->park.groups);
+    rest_park_done(&loop->park);
+    (void)mem_free(loop);
+}
+
+static void nobody_in_it_and_nothing_to_do_is_the_end_of_a_group(void **state)
+{
+    struct rest_loop *loop = new_loop();
+    struct rest_request request = ask(*state, "/v1/search?since=1");
+    struct str key = rest_group_key(&request);
+    struct rest_group *group = rest_group_new(loop, key);
+    struct rest_ring member = {0};
+
+    rest_ring_add(&group->waiting, &member);
+    rest_group_leave(group);
+    assert_non_null(rest_group_find(&loop->park, key));
+    rest_group_note(group, REST_NEWS);
+    rest_ring_remove(&member);
+    rest_group_leave(group); /* it is in line */
+    assert_ptr_equal(loop->park.first_ready, group);
+    rest_group_run(&loop->park); /* and finds nobody */
+    assert_null(rest_group_find(&loop->park, key));
+    assert_null(loop->park.first_ready);
+    rest_park_done(&loop->park);
+    (void)mem_free(loop);
+}
+
+static void what_is_uncertain_stays_so(void **state)
+{
+    struct rest_loop *loop = new_loop();
+    struct rest_request request = ask(*state, "/v1/search?since=1");
+    struct rest_group *group = rest_group_new(loop, rest_group_key(&request));
+
+    rest_group_note(group, REST_NEWS);
+    assert_int_equal(group->news, REST_NEWS);
+    rest_group_note(group, REST_MAYBE);
+    rest_group_note(group, REST_NEWS);
+    assert_int_equal(group->news, REST_MAYBE);
+    rest_group_run(&loop->park);
+    rest_park_done(&loop->park);
+    (void)mem_free(loop);
+}
+
+static void a_ring_moves_whole_and_is_left_from_anywhere(void **state)
+{
+    struct rest_ring from, to, members[4] = {{0}};
+
+    (void)state;
+    rest_ring_init(&from);
+    rest_ring_init(&to);
+    rest_ring_move(&to, &from);
+    assert_true(rest_ring_is_empty(&to));
+    rest_ring_add(&to, &members[0]);
+    for (size_t i = 1; i < 4; i++) {
+        rest_ring_add(&from, &members[i]);
+    }
+    rest_ring_move(&to, &from);
+    assert_true(rest_ring_is_empty(&from));
+    rest_ring_remove(&members[2]);
+    rest_ring_remove(&members[2]);
+    assert_ptr_equal(to.next, &members[0]);
+    assert_ptr_equal(members[0].next, &members[1]);
+    assert_ptr_equal(members[1].next, &members[3]);
+    assert_ptr_equal(to.prev, &members[3]);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        WITH_ARENA(what_an_answer_depends_on_tells_groups_apart),
+        WITH_ARENA(nobody_in_it_and_nothing_to_do_is_the_end_of_a_group),
+        WITH_ARENA(what_is_uncertain_stays_so),
+        cmocka_unit_test(a_ring_moves_whole_and_is_left_from_anywhere),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
