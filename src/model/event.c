@@ -290,10 +290,11 @@ bool event_is_sound(struct arena *arena, struct str text)
         object->kind != JSON_OBJECT || !read_parts(text, &event)) {
         return false;
     }
-    struct str was = {event.was.p - 1, event.was.n + 2};
-    return (event.row.n == 0 ||
-            row_is_sound(arena, event.row, &input, &revision)) &&
-           (event.was.n == 0 || is_patch(arena, was));
+    if (event.row.n > 0 && !row_is_sound(arena, event.row, &input, &revision)) {
+        return false;
+    }
+    return event.was.n == 0 ||
+           is_patch(arena, (struct str){event.was.p - 1, event.was.n + 2});
 }
 
 struct str event_old_value(const struct event *event, struct str key)

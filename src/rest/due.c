@@ -50,7 +50,7 @@ void rest_dues_add(struct rest_dues *dues, struct rest_due *due, uint64_t at_ms)
     assert(due->place == 0);
     if (dues->n + 1 >= dues->room) {
         dues->room = dues->room == 0 ? ROOM_FIRST : 2 * dues->room;
-        dues->heap = mem_grow(dues->heap, dues->room * sizeof *dues->heap);
+        dues->heap = mem_grow(dues->heap, dues->room * sizeof(void *));
     }
     due->at_ms = at_ms;
     rise(dues, due, ++dues->n);
