@@ -66,6 +66,15 @@ enum row_mode {
 
 enum ns_change { NS_NAME = 1, NS_PARENT = 2, NS_MATCH = 4, NS_COMMENT = 8 };
 
+/* What becomes of a scope of the breaker: see lease/breaker.h. */
+enum breaker_what {
+    BREAKER_TRIP = 1,
+    BREAKER_RELEASE = 2, /* by an operator: the hold ends */
+    BREAKER_EXTEND = 3,  /* by an operator: it holds (again), for longer */
+    BREAKER_END_HOLD = 4,
+    BREAKER_CLOSE = 5,
+};
+
 /* Field kinds: u8, u64, str, ulid, cluster, hash and list(item). Structs and
  * codecs are made from these lists, so the three cannot disagree. `cond_revs`
  * is revisions as u64s in a str. A target is `by_key` ? `key` : `id`.
@@ -123,6 +132,12 @@ enum ns_change { NS_NAME = 1, NS_PARENT = 2, NS_MATCH = 4, NS_COMMENT = 8 };
 
 #define FEATURE_FIELDS(F) F(u64, level)
 #define HISTORY_FIELDS(F) F(u64, events) F(u64, bytes)
+/* `scope`: a top-level namespace, 0: the whole registry. `hold_ms` of TRIP and
+ * EXTEND: from the time of the pack on. `epoch`: of the leader that decided;
+ * not of an operator's RELEASE or EXTEND (0). */
+#define BREAKER_FIELDS(F)                                                      \
+    F(u64, epoch) F(u64, scope) F(u8, what) F(u64, hold_ms) F(u64, n)          \
+    F(u64, bad)
 
 /* kind, number in the log (never reused), whether it only shrinks the state
  * (then a full disk does not refuse it). */
@@ -145,7 +160,8 @@ enum ns_change { NS_NAME = 1, NS_PARENT = 2, NS_MATCH = 4, NS_COMMENT = 8 };
     C(EXPIRE,     expire,     16, true)                                        \
     C(RESTORE,    restore,    17, false)                                       \
     C(FEATURE,    feature,    18, true)                                        \
-    C(HISTORY,    history,    19, false)
+    C(HISTORY,    history,    19, false)                                       \
+    C(BREAKER,    breaker,    21, true)
 /* clang-format on */
 
 enum command_kind {

@@ -6,6 +6,7 @@
 
 #include "base/clock.h"
 #include "base/err.h"
+#include "lease/breaker.h"
 #include "lease/shard.h"
 
 enum { SHARDS = 64 };
@@ -16,6 +17,9 @@ struct lease_table {
     bool serving;
     struct lease_clock clock;
     size_t turn; /* the shard the next tick begins with */
+    bool moved;  /* namespaces did: scopes are to be read anew */
+    struct lease_breaker breaker;
+    struct lease_scopes scopes;
     struct lease_shard shards[SHARDS];
 };
 
@@ -24,8 +28,10 @@ struct lease_table *lease_table_new(void)
     struct lease_table *table = mem_zero(sizeof *table);
 
     table->seed = chance_u64();
+    lease_scopes_init(&table->scopes);
+    table->breaker.scopes = &table->scopes;
     for (size_t i = 0; i < SHARDS; i++) {
-        lease_shard_init(&table->shards[i]);
+        lease_shard_init(&table->shards[i], &table->scopes);
     }
     return table;
 }
@@ -38,6 +44,7 @@ struct lease_table *lease_table_free(struct lease_table *table)
     for (size_t i = 0; i < SHARDS; i++) {
         lease_shard_done(&table->shards[i]);
     }
+    lease_scopes_done(&table->scopes);
     return mem_free(table);
 }
 
@@ -49,6 +56,16 @@ static void lock(struct lease_shard *shard)
 static void unlock(struct lease_shard *shard)
 {
     (void)pthread_mutex_unlock(&shard->lock);
+}
+
+static void lock_scopes(struct lease_table *table)
+{
+    (void)pthread_mutex_lock(&table->scopes.lock);
+}
+
+static void unlock_scopes(struct lease_table *table)
+{
+    (void)pthread_mutex_unlock(&table->scopes.lock);
 }
 
 /* The upper bits choose the shard, the lower ones the bucket in it. */
@@ -77,9 +94,15 @@ static struct lease_shard *lock_lease(struct lease_table *table,
     return shard;
 }
 
-void lease_table_serve(struct lease_table *table, uint64_t mono_ms)
+/* The counts of a term begin while nobody can change them. [SCOPE-2] */
+void lease_table_serve(struct lease_table *table, uint64_t mono_ms,
+                       uint64_t log_ms)
 {
+    lease_table_halt(table);
     lease_clock_restart(&table->clock, mono_ms);
+    lock_scopes(table);
+    lease_breaker_begin(&table->breaker, table->clock.tick_time, log_ms);
+    unlock_scopes(table);
     table->serving = true;
     for (size_t i = 0; i < SHARDS; i++) {
         struct lease_shard *shard = &table->shards[i];
@@ -112,20 +135,27 @@ bool lease_table_serves(struct lease_table *table)
 
 void lease_table_clear(struct lease_table *table)
 {
+    lock_scopes(table);
     for (size_t i = 0; i < SHARDS; i++) {
         struct lease_shard *shard = &table->shards[i];
         lock(shard);
         lease_shard_clear(shard);
         unlock(shard);
     }
+    lease_breaker_clear(&table->breaker);
+    unlock_scopes(table);
 }
 
 void lease_table_put(struct lease_table *table,
                      const struct machine_lease *told, uint64_t mono_ms)
 {
     uint32_t hash = 0;
+    lock_scopes(table);
+    struct lease_set *set =
+        lease_scopes_set(&table->scopes, told->scopes, told->n_scopes);
     struct lease_shard *shard = lock_shard_of(table, told->hostname, &hash);
     struct lease *lease = lease_shard_find(shard, told->hostname, hash);
+    uint64_t now = lease_shard_now(shard, mono_ms);
     bool begins = told->registered;
 
     if (lease == NULL) {
@@ -140,16 +170,18 @@ void lease_table_put(struct lease_table *table,
         begins = true;
     }
     if (begins) {
-        lease_shard_renew(shard, lease, told->ttl_ms, told->registered,
-                          lease_shard_now(shard, mono_ms));
+        lease_shard_renew(shard, lease, told->ttl_ms, told->registered, now);
     }
+    lease_shard_assign(shard, lease, set, told->spared, now);
     unlock(shard);
+    unlock_scopes(table);
 }
 
 void lease_table_del(struct lease_table *table, struct str hostname,
                      struct ulid id)
 {
     struct lease *lease = NULL;
+    lock_scopes(table);
     struct lease_shard *shard = lock_lease(table, hostname, &lease);
 
     if (lease != NULL && ulid_compare(lease->id, id) == 0) {
@@ -157,6 +189,7 @@ void lease_table_del(struct lease_table *table, struct str hostname,
         lease_shard_remove(shard, lease);
     }
     unlock(shard);
+    unlock_scopes(table);
 }
 
 int lease_heartbeat(struct lease_table *table, struct str hostname,
@@ -179,17 +212,27 @@ int lease_heartbeat(struct lease_table *table, struct str hostname,
     return r;
 }
 
-static struct lease_info info_of(const struct lease *lease, bool serving,
-                                 uint64_t now)
+static enum lease_state state_of(const struct lease_shard *shard,
+                                 const struct lease *lease, uint64_t now)
 {
-    bool heard = lease->heard && serving;
+    if (!shard->serving || !lease_is_late(lease, now)) {
+        return LEASE_ALIVE;
+    }
+    return !lease->spared && atomic_load(&lease_shard_set(shard, lease)->held)
+               ? LEASE_HELD
+               : LEASE_SUSPECT;
+}
+
+static struct lease_info info_of(const struct lease_shard *shard,
+                                 const struct lease *lease, uint64_t now)
+{
+    bool heard = lease->heard && shard->serving;
 
     return (struct lease_info){
         .id = lease->id,
         .ttl_ms = lease->ttl_ms,
-        .serving = serving,
-        .state =
-            serving && lease_is_late(lease, now) ? LEASE_SUSPECT : LEASE_ALIVE,
+        .serving = shard->serving,
+        .state = state_of(shard, lease, now),
         .heard = heard,
         .last_heartbeat_ms = heard ? lease_age(lease, now) : 0,
     };
@@ -203,8 +246,7 @@ int lease_get(struct lease_table *table, struct str hostname, uint64_t mono_ms,
     int r = ERR_NOT_FOUND;
 
     if (lease != NULL) {
-        *ret_info =
-            info_of(lease, shard->serving, lease_shard_now(shard, mono_ms));
+        *ret_info = info_of(shard, lease, lease_shard_now(shard, mono_ms));
         r = 0;
     }
     unlock(shard);
@@ -234,17 +276,36 @@ static void tell_due(const struct buf *found, lease_due_func *due, void *user)
     }
 }
 
-static size_t tick_shard(struct lease_shard *shard,
-                         const struct lease_clock *clock, size_t limit,
-                         struct buf *found)
+static void advance(struct lease_table *table)
+{
+    for (size_t i = 0; i < SHARDS; i++) {
+        struct lease_shard *shard = &table->shards[i];
+        lock(shard);
+        shard->clock = table->clock;
+        lease_shard_advance(shard);
+        unlock(shard);
+    }
+}
+
+static void unpark(struct lease_table *table)
+{
+    for (size_t i = 0; i < SHARDS; i++) {
+        struct lease_shard *shard = &table->shards[i];
+        lock(shard);
+        lease_shard_unpark(shard);
+        unlock(shard);
+    }
+}
+
+static size_t collect_shard(struct lease_table *table,
+                            struct lease_shard *shard, size_t limit,
+                            struct buf *found)
 {
     size_t n = 0;
 
     lock(shard);
-    shard->clock = *clock;
-    lease_shard_advance(shard);
     while (n < limit) {
-        struct lease *lease = lease_shard_next_due(shard);
+        struct lease *lease = lease_shard_next_due(shard, &table->breaker);
         if (lease == NULL) {
             break;
         }
@@ -255,27 +316,50 @@ static size_t tick_shard(struct lease_shard *shard,
     return n;
 }
 
-size_t lease_tick(struct lease_table *table, uint64_t mono_ms, size_t limit,
-                  lease_due_func *due, void *user)
+static size_t collect(struct lease_table *table, size_t limit,
+                      struct buf *found)
 {
-    struct buf found = {0};
+    size_t first = table->turn;
     size_t n = 0;
 
-    if (!table->serving) {
-        return 0;
-    }
-    lease_clock_tick(&table->clock, mono_ms);
-    size_t first = table->turn;
-    for (size_t i = 0; i < SHARDS; i++) {
+    for (size_t i = 0; i < SHARDS && n < limit; i++) {
         size_t at = (first + i) % SHARDS;
-        size_t left = limit - n;
-        n += tick_shard(&table->shards[at], &table->clock, left, &found);
-        if (left > 0 && n == limit) {
+        n += collect_shard(table, &table->shards[at], limit - n, found);
+        if (n == limit) {
             /* Next time begin behind the last one served, so that leases that
              * are spared again and again cannot starve the others. */
             table->turn = (at + 1) % SHARDS;
         }
     }
+    return n;
+}
+
+/* Before anybody is collected. Heartbeats may lie unread while a process stood
+ * still: nothing is concluded from silence in the tick that finds out. */
+static void decide(struct lease_table *table, bool stood_still)
+{
+    lock_scopes(table);
+    bool freed = lease_breaker_tick(&table->breaker, table->clock.tick_time,
+                                    !stood_still);
+    unlock_scopes(table);
+    if (freed) {
+        unpark(table);
+    }
+}
+
+size_t lease_tick(struct lease_table *table, uint64_t mono_ms, size_t limit,
+                  lease_due_func *due, void *user)
+{
+    struct buf found = {0};
+
+    if (!table->serving) {
+        return 0;
+    }
+    bool stood_still = lease_clock_overrun(&table->clock, mono_ms) > 0;
+    lease_clock_tick(&table->clock, mono_ms);
+    advance(table);
+    decide(table, stood_still);
+    size_t n = collect(table, limit, &found);
     tell_due(&found, due, user);
     buf_done(&found);
     return n;
@@ -289,7 +373,8 @@ bool lease_still_due(struct lease_table *table, struct str hostname,
     bool due = false;
 
     if (lease != NULL && ulid_compare(lease->id, id) == 0) {
-        due = shard->serving && lease->ending &&
+        due = shard->serving && lease->ending && !lease->spared &&
+              !atomic_load(&lease_shard_set(shard, lease)->held) &&
               lease_age(lease, shard->clock.tick_time) >= lease->ttl_ms;
         lease_shard_set_ending(shard, lease, due);
     }
@@ -308,9 +393,22 @@ void lease_spare(struct lease_table *table, struct str hostname, struct ulid id)
     unlock(shard);
 }
 
+static uint64_t count_stopped(struct lease_table *table)
+{
+    uint64_t n = 0;
+
+    if (!lease_table_serves(table)) {
+        return 0;
+    }
+    lock_scopes(table);
+    n = lease_scopes_stopped(&table->scopes);
+    unlock_scopes(table);
+    return n;
+}
+
 struct lease_stats lease_stats(struct lease_table *table, uint64_t mono_ms)
 {
-    struct lease_stats stats = {0};
+    struct lease_stats stats = {.stopped = count_stopped(table)};
 
     for (size_t i = 0; i < SHARDS; i++) {
         struct lease_shard *shard = &table->shards[i];
@@ -327,4 +425,76 @@ struct lease_stats lease_stats(struct lease_table *table, uint64_t mono_ms)
         unlock(shard);
     }
     return stats;
+}
+
+/* ---- the breaker ---- */
+
+void lease_table_configure(struct lease_table *table,
+                           const struct lease_breaker_config *config)
+{
+    table->breaker.config = *config;
+}
+
+void lease_table_config(const struct lease_table *table,
+                        struct lease_breaker_config *ret_config)
+{
+    *ret_config = table->breaker.config;
+}
+
+void lease_table_breaker(struct lease_table *table,
+                         const struct machine_breaker *told, uint64_t mono_ms)
+{
+    uint64_t now = lease_clock_now(&table->clock, mono_ms);
+
+    lock_scopes(table);
+    bool freed =
+        lease_breaker_adopt(&table->breaker, told, table->serving, now);
+    unlock_scopes(table);
+    if (freed) {
+        unpark(table);
+    }
+}
+
+int lease_table_change(struct lease_table *table,
+                       struct lease_breaker_change *ret_change)
+{
+    return lease_breaker_change(&table->breaker, table->clock.tick_time,
+                                ret_change);
+}
+
+void lease_table_scopes(struct lease_table *table, struct buf *out)
+{
+    struct lease_scope *scope = NULL;
+
+    lock_scopes(table);
+    while ((scope = lease_scopes_next(&table->scopes, scope)) != NULL) {
+        const struct lease_scope_info info = {
+            .scope = scope->id,
+            .state = scope->state,
+            .since_ms = scope->since_ms,
+            .until_ms = scope->until_ms,
+            .n = scope->counts.n,
+            .suspect = scope->counts.suspect,
+        };
+        buf_add(out, &info, sizeof info);
+    }
+    unlock_scopes(table);
+}
+
+uint64_t lease_table_trips(struct lease_table *table)
+{
+    return atomic_load(&table->breaker.trips);
+}
+
+void lease_table_moved(struct lease_table *table)
+{
+    table->moved = true;
+}
+
+bool lease_table_take_moved(struct lease_table *table)
+{
+    bool moved = table->moved;
+
+    table->moved = false;
+    return moved;
 }

@@ -17,13 +17,17 @@
  * Invariants
  *   [LEASE-1] nobody is proposed for removal before a full TTL of lease time
  *             has passed since the last heartbeat this node answered with ok.
- *   [LEASE-2] a removal is proposed within 1 s of lease time after the TTL.
+ *   [LEASE-2] a removal is proposed within 1 s of lease time after the TTL,
+ *             unless the breaker (breaker.h) holds or paces it.
  *   [LEASE-3] a heartbeat that was answered ok is never followed by a removal
  *             that was proposed before it: ending leases answer BUSY.
  *   [LEASE-4] nor is a registration. One that is ordered before the removal is
  *             applied here when the removal takes its place in the log, and
  *             spares the lease (lease_still_due); one that is ordered behind
  *             it makes a new lease.
+ *   [LEASE-5] nobody in a held scope, and nobody that is spared, is proposed
+ *             for removal; whose removal was proposed before is taken out of
+ *             the proposal before that enters the log (lease_still_due).
  *
  * Any thread, except where a function says core. Heartbeat O(1). */
 #ifndef LEASE_LEASE_H
@@ -45,18 +49,33 @@
 
 struct lease_table; /* opaque */
 
+/* A breaker is off where `percent` is 0. */
+struct lease_breaker_config {
+    uint64_t percent; /* of a scope; more of them silent at once, */
+    uint64_t min;     /* and so many at least, trip it */
+    uint64_t hold_ms;
+    uint64_t rate; /* removals in a second after a hold, for each scope */
+};
+
+/* The breaker is off until lease_table_configure, which comes before all else.
+ */
 struct lease_table *lease_table_new(void) MUST_USE;
+void lease_table_configure(struct lease_table *table,
+                           const struct lease_breaker_config *config);
 struct lease_table *lease_table_free(struct lease_table *table);
 
 /* Core. Begin to serve as leader: the clock starts, every lease that is in the
- * table has a full TTL from now. Before it and after lease_table_halt every
- * heartbeat answers NOT_READY and nothing expires. Both O(1): no lease is
- * looked at. */
-void lease_table_serve(struct lease_table *table, uint64_t mono_ms);
+ * table has a full TTL from now, the breaker is as the log says, whose time is
+ * `log_ms`. Before it and after lease_table_halt every heartbeat answers
+ * NOT_READY and nothing expires. No lease is looked at: both cost the shards
+ * and the scopes. */
+void lease_table_serve(struct lease_table *table, uint64_t mono_ms,
+                       uint64_t log_ms);
 void lease_table_halt(struct lease_table *table);
 bool lease_table_serves(struct lease_table *table);
 
-/* Forget all of them, as none of them had ever been. */
+/* Forget all of them, as none of them had ever been, and the breaker's scopes.
+ */
 void lease_table_clear(struct lease_table *table);
 
 /* A lease is so (after its registration or a change of it was applied, or at
@@ -75,7 +94,8 @@ void lease_table_del(struct lease_table *table, struct str hostname,
 int lease_heartbeat(struct lease_table *table, struct str hostname,
                     uint64_t mono_ms) MUST_USE;
 
-enum lease_state { LEASE_ALIVE, LEASE_SUSPECT };
+/* HELD: suspect, in a scope that the breaker holds. */
+enum lease_state { LEASE_ALIVE, LEASE_SUSPECT, LEASE_HELD };
 struct lease_info {
     struct ulid id;
     uint64_t ttl_ms;
@@ -87,7 +107,8 @@ struct lease_info {
 int lease_get(struct lease_table *table, struct str hostname, uint64_t mono_ms,
               struct lease_info *ret_info) MUST_USE;
 
-/* Core, on each tick. Moves the lease clock, then collects up to `limit` leases
+/* Core, on each tick. Moves the lease clock, finds out who is suspect, lets the
+ * breaker decide, then collects up to `limit` leases
  * that are due, marks them ending, and calls `due` for each (hostname lent for
  * the call; the table may be used from there). Returns how many. With `limit` 0
  * nobody ends, but who is suspect is still found. Costs the leases it looks at:
@@ -106,11 +127,47 @@ void lease_spare(struct lease_table *table, struct str hostname,
                  struct ulid id);
 
 /* `suspect` (the overdue and the ending among them) as of the last tick, plus
- * or minus the heartbeats since; it and `ending` are 0 in a table that does not
- * serve. `expired` those deleted while ending. Cheap: no walk. */
+ * or minus the heartbeats since; `stopped`: those of them in scopes that are
+ * held. These and `ending` are 0 in a table that does not serve. `expired`
+ * those deleted while ending. Cheap: no walk. */
 struct lease_stats {
-    uint64_t held, suspect, ending, heartbeats, expired, lost_ms;
+    uint64_t held, suspect, stopped, ending, heartbeats, expired, lost_ms;
 };
 struct lease_stats lease_stats(struct lease_table *table, uint64_t mono_ms);
+
+/* ---- the breaker: see breaker.h ---- */
+
+/* Core. The log says so of a scope. */
+void lease_table_breaker(struct lease_table *table,
+                         const struct machine_breaker *told, uint64_t mono_ms);
+/* What the log should be told of the breaker next. */
+struct lease_breaker_change {
+    uint64_t scope;
+    enum breaker_what what;
+    uint64_t hold_ms;
+    uint64_t n, bad;
+};
+/* Core. Answers: END. */
+int lease_table_change(struct lease_table *table,
+                       struct lease_breaker_change *ret_change) MUST_USE;
+
+/* A scope, as of the last tick; where this table does not serve the state is as
+ * the log has it, and the numbers mean nothing. */
+struct lease_scope_info {
+    uint64_t scope;
+    enum machine_breaker_state state;
+    uint64_t since_ms, until_ms; /* log time; until: of the hold */
+    uint64_t n, suspect;
+};
+/* Appends those of all scopes, the whole first. */
+void lease_table_scopes(struct lease_table *table, struct buf *out);
+uint64_t lease_table_trips(struct lease_table *table);
+void lease_table_config(const struct lease_table *table,
+                        struct lease_breaker_config *ret_config);
+
+/* Core. Namespaces moved: leases may be in other scopes than they were put
+ * with. Whether that was said since the last time it was asked. */
+void lease_table_moved(struct lease_table *table);
+bool lease_table_take_moved(struct lease_table *table) MUST_USE;
 
 #endif

@@ -15,8 +15,11 @@ struct reaper {
     size_t n;
     uint64_t epoch;
     uint64_t ticked_ms;
-    bool busy; /* `request` is out */
-    bool sure; /* no tick was missed since a quorum was heard */
+    bool busy;                  /* `request` is out */
+    struct core_request change; /* of the breaker */
+    struct buf change_bytes;
+    bool changing; /* `change` is out */
+    bool sure;     /* no tick was missed since a quorum was heard */
 };
 
 static void due(struct str hostname, struct ulid id, void *user)
@@ -123,6 +126,7 @@ struct reaper *reaper_free(struct reaper *reaper)
     }
     arena_free(reaper->arena);
     buf_done(&reaper->bytes);
+    buf_done(&reaper->change_bytes);
     return mem_free(reaper);
 }
 
@@ -131,6 +135,45 @@ void reaper_begin(struct reaper *reaper)
     reaper->epoch = core_status(reaper->core).lease_epoch;
     reaper->ticked_ms = clock_mono_ms();
     reaper->sure = true;
+}
+
+/* What the log does not know yet is told again at the next tick. */
+static void changed(struct core_request *request)
+{
+    struct reaper *reaper = CONTAINER(request, struct reaper, change);
+
+    machine_result_done(&request->result);
+    reaper->changing = false;
+}
+
+/* What the breaker does is in force already: this is for whoever leads next,
+ * and for those who look. */
+static void tell_breaker(struct reaper *reaper)
+{
+    struct command command = {.kind = COMMAND_BREAKER};
+    struct lease_breaker_change change;
+
+    if (reaper->changing ||
+        core_feature_level(reaper->core) < MACHINE_FEATURE_CHANGES ||
+        lease_table_change(reaper->leases, &change) != 0) {
+        return;
+    }
+    chance_fill(command.request, sizeof command.request);
+    command.breaker = (struct command_breaker){.epoch = reaper->epoch,
+                                               .scope = change.scope,
+                                               .what = (uint8_t)change.what,
+                                               .hold_ms = change.hold_ms,
+                                               .n = change.n,
+                                               .bad = change.bad};
+    buf_clear(&reaper->change_bytes);
+    command_encode(&reaper->change_bytes, &command);
+    reaper->change =
+        (struct core_request){.command = buf_str(&reaper->change_bytes),
+                              .shrinks = true,
+                              .local = true,
+                              .done = changed};
+    reaper->changing = true;
+    core_submit(reaper->core, &reaper->change);
 }
 
 /* Who stood still for so long may have been replaced meanwhile. */
@@ -159,4 +202,5 @@ void reaper_tick(struct reaper *reaper)
     if (!reaper->busy && reaper->n > 0) {
         propose(reaper);
     }
+    tell_breaker(reaper);
 }

@@ -7,12 +7,14 @@
 
 enum { BUCKETS_LEAST = 16 };
 
-void lease_shard_init(struct lease_shard *shard)
+void lease_shard_init(struct lease_shard *shard, struct lease_scopes *scopes)
 {
-    *shard = (struct lease_shard){.n_buckets = BUCKETS_LEAST};
+    *shard = (struct lease_shard){.n_buckets = BUCKETS_LEAST, .scopes = scopes};
     (void)pthread_mutex_init(&shard->lock, NULL);
     shard->buckets = mem_zero(BUCKETS_LEAST * sizeof(struct lease *));
-    lease_list_init(&shard->overdue);
+    lease_list_init(&shard->active);
+    lease_list_init(&shard->parked);
+    lease_list_init(&shard->spared);
     lease_wheel_init(&shard->wheel);
 }
 
@@ -26,6 +28,10 @@ void lease_shard_done(struct lease_shard *shard)
         }
     }
     mem_free(shard->buckets);
+    for (size_t i = 0; i < shard->n_queues; i++) {
+        mem_free(shard->queues[i]);
+    }
+    mem_free(shard->queues);
     (void)pthread_mutex_destroy(&shard->lock);
 }
 
@@ -40,7 +46,13 @@ void lease_shard_serve(struct lease_shard *shard,
     shard->n_suspect = 0;
     shard->n_ending = 0;
     /* They are not overdue in this term. [SHARD-1] */
-    lease_wheel_put_all(&shard->wheel, &shard->overdue);
+    lease_wheel_put_all(&shard->wheel, &shard->spared);
+    for (size_t i = 0; i < shard->n_queues; i++) {
+        if (shard->queues[i] != NULL) {
+            lease_wheel_put_all(&shard->wheel, &shard->queues[i]->leases);
+        }
+    }
+    lease_shard_unpark(shard);
 }
 
 uint64_t lease_shard_now(const struct lease_shard *shard, uint64_t mono_ms)
@@ -60,6 +72,7 @@ static void bring_up_to_date(const struct lease_shard *shard,
     lease->heard = false;
     lease->suspect = false;
     lease->ending = false;
+    lease->overdue = false;
 }
 
 static struct lease **bucket(const struct lease_shard *shard, uint32_t hash)
@@ -109,6 +122,31 @@ static void grow(struct lease_shard *shard)
     mem_free(old);
 }
 
+struct lease_set *lease_shard_set(const struct lease_shard *shard,
+                                  const struct lease *lease)
+{
+    return &shard->scopes->sets[lease->set];
+}
+
+static void count(_Atomic int64_t *number, int64_t by)
+{
+    atomic_fetch_add_explicit(number, by, memory_order_relaxed);
+}
+
+/* [SCOPE-1] With the marks it has. */
+static void count_lease(const struct lease_shard *shard,
+                        const struct lease *lease, int64_t by)
+{
+    struct lease_set *set = lease_shard_set(shard, lease);
+
+    if (!lease->spared) {
+        count(&set->n, by);
+        count(&set->suspect, lease->suspect ? by : 0);
+        count(&set->overdue, lease->overdue ? by : 0);
+        count(&set->heard, lease->heard ? by : 0);
+    }
+}
+
 struct lease *lease_shard_add(struct lease_shard *shard, struct str hostname,
                               uint32_t hash)
 {
@@ -127,6 +165,8 @@ struct lease *lease_shard_add(struct lease_shard *shard, struct str hostname,
     }
     link_in(shard, lease);
     shard->n++;
+    lease_scopes_join(lease_shard_set(shard, lease));
+    count_lease(shard, lease, 1);
     return lease;
 }
 
@@ -136,6 +176,31 @@ static void set_suspect(struct lease_shard *shard, struct lease *lease,
     if (lease->suspect != suspect) {
         lease->suspect = suspect;
         suspect ? shard->n_suspect++ : shard->n_suspect--;
+        if (!lease->spared) {
+            count(&lease_shard_set(shard, lease)->suspect, suspect ? 1 : -1);
+        }
+    }
+}
+
+static void set_overdue(const struct lease_shard *shard, struct lease *lease,
+                        bool overdue)
+{
+    if (lease->overdue != overdue) {
+        lease->overdue = overdue;
+        if (!lease->spared) {
+            count(&lease_shard_set(shard, lease)->overdue, overdue ? 1 : -1);
+        }
+    }
+}
+
+static void set_heard(const struct lease_shard *shard, struct lease *lease,
+                      bool heard)
+{
+    if (lease->heard != heard) {
+        lease->heard = heard;
+        if (!lease->spared) {
+            count(&lease_shard_set(shard, lease)->heard, heard ? 1 : -1);
+        }
     }
 }
 
@@ -148,8 +213,10 @@ void lease_shard_remove(struct lease_shard *shard, struct lease *lease)
     }
     *at = lease->next;
     shard->n--;
-    set_suspect(shard, lease, false);
-    lease_shard_set_ending(shard, lease, false);
+    count_lease(shard, lease, -1);
+    lease_scopes_leave(shard->scopes, lease_shard_set(shard, lease));
+    shard->n_suspect -= lease->suspect;
+    shard->n_ending -= lease->ending;
     lease_list_remove(&lease->link);
     mem_free(lease);
 }
@@ -220,8 +287,9 @@ void lease_shard_renew(struct lease_shard *shard, struct lease *lease,
     assert(ttl_ms > 0 && ttl_ms <= LEASE_TTL_MOST_MS);
     lease->ttl_ms = (uint32_t)ttl_ms;
     begin_ttl(lease, now);
-    lease->heard = heard && shard->serving;
+    set_heard(shard, lease, heard && shard->serving);
     set_suspect(shard, lease, false);
+    set_overdue(shard, lease, false);
     place(shard, lease, now);
 }
 
@@ -230,10 +298,35 @@ void lease_shard_hear(struct lease_shard *shard, struct lease *lease,
 {
     assert(!lease->ending); /* [LEASE-3] */
     begin_ttl(lease, now);
-    lease->heard = true;
+    set_heard(shard, lease, true);
     shard->n_heartbeats++;
     if (lease->suspect) {
         set_suspect(shard, lease, false);
+        set_overdue(shard, lease, false);
+        place(shard, lease, now);
+    }
+}
+
+/* Where it stands may be the queue of another set, or none's: the next look
+ * finds the right one. */
+void lease_shard_assign(struct lease_shard *shard, struct lease *lease,
+                        struct lease_set *set, bool spared, uint64_t now)
+{
+    bool ends = lease->spared && !spared;
+
+    if (lease->set == set->number && lease->spared == spared) {
+        return;
+    }
+    count_lease(shard, lease, -1);
+    lease_scopes_join(set);
+    lease_scopes_leave(shard->scopes, lease_shard_set(shard, lease));
+    lease->set = set->number;
+    lease->spared = spared;
+    count_lease(shard, lease, 1);
+    if (ends) {
+        lease_shard_renew(shard, lease, lease->ttl_ms, false, now);
+    } else {
+        set_overdue(shard, lease, lease->overdue && lease->ending);
         place(shard, lease, now);
     }
 }
@@ -248,6 +341,55 @@ void lease_shard_set_ending(struct lease_shard *shard, struct lease *lease,
     }
 }
 
+/* ---- the overdue ---- */
+
+static void grow_queues(struct lease_shard *shard, size_t set)
+{
+    size_t n = shard->n_queues == 0 ? 4 : shard->n_queues;
+
+    while (n <= set) {
+        n *= 2;
+    }
+    shard->queues = mem_grow(shard->queues, n * sizeof(struct lease_queue *));
+    memset(shard->queues + shard->n_queues, 0,
+           (n - shard->n_queues) * sizeof(struct lease_queue *));
+    shard->n_queues = n;
+}
+
+static struct lease_queue *queue_of(struct lease_shard *shard, uint16_t set)
+{
+    if (set >= shard->n_queues) {
+        grow_queues(shard, set);
+    }
+    struct lease_queue *queue = shard->queues[set];
+    if (queue == NULL) {
+        queue = shard->queues[set] = mem_zero(sizeof *queue);
+        lease_list_init(&queue->leases);
+        lease_list_init(&queue->link);
+        queue->set = set;
+    }
+    return queue;
+}
+
+static void queue_up(struct lease_shard *shard, struct lease *lease)
+{
+    struct lease_queue *queue = queue_of(shard, lease->set);
+
+    /* It may be parked from when its number was another set's. */
+    bool idle = lease_list_empty(&queue->leases) &&
+                !atomic_load(&lease_shard_set(shard, lease)->held);
+
+    lease_list_append(&queue->leases, &lease->link);
+    if (idle || lease_list_empty(&queue->link)) {
+        lease_list_append(&shard->active, &queue->link);
+    }
+}
+
+void lease_shard_unpark(struct lease_shard *shard)
+{
+    lease_list_splice(&shard->active, &shard->parked);
+}
+
 static void look(struct lease_link *link, void *user)
 {
     struct lease_shard *shard = user;
@@ -258,10 +400,13 @@ static void look(struct lease_link *link, void *user)
     if (lease_is_late(lease, now)) {
         set_suspect(shard, lease, true);
     }
-    if (!lease->ending && lease_age(lease, now) >= lease->ttl_ms) {
-        lease_list_append(&shard->overdue, link);
-    } else {
+    if (lease->ending || lease_age(lease, now) < lease->ttl_ms) {
         place(shard, lease, now);
+    } else if (lease->spared) {
+        lease_list_append(&shard->spared, link);
+    } else {
+        set_overdue(shard, lease, true);
+        queue_up(shard, lease);
     }
 }
 
@@ -270,13 +415,67 @@ void lease_shard_advance(struct lease_shard *shard)
     lease_wheel_advance(&shard->wheel, shard->clock.tick_time, look, shard);
 }
 
-struct lease *lease_shard_next_due(struct lease_shard *shard)
+/* [BREAKER-3] A TTL that began before then begins then: it is unknown when the
+ * lease was heard last, in a way that could be told. */
+static bool is_given(struct lease_shard *shard, struct lease *lease)
 {
-    if (lease_list_empty(&shard->overdue)) {
+    uint64_t floor = lease_shard_set(shard, lease)->floor;
+
+    if (lease->since >= floor) {
+        return false;
+    }
+    lease_shard_renew(shard, lease, lease->ttl_ms, false, floor);
+    return true;
+}
+
+/* Leaves the queue in the ring where it belongs. NULL: nothing of it may end
+ * now. */
+static struct lease *take_due(struct lease_shard *shard,
+                              struct lease_breaker *breaker,
+                              struct lease_queue *queue)
+{
+    struct lease_set *set = &shard->scopes->sets[queue->set];
+
+    if (atomic_load(&set->held)) {
+        lease_list_append(&shard->parked, &queue->link);
         return NULL;
     }
-    struct lease *lease = CONTAINER(shard->overdue.next, struct lease, link);
-    assert(lease_age(lease, shard->clock.tick_time) >= lease->ttl_ms);
-    lease_shard_set_ending(shard, lease, true);
-    return lease;
+    while (!lease_list_empty(&queue->leases)) {
+        struct lease *lease = CONTAINER(queue->leases.next, struct lease, link);
+        if (is_given(shard, lease)) {
+            continue;
+        }
+        lease_list_append(&shard->active, &queue->link);
+        if (!lease_breaker_pay(breaker, set)) {
+            return NULL;
+        }
+        assert(lease_age(lease, shard->clock.tick_time) >= lease->ttl_ms);
+        lease_shard_set_ending(shard, lease, true);
+        return lease;
+    }
+    lease_list_remove(&queue->link);
+    return NULL;
+}
+
+struct lease *lease_shard_next_due(struct lease_shard *shard,
+                                   struct lease_breaker *breaker)
+{
+    const struct lease_link *waits = NULL;
+
+    while (!lease_list_empty(&shard->active)) {
+        struct lease_link *first = shard->active.next;
+        if (first == waits) {
+            return NULL; /* All were asked. */
+        }
+        struct lease_queue *queue = CONTAINER(first, struct lease_queue, link);
+        struct lease *lease = take_due(shard, breaker, queue);
+        if (lease != NULL) {
+            return lease;
+        }
+        bool stays = shard->active.prev == first;
+        if (stays && waits == NULL) {
+            waits = first;
+        }
+    }
+    return NULL;
 }

@@ -7,8 +7,12 @@
  *
  * Invariants
  *   [SHARD-1] each lease stands in the wheel, no later than it becomes suspect
- *             (overdue, when it is suspect already), or, overdue, in `overdue`.
- *   [SHARD-2] n_suspect and n_ending count the marks of the present term.
+ *             (overdue, when it is suspect already), or, overdue, in the queue
+ *             of its set or, when it is spared, in `spared`.
+ *   [SHARD-2] n_suspect and n_ending count the marks of the present term, and
+ *             so do the counts of the sets (scope.h).
+ *   [SHARD-3] a queue that is not empty is in `active`; or in `parked`, which
+ *             nobody looks at, while its set is held.
  *
  * Everything under `lock`, which the caller holds; times are lease times. */
 #ifndef LEASE_SHARD_H
@@ -19,7 +23,9 @@
 #include <stdint.h>
 
 #include "base/mem.h"
+#include "lease/breaker.h"
 #include "lease/clock.h"
+#include "lease/scope.h"
 #include "lease/wheel.h"
 #include "model/ulid.h"
 
@@ -31,16 +37,28 @@ struct lease {
     struct ulid id;
     uint32_t hash;
     uint32_t ttl_ms;
-    uint32_t term; /* the three marks and `since` belong to it */
+    uint32_t term; /* the four marks and `since` belong to it */
+    uint16_t set;  /* of scopes */
+    uint8_t hostname_n;
     bool heard : 1;
     bool suspect : 1;
     bool ending : 1;
-    uint8_t hostname_n;
+    bool overdue : 1; /* and the ending among them */
+    bool spared : 1;  /* this one is no mark */
     char hostname[];
+};
+_Static_assert(sizeof(struct lease) == 64, "see above");
+
+/* The overdue of one set, oldest first. */
+struct lease_queue {
+    struct lease_link leases;
+    struct lease_link link; /* in `active` or `parked`; else alone */
+    uint16_t set;
 };
 
 struct lease_shard {
     pthread_mutex_t lock;
+    struct lease_scopes *scopes;
     bool serving;
     uint32_t term;
     uint64_t served_at;
@@ -54,11 +72,14 @@ struct lease_shard {
     uint32_t n_ending;
     uint64_t n_heartbeats;
     uint64_t n_expired;
-    struct lease_link overdue; /* oldest first */
+    struct lease_queue **queues; /* by number of the set; NULL: none yet */
+    size_t n_queues;
+    struct lease_link active, parked;
+    struct lease_link spared; /* overdue, were they not */
     struct lease_wheel wheel;
 };
 
-void lease_shard_init(struct lease_shard *shard);
+void lease_shard_init(struct lease_shard *shard, struct lease_scopes *scopes);
 void lease_shard_done(struct lease_shard *shard);
 /* Begin a term: `clock` is the one that starts. */
 void lease_shard_serve(struct lease_shard *shard,
@@ -68,7 +89,9 @@ uint64_t lease_shard_now(const struct lease_shard *shard, uint64_t mono_ms);
 /* Brought up to date; NULL when there is none. */
 struct lease *lease_shard_find(struct lease_shard *shard, struct str hostname,
                                uint32_t hash);
-/* A new one, with a full TTL to be set by lease_shard_renew. */
+/* A new one, with a full TTL to be set by lease_shard_renew, in no scope but
+ * the whole. Here and wherever a lease changes its set or goes, the caller
+ * holds the lock of the scopes too. */
 struct lease *lease_shard_add(struct lease_shard *shard, struct str hostname,
                               uint32_t hash);
 /* All of them. */
@@ -78,6 +101,9 @@ void lease_shard_remove(struct lease_shard *shard, struct lease *lease);
 /* A full TTL from now, as a new or refreshed lease. */
 void lease_shard_renew(struct lease_shard *shard, struct lease *lease,
                        uint64_t ttl_ms, bool heard, uint64_t now);
+/* Who is spared no more has a full TTL from now. */
+void lease_shard_assign(struct lease_shard *shard, struct lease *lease,
+                        struct lease_set *set, bool spared, uint64_t now);
 /* A full TTL from now, by a heartbeat. O(1), mostly one store. */
 void lease_shard_hear(struct lease_shard *shard, struct lease *lease,
                       uint64_t now);
@@ -86,8 +112,14 @@ void lease_shard_set_ending(struct lease_shard *shard, struct lease *lease,
 
 /* Look at what the clock has reached: marks the suspect, finds the overdue. */
 void lease_shard_advance(struct lease_shard *shard);
-/* The oldest overdue lease, now marked ending; NULL when there is none. */
-struct lease *lease_shard_next_due(struct lease_shard *shard);
+/* The oldest overdue lease of some set that may end, now marked ending and paid
+ * for; NULL when there is none. Sets take turns. Core. */
+struct lease *lease_shard_next_due(struct lease_shard *shard,
+                                   struct lease_breaker *breaker);
+/* Some set is not held any more. */
+void lease_shard_unpark(struct lease_shard *shard);
+struct lease_set *lease_shard_set(const struct lease_shard *shard,
+                                  const struct lease *lease);
 
 uint64_t lease_age(const struct lease *lease, uint64_t now);
 bool lease_is_late(const struct lease *lease, uint64_t now); /* suspect */

@@ -51,7 +51,7 @@ static int work_keep(struct apply *a, struct work *w)
 
 static void tell_gone(struct apply *a, const struct store_lease *lease)
 {
-    apply_effect(a, &(struct effect){.put = false,
+    apply_effect(a, &(struct effect){.kind = EFFECT_DEL,
                                      .lease = {.hostname = lease->hostname,
                                                .id = lease->id}});
 }
@@ -59,7 +59,7 @@ static void tell_gone(struct apply *a, const struct store_lease *lease)
 int lease_tell(struct apply *a, const struct store_lease *lease,
                bool registered)
 {
-    struct effect effect = {.put = true};
+    struct effect effect = {.kind = EFFECT_PUT};
 
     int r = machine_lease_read(a->txn, lease, a->arena, &effect.lease);
     if (r == 0) {

@@ -103,8 +103,10 @@ void apply_effect(struct apply *a, const struct effect *effect)
         lease.scopes = memcpy(arena_zero(m->txn_arena, bytes),
                               effect->lease.scopes, bytes);
     }
-    m->effects[m->n_effects++] =
-        (struct effect){.put = effect->put, .lease = lease};
+    struct machine_breaker breaker = effect->breaker;
+    breaker.path = arena_str(m->txn_arena, breaker.path);
+    m->effects[m->n_effects++] = (struct effect){
+        .kind = effect->kind, .lease = lease, .breaker = breaker};
 }
 
 void apply_event(struct apply *a, struct str event)

@@ -7,8 +7,9 @@
 #include "model/type.h"
 
 struct effect {
-    bool put;                   /* else the lease is gone */
+    enum { EFFECT_PUT, EFFECT_DEL, EFFECT_BREAKER } kind;
     struct machine_lease lease; /* of one that is gone: hostname and id */
+    struct machine_breaker breaker;
 };
 
 struct touched {
@@ -51,7 +52,7 @@ struct machine {
     struct store_meta coming; /* of a state stamped and not visible yet */
     bool coming_trash;
 
-    _Atomic uint64_t applied, revision, lease_epoch, feature_level;
+    _Atomic uint64_t applied, revision, lease_epoch, log_time_ms, feature_level;
     _Atomic bool has_trash, initialized;
 };
 
@@ -144,6 +145,9 @@ int event_ns(struct apply *a, uint64_t revision, const char *op,
 
 int event_type(struct apply *a, uint64_t revision, struct str type) MUST_USE;
 int event_restore(struct apply *a, uint64_t revision) MUST_USE;
+/* Nothing when its namespace has gone. */
+int event_breaker(struct apply *a, uint64_t revision,
+                  const struct machine_breaker *breaker) MUST_USE;
 
 /* ---- restore.c ---- */
 /* In place: the state stays. Answers: RETRY (the revision is beyond it). */
@@ -239,6 +243,10 @@ int lease_row_gone(struct apply *a, const struct place *p,
 /* A row moved: its binding and placement follow. */
 int lease_row_moved(struct apply *a, const struct place *from, uint64_t to,
                     struct ulid id) MUST_USE;
+
+/* ---- breaker.c ---- */
+/* Answers: RETRY (another leader's), CONFLICT (nothing is held there). */
+int apply_breaker(struct apply *a, const struct command_breaker *c) MUST_USE;
 
 /* ---- keys.c ---- */
 /* SEEN: res is the older result. OTHER: the key was used for another request.

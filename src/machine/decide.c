@@ -51,6 +51,8 @@ static int dispatch(struct apply *a, const struct command *c)
         return apply_feature(a, &c->feature);
     case COMMAND_HISTORY:
         return store_history_keep(a->txn, c->history.events, c->history.bytes);
+    case COMMAND_BREAKER:
+        return apply_breaker(a, &c->breaker);
     }
     return err_raise(ERR_CORRUPT);
 }

@@ -97,3 +97,31 @@ int event_ns(struct apply *a, uint64_t revision, const char *op,
     }
     return keep(a, revision, &event);
 }
+
+/* A scope whose namespace has gone is nobody's any more. */
+int event_breaker(struct apply *a, uint64_t revision,
+                  const struct machine_breaker *breaker)
+{
+    static const char *const states[] = {[MACHINE_BREAKER_CLOSED] = "closed",
+                                         [MACHINE_BREAKER_HELD] = "held",
+                                         [MACHINE_BREAKER_PACING] = "pacing"};
+    struct event_head head;
+    struct buf event = {0};
+
+    int r = begin(a, revision, "breaker",
+                  breaker->scope == 0 ? STORE_ROOT : breaker->scope, &head);
+    if (r != 0 || head.ns.n == 0) {
+        return r;
+    }
+    event_write_head(&event, &head);
+    buf_printf(&event,
+               ",\"state\":\"%s\",\"since_ms\":", states[breaker->state]);
+    buf_add_u64(&event, breaker->since_ms);
+    buf_add_text(&event, ",\"until_ms\":");
+    buf_add_u64(&event, breaker->until_ms);
+    buf_add_text(&event, ",\"leases\":");
+    buf_add_u64(&event, breaker->n);
+    buf_add_text(&event, ",\"suspect\":");
+    buf_add_u64(&event, breaker->bad);
+    return keep(a, revision, &event);
+}

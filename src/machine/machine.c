@@ -49,6 +49,7 @@ struct machine_view machine_view(const struct machine *m)
         .applied = atomic_load(&m->applied),
         .revision = atomic_load(&m->revision),
         .lease_epoch = atomic_load(&m->lease_epoch),
+        .log_time_ms = atomic_load(&m->log_time_ms),
         .feature_level = atomic_load(&m->feature_level),
         .has_trash = atomic_load(&m->has_trash),
         .initialized = atomic_load(&m->initialized),
@@ -143,17 +144,34 @@ static void drop_cached(struct machine *m, uint64_t revision)
     }
 }
 
+static void tell_effect(const struct machine_hooks *hooks,
+                        const struct effect *e)
+{
+    switch (e->kind) {
+    case EFFECT_PUT:
+        if (hooks->lease_put != NULL) {
+            hooks->lease_put(hooks->lease_user, &e->lease);
+        }
+        return;
+    case EFFECT_DEL:
+        if (hooks->lease_del != NULL) {
+            hooks->lease_del(hooks->lease_user, e->lease.hostname, e->lease.id);
+        }
+        return;
+    case EFFECT_BREAKER:
+        if (hooks->breaker != NULL) {
+            hooks->breaker(hooks->lease_user, &e->breaker);
+        }
+        return;
+    }
+}
+
 static void tell(struct machine *m, uint64_t revision)
 {
     const struct machine_hooks *hooks = &m->hooks;
 
     for (size_t i = 0; i < m->n_effects; i++) {
-        const struct effect *e = &m->effects[i];
-        if (e->put && hooks->lease_put != NULL) {
-            hooks->lease_put(hooks->lease_user, &e->lease);
-        } else if (!e->put && hooks->lease_del != NULL) {
-            hooks->lease_del(hooks->lease_user, e->lease.hostname, e->lease.id);
-        }
+        tell_effect(hooks, &m->effects[i]);
     }
     if (m->new_scopes && hooks->lease_scopes != NULL) {
         hooks->lease_scopes(hooks->lease_user);
@@ -180,6 +198,7 @@ void machine_show(struct machine *m, const struct store_meta *meta,
     atomic_store(&m->applied, meta->applied);
     atomic_store(&m->revision, meta->revision);
     atomic_store(&m->lease_epoch, meta->lease_epoch);
+    atomic_store(&m->log_time_ms, meta->log_time_ms);
     atomic_store(&m->feature_level, meta->feature_level);
     atomic_store(&m->has_trash, has_trash);
     atomic_store(&m->initialized, machine_is_begun(meta));

@@ -74,6 +74,23 @@ struct machine_lease {
     size_t n_scopes;
 };
 
+/* Of a scope; the numbers are stored (api/store-format.md). */
+enum machine_breaker_state {
+    MACHINE_BREAKER_CLOSED = 0,
+    MACHINE_BREAKER_HELD = 1,
+    MACHINE_BREAKER_PACING = 2,
+};
+
+/* What the log says of a scope of the breaker. */
+struct machine_breaker {
+    uint64_t scope;  /* a top-level namespace, 0: the whole registry */
+    struct str path; /* "": the namespace has gone. Lent */
+    enum machine_breaker_state state;
+    uint64_t since_ms, until_ms; /* log time; until: of the hold */
+    uint64_t left_ms;            /* of it, when that was applied */
+    uint64_t n, bad;             /* leases, and how many were silent */
+};
+
 /* Told after the transaction that caused it has committed, in order. Any may be
  * NULL. */
 struct machine_hooks {
@@ -82,6 +99,7 @@ struct machine_hooks {
     void (*lease_del)(void *user, struct str hostname, struct ulid id);
     /* Leases may have other scopes than they were told with. */
     void (*lease_scopes)(void *user);
+    void (*breaker)(void *user, const struct machine_breaker *breaker);
     /* The events of a transaction, and the revision it came to. */
     void *changed_user;
     void (*changed)(void *user, const struct str *events, size_t n,
@@ -136,6 +154,7 @@ struct machine_view {
     uint64_t applied;
     uint64_t revision;
     uint64_t lease_epoch;
+    uint64_t log_time_ms;   /* greatest time stamp applied */
     uint64_t feature_level; /* 0 before the first command */
     bool has_trash;
     bool initialized;

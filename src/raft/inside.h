@@ -254,7 +254,8 @@ struct core {
     struct {
         _Atomic bool leads, caught_up, draining, disk_low, stalled, follows,
             voter, removed, installing, behind;
-        _Atomic uint64_t term, applied, revision, lease_epoch, leader, heard_ms;
+        _Atomic uint64_t term, applied, revision, lease_epoch, log_time_ms,
+            leader, heard_ms;
         _Atomic(const char *) forming;
     } status;
     struct {

@@ -8,12 +8,6 @@
 /* More agents are listed by a worker. */
 #define AGENTS_QUICK 1000
 
-/* The hostname a walk goes on behind, kept where no arena ends it. */
-struct agents_at {
-    bool begun;
-    size_t n;
-    char bytes[NAME_PATH_MAX];
-};
 void agents_at_set(struct agents_at *at, struct str hostname);
 struct str agents_at_str(const struct agents_at *at);
 

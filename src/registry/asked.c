@@ -3,6 +3,7 @@
 #include "base/clock.h"
 #include "registry/agents.h"
 #include "registry/asks.h"
+#include "registry/breaker.h"
 #include "registry/cluster.h"
 #include "registry/names.h"
 
@@ -56,6 +57,8 @@ static int answer(struct registry *registry, const struct core_asked *asked,
         return each_name(registry, asked->request, hear, reply);
     case ASK_LIVE:
         return each_name(registry, asked->request, look, reply);
+    case ASK_BREAKER:
+        return breaker_write(registry, reply);
     default:
         return ERR_INVALID; /* a newer version's */
     }

@@ -13,6 +13,7 @@ enum ask_kind {
     ASK_CLUSTER = CORE_ASK_FIRST, /* nothing -> the body of /v1/cluster */
     ASK_BEATS,                    /* hostnames -> one byte for each */
     ASK_LIVE,                     /* hostnames -> NAMES_LIVE_BYTES for each */
+    ASK_BREAKER,                  /* nothing -> see breaker.c */
 };
 
 /* How long a view waits for what only the leader knows, before it is shown

@@ -18,12 +18,37 @@ static void on_lease_del(void *user, struct str hostname, struct ulid id)
     lease_table_del(user, hostname, id);
 }
 
+static void on_scopes(void *user)
+{
+    lease_table_moved(user);
+}
+
+static void on_breaker(void *user, const struct machine_breaker *told)
+{
+    static const char *const texts[] = {
+        [MACHINE_BREAKER_CLOSED] = "the breaker closed: leases end as usual",
+        [MACHINE_BREAKER_HELD] =
+            "the breaker holds: too many agents are silent at once, none of "
+            "them is removed",
+        [MACHINE_BREAKER_PACING] =
+            "the breaker's hold is over: silent agents are removed at a "
+            "bounded rate",
+    };
+
+    log_warn(LOG_LEASE, texts[told->state], LOG_STR("ns", told->path),
+             LOG_U64("leases", told->n), LOG_U64("suspect", told->bad),
+             LOG_U64("left_ms", told->left_ms));
+    lease_table_breaker(user, told, clock_mono_ms());
+}
+
 struct machine_hooks registry_machine_hooks(struct lease_table *leases)
 {
     return (struct machine_hooks){
         .lease_user = leases,
         .lease_put = on_lease_put,
         .lease_del = on_lease_del,
+        .lease_scopes = on_scopes,
+        .breaker = on_breaker,
     };
 }
 
@@ -51,7 +76,33 @@ static int load_all(struct registry *registry, struct store_txn *txn,
     }
 }
 
-static int load_leases(struct registry *registry)
+static int load_breaker(struct registry *registry, struct store_txn *txn)
+{
+    struct machine_breaker told = {.scope = 0};
+    const uint64_t *after = NULL;
+    uint64_t scope = 0;
+    int r;
+
+    while ((r = machine_breaker_next(txn, after, &told)) == 0) {
+        lease_table_breaker(registry->leases, &told, clock_mono_ms());
+        scope = told.scope;
+        after = &scope;
+    }
+    return r == ERR_END ? 0 : r;
+}
+
+static int load(struct registry *registry, struct store_txn *txn,
+                struct arena *arena)
+{
+    int r = load_all(registry, txn, arena);
+
+    return r != 0 ? r : load_breaker(registry, txn);
+}
+
+typedef int leases_func(struct registry *registry, struct store_txn *txn,
+                        struct arena *arena);
+
+static int on_leases(struct registry *registry, leases_func *func)
 {
     CLEANUP(arena_freep) struct arena *arena = arena_new();
     struct store_reader *reader = NULL;
@@ -63,7 +114,7 @@ static int load_leases(struct registry *registry)
     }
     r = store_read_begin(reader, &txn);
     if (r == 0) {
-        r = load_all(registry, txn, arena);
+        r = func(registry, txn, arena);
         store_read_end(txn);
     }
     (void)store_reader_free(reader);
@@ -76,7 +127,7 @@ static int load_leases(struct registry *registry)
 int registry_load(struct registry *registry)
 {
     lease_table_clear(registry->leases);
-    int r = load_leases(registry);
+    int r = on_leases(registry, load);
     registry->knows_leases = r == 0;
     if (r != 0) {
         log_error(LOG_LEASE,
@@ -96,7 +147,55 @@ void registry_on_lead(struct registry *registry, bool leads)
         return;
     }
     if (registry->knows_leases || registry_load(registry) == 0) {
-        lease_table_serve(registry->leases, clock_mono_ms());
+        lease_table_serve(registry->leases, clock_mono_ms(),
+                          core_status(registry->core).log_time_ms);
+    }
+}
+
+/* ---- scopes that moved ---- */
+
+enum { STEP_MS = 5 }; /* of a tick: a million leases take some minutes */
+
+/* What is in the table already is told again; what is registered meanwhile was
+ * told right. */
+static int tell_some(struct registry *registry, struct store_txn *txn,
+                     struct arena *arena)
+{
+    uint64_t until_ms = clock_mono_ms() + STEP_MS;
+    struct store_lease lease;
+    struct machine_lease told;
+    int r = 0;
+
+    while (r == 0 && clock_mono_ms() < until_ms) {
+        arena_reset(arena);
+        r = store_lease_next(txn, agents_at_str(&registry->moved_at), arena,
+                             &lease);
+        if (r == 0) {
+            r = machine_lease_read(txn, &lease, arena, &told);
+        }
+        if (r == 0) {
+            lease_table_put(registry->leases, &told, clock_mono_ms());
+            agents_at_set(&registry->moved_at, lease.hostname);
+        }
+    }
+    return r;
+}
+
+void leading_tick(struct registry *registry)
+{
+    if (lease_table_take_moved(registry->leases)) {
+        registry->moved_at = (struct agents_at){0};
+        registry->moving = true;
+    }
+    if (!registry->moving) {
+        return;
+    }
+    int r = on_leases(registry, tell_some);
+    if (r == ERR_END) {
+        registry->moving = false;
+    } else if (r < 0) {
+        log_error(LOG_LEASE, "leases could not be read: trying again",
+                  LOG_TXT("why", err_text(r)), LOG_TXT("at", err_origin()));
     }
 }
 

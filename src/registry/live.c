@@ -55,6 +55,9 @@ static void add_known(struct buf *out, unsigned state, uint64_t heard_ms)
 
 void live_look(struct lease_table *leases, struct str hostname, struct buf *out)
 {
+    static const unsigned states[] = {[LEASE_ALIVE] = NAMES_ALIVE,
+                                      [LEASE_SUSPECT] = NAMES_SUSPECT,
+                                      [LEASE_HELD] = NAMES_HELD};
     struct lease_info info = {0};
 
     int r = lease_get(leases, hostname, clock_mono_ms(), &info);
@@ -62,7 +65,7 @@ void live_look(struct lease_table *leases, struct str hostname, struct buf *out)
         add_known(out, 0, UINT64_MAX);
         return;
     }
-    add_known(out, info.state == LEASE_ALIVE ? NAMES_ALIVE : NAMES_SUSPECT,
+    add_known(out, states[info.state],
               info.heard ? info.last_heartbeat_ms : UINT64_MAX);
 }
 
@@ -129,6 +132,9 @@ static void add_live(struct buf *out, const char *known)
         break;
     case NAMES_SUSPECT:
         buf_add_text(out, ",\"state\":\"suspect\"");
+        break;
+    case NAMES_HELD:
+        buf_add_text(out, ",\"state\":\"held\"");
         break;
     default:
         buf_add_text(out, ",\"state\":null");

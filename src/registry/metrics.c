@@ -2,6 +2,7 @@
 #include "base/clock.h"
 #include "base/metric.h"
 #include "registry/admin.h"
+#include "registry/breaker.h"
 #include "registry/cluster.h"
 #include "registry/process.h"
 #include "registry/room.h"
@@ -191,6 +192,9 @@ static void add_leases(struct registry *registry, struct buf *out)
     metric_labelled(out, "roster_leases", "state", "alive",
                     stats.held - stats.suspect);
     metric_labelled(out, "roster_leases", "state", "suspect", stats.suspect);
+    metric_gauge(out, "roster_leases_held",
+                 "Suspect leases that the breaker keeps from ending.",
+                 stats.stopped);
     metric_gauge(out, "roster_leases_ending", "Leases whose end is proposed.",
                  stats.ending);
     metric_counter(out, "roster_heartbeats_total",
@@ -300,6 +304,7 @@ void registry_metrics(struct registry *registry, struct buf *out)
     cluster_metrics(registry->core, out);
     add_core(registry, out);
     add_leases(registry, out);
+    breaker_metrics(registry, out);
     add_cache(registry, out);
     add_store(registry, out);
     add_disk(registry, out);

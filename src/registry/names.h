@@ -23,6 +23,6 @@ enum { NAMES_OK, NAMES_UNKNOWN, NAMES_ENDING };
 /* Of an agent: its state (1), the milliseconds since it was heard (8), all ones
  * when it was not. */
 enum { NAMES_LIVE_BYTES = 9 };
-enum { NAMES_ALIVE = 1, NAMES_SUSPECT = 2 }; /* 0: not known */
+enum { NAMES_ALIVE = 1, NAMES_SUSPECT = 2, NAMES_HELD = 3 }; /* 0: not known */
 
 #endif

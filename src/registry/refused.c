@@ -111,6 +111,11 @@ static int refused_taken(struct op_state *s,
     if (s->op->kind == OP_NS_CREATE || s->op->kind == OP_NS_CHANGE) {
         return refused_ns_taken(s);
     }
+    if (s->op->kind == OP_BREAKER_SET) {
+        return answer_problem(s, OP_CONFLICT, STR(""),
+                              "the breaker holds nothing there now: GET "
+                              "/v1/admin/breaker shows where it does");
+    }
     if (s->command.kind == COMMAND_ROWS_ADD ||
         s->command.kind == COMMAND_LIST_PUT) {
         answer_extra(s, "index", result->index);

@@ -358,5 +358,6 @@ void registry_on_tick(struct registry *registry)
     atomic_store(&registry->ticked_ms, now);
     wait_wake(registry, core_revision(registry->core), now);
     asks_tick(registry->asks, now);
+    leading_tick(registry);
     leader_tick(registry->leader, now);
 }

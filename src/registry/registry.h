@@ -67,6 +67,8 @@ enum op_kind {
     OP_AGENT_DELETE, /* id */
     OP_HEARTBEAT,    /* id */
     OP_HEARTBEATS,   /* body */
+    OP_BREAKER_GET,
+    OP_BREAKER_SET, /* body */
     OP_LEADER,       /* 503 has the same body as 200 */
     OP_CLUSTER_GET,
     OP_CLUSTER_JOIN,     /* body */

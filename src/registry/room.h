@@ -25,6 +25,7 @@
 #include <stdatomic.h>
 
 #include "base/err.h"
+#include "model/name.h"
 #include "registry/registry.h"
 
 /* What a function here may come to besides 0 and a fault (< 0). None of them is
@@ -53,6 +54,13 @@ struct question; /* asks.c */
 struct gather;   /* gather.h */
 struct leader;   /* cluster.h */
 
+/* The hostname a walk goes on behind, kept where no arena ends it. */
+struct agents_at {
+    bool begun;
+    size_t n;
+    char bytes[NAME_PATH_MAX];
+};
+
 /* Work on the whole state. */
 struct admin_counts {
     atomic_bool restoring;
@@ -70,7 +78,10 @@ struct registry {
 
     _Atomic uint64_t shown;     /* the newest revision in an answer */
     _Atomic uint64_t ticked_ms; /* when the core loop was last seen to run */
-    bool knows_leases; /* the core thread's: the table holds all there are */
+    /* The core thread's: */
+    bool knows_leases; /* the table holds all there are */
+    bool moving;       /* scopes of leases are being read anew */
+    struct agents_at moved_at;
 
     struct asks *asks;
     struct gather *gather;
@@ -142,6 +153,10 @@ struct verb {
 };
 extern const struct verb verbs[OP_KINDS];
 
+/* ---- leading.c ---- */
+/* Core thread: reads on, for a few milliseconds, what moved. */
+void leading_tick(struct registry *registry);
+
 /* ---- snapshot.c ---- */
 typedef int snapshot_func(struct op_state *s, struct store_txn *txn,
                           void *user);
@@ -174,6 +189,8 @@ finish_func agent_finish_put, agent_finish_delete;
 end_func live_end;
 run_func heartbeat_one, heartbeat_many;
 end_func heartbeat_end;
+run_func breaker_get, breaker_set;
+finish_func breaker_finish_set;
 run_func leader_get;
 run_func cluster_get, cluster_join, cluster_remove, cluster_transfer;
 run_func admin_backup, admin_digest, admin_snapshot, admin_snapshots;

@@ -243,6 +243,12 @@ static int start(struct server *server)
 {
     server->cache = cache_new(server->settings->cache);
     server->leases = lease_table_new();
+    lease_table_configure(server->leases,
+                          &(struct lease_breaker_config){
+                              .percent = server->settings->breaker_percent,
+                              .min = server->settings->breaker_min,
+                              .hold_ms = server->settings->breaker_hold_ms,
+                              .rate = server->settings->breaker_rate});
     server->hub = watch_hub_new(WATCH_RING_BYTES);
     server->wake = eventfd(0, EFD_CLOEXEC);
     if (server->wake < 0) {

@@ -15,7 +15,7 @@
 
 #define DEFAULT_RAFT "127.0.0.1:7071"
 
-enum { ID_MOST = 63, OPTIONS = 27 };
+enum { ID_MOST = 63, OPTIONS = 31 };
 
 /* The table of one struct settings. */
 struct table {
@@ -81,6 +81,15 @@ static struct table table_of(struct settings *s)
          "memory for lists as they are sent"},
         {"history", OPTION_NUMBER, &s->history, 1000, 0, "N",
          "changes remembered for watchers; fixed once there is data"},
+        {"breaker-percent", OPTION_NUMBER, &s->breaker_percent, 0, 99, "N",
+         "while more than N percent of the agents of a scope are silent at "
+         "once, none of it is removed; 0: no breaker"},
+        {"breaker-min", OPTION_NUMBER, &s->breaker_min, 1, 1000000, "N",
+         "and at least N of them"},
+        {"breaker-hold", OPTION_DURATION, &s->breaker_hold_ms, 1000, 604800000,
+         "TIME", "how long none is removed, at most"},
+        {"breaker-rate", OPTION_NUMBER, &s->breaker_rate, 1, 100000, "N",
+         "removals in a second, at most, after that, in a scope"},
         {"snapshot-bytes", OPTION_BYTES, &s->snapshot_bytes, MIB(1), 0, "BYTES",
          "log written between two snapshots"},
         {"log-level", OPTION_TEXT, &s->log_level, 0, 0, "LEVEL",
@@ -118,6 +127,10 @@ static void set_defaults(struct settings *s)
         .cache = MIB(64),
         .history = 100000,
         .snapshot_bytes = MIB(64),
+        .breaker_percent = 15,
+        .breaker_min = 10,
+        .breaker_hold_ms = 300000,
+        .breaker_rate = 10,
         .voters = 5,
         .voter_timeout_ms = 60000,
     };

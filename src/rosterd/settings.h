@@ -33,6 +33,10 @@ struct settings {
     uint64_t cache;
     uint64_t history;
     uint64_t snapshot_bytes;
+    uint64_t breaker_percent;
+    uint64_t breaker_min;
+    uint64_t breaker_hold_ms;
+    uint64_t breaker_rate;
     uint64_t voters;
     uint64_t voter_timeout_ms;
     /* Made of the two texts. */

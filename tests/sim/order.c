@@ -149,7 +149,8 @@ void order_lead(struct node *node)
     op_command(op, &epoch);
     add_item(node, (struct item){.op = op->number, .term = node->led_term});
     if (sim->config.broken == BREAK_LEASE) {
-        lease_table_serve(node->state.leases, node_mono(node));
+        lease_table_serve(node->state.leases, node_mono(node),
+                          machine_view(node->state.machine).log_time_ms);
         node->serving = true;
     }
 }
@@ -499,7 +500,8 @@ void order_saw(struct node *node, uint64_t number, uint64_t index,
     if (op->kind == OP_EPOCH && node->led_term == op->epoch_term &&
         node_leads(node) && node->raft.current_term == op->epoch_term) {
         sim_tell(node->sim, node, "serves", op->epoch_term, index);
-        lease_table_serve(node->state.leases, node_mono(node));
+        lease_table_serve(node->state.leases, node_mono(node),
+                          machine_view(node->state.machine).log_time_ms);
         node->serving = true;
         if (op->epoch_term > node->sim->check.serving_term) {
             node->sim->check.serving_term = op->epoch_term;

@@ -294,6 +294,12 @@ static void numbers_in_the_log_stay(void **state)
     assert_int_equal(COMMAND_RESTORE, 17);
     assert_int_equal(COMMAND_FEATURE, 18);
     assert_int_equal(COMMAND_HISTORY, 19);
+    assert_int_equal(COMMAND_BREAKER, 21);
+    assert_int_equal(BREAKER_TRIP, 1);
+    assert_int_equal(BREAKER_RELEASE, 2);
+    assert_int_equal(BREAKER_EXTEND, 3);
+    assert_int_equal(BREAKER_END_HOLD, 4);
+    assert_int_equal(BREAKER_CLOSE, 5);
     assert_int_equal(COND_MATCH | COND_MATCH_ANY << 4 | COND_NONE_ANY << 8,
                      0x421);
     assert_int_equal(ROW_ADD | ROW_REPLACE << 4 | ROW_PATCH << 8, 0x321);
@@ -309,7 +315,8 @@ static void only_what_takes_away_shrinks(void **state)
         bool shrinks = kind == COMMAND_EPOCH || kind == COMMAND_FEATURE ||
                        kind == COMMAND_NS_DELETE || kind == COMMAND_RECLAIM ||
                        kind == COMMAND_ROW_DELETE ||
-                       kind == COMMAND_AGENT_DEL || kind == COMMAND_EXPIRE;
+                       kind == COMMAND_AGENT_DEL || kind == COMMAND_EXPIRE ||
+                       kind == COMMAND_BREAKER;
         assert_int_equal(command_shrinks(kind), shrinks);
         assert_string_not_equal(command_name(kind), "unknown");
     }

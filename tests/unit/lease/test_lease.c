@@ -74,7 +74,7 @@ static struct lease_table *table_with_web(uint64_t ttl_ms)
 {
     struct lease_table *table = lease_table_new();
 
-    lease_table_serve(table, START);
+    lease_table_serve(table, START, 0);
     put(table, WEB, id_of(1), ttl_ms, true, START);
     return table;
 }
@@ -96,7 +96,7 @@ static void nobody_is_served_before_serve_and_after_halt(void **state)
     assert_int_equal(ticks(table, START, START + 10000), 0);
     assert_false(info(table, START).heard);
 
-    lease_table_serve(table, START + 10000);
+    lease_table_serve(table, START + 10000, 0);
     assert_int_equal(lease_heartbeat(table, WEB, START + 10000), 0);
     lease_table_halt(table);
     assert_int_equal(lease_heartbeat(table, WEB, START + 10000), ERR_NOT_READY);
@@ -213,7 +213,7 @@ static void a_new_leader_gives_everyone_a_full_ttl(void **state)
     (void)state;
     put(table, WEB, id_of(1), 5000, true, START);
     put(table, STR("web-2"), id_of(2), 9000, false, START);
-    lease_table_serve(table, now);
+    lease_table_serve(table, now, 0);
     assert_false(info(table, now).heard);
     assert_int_equal(ticks(table, now, now + 4900), 0);
     assert_int_equal(tick(table, now + 5000), 1);
@@ -236,7 +236,7 @@ static void a_second_term_begins_anew(void **state)
         (void)lease_tick(table, at, 0, note, &ended); /* web-2 overdue */
     }
     lease_table_halt(table);
-    lease_table_serve(table, now);
+    lease_table_serve(table, now, 0);
     struct lease_stats stats = lease_stats(table, now);
     assert_int_equal(stats.held, 2);
     assert_int_equal(stats.ending, 0);
@@ -260,7 +260,7 @@ static void terms_that_follow_fast_give_exactly_a_ttl(void **state)
         assert_int_equal(lease_heartbeat(table, WEB, now), 0);
         put(table, WEB, id_of(1), 2000, true, now);
         lease_table_halt(table);
-        lease_table_serve(table, now);
+        lease_table_serve(table, now, 0);
     }
     assert_int_equal(ticks(table, now, now + 1300), 0);
     assert_int_equal(lease_stats(table, now + 1300).suspect, 0);
@@ -412,7 +412,7 @@ static void a_lease_not_heard_has_its_ttl_but_no_heartbeat(void **state)
     TABLE table = lease_table_new();
 
     (void)state;
-    lease_table_serve(table, START);
+    lease_table_serve(table, START, 0);
     put(table, WEB, id_of(1), 6000, false, START + 100);
     assert_false(info(table, START + 500).heard);
     assert_int_equal(ticks(table, START, START + 5000), 0);
@@ -463,7 +463,7 @@ static void the_limit_delays_but_starves_nobody(void **state)
     struct refused refused = {.table = table};
 
     (void)state;
-    lease_table_serve(table, START);
+    lease_table_serve(table, START, 0);
     put_many(table, 1000, 2000);
     assert_int_equal(ticks(table, START, START + 1900), 0);
     uint64_t at = START + 2000;
@@ -488,7 +488,7 @@ static void one_silent_lease_of_many_goes_in_time(void **state)
     uint64_t at = START;
 
     (void)state;
-    lease_table_serve(table, START);
+    lease_table_serve(table, START, 0);
     put_many(table, MANY, TTL);
     for (size_t round = 1; ended.n == 0; round++) {
         at += 100;
@@ -522,7 +522,7 @@ static void a_cleared_table_knows_nobody_and_begins_anew(void **state)
     struct lease_stats stats = lease_stats(table, START + 5000);
     assert_int_equal(stats.held + stats.suspect + stats.ending, 0);
     put(table, WEB, id_of(1), 5000, false, START + 5000);
-    lease_table_serve(table, START + 5000);
+    lease_table_serve(table, START + 5000, 0);
     assert_int_equal(lease_heartbeat(table, STR("web-2"), START + 5000),
                      ERR_NOT_FOUND);
     lease_spare(table, STR("web-2"), id_of(2));
@@ -544,7 +544,7 @@ static void leases_put_while_halted_have_a_full_ttl_when_it_serves(void **state)
     put(table, WEB, id_of(3), 2000, true, START + 90000);
     lease_table_del(table, STR("web-2"), id_of(2));
     assert_int_equal(lease_stats(table, START + 90000).held, 1);
-    lease_table_serve(table, START + 100000);
+    lease_table_serve(table, START + 100000, 0);
     assert_true(lease_table_serves(table));
     assert_false(info(table, START + 100000).heard);
     assert_int_equal(ticks(table, START + 100000, START + 101900), 0);
@@ -566,7 +566,7 @@ static void deposed_and_leader_again_nothing_of_before_counts(void **state)
     put(table, WEB, id_of(4), 5000, true, START + 8000);
     put(table, STR("web-3"), id_of(3), 2000, true, START + 9000);
     lease_table_del(table, STR("web-2"), id_of(2));
-    lease_table_serve(table, START + 20000);
+    lease_table_serve(table, START + 20000, 0);
     assert_int_equal(lease_heartbeat(table, STR("web-2"), START + 20000),
                      ERR_NOT_FOUND);
     assert_int_equal(ticks(table, START + 20000, START + 21000), 0);
@@ -583,12 +583,14 @@ static void to_take_over_touches_no_lease(void **state)
 {
     enum { N = 100000 };
     struct lease_clock clock = {0};
+    struct lease_scopes scopes;
     struct lease_shard shard;
     size_t touched = 0;
     char name[16];
 
     (void)state;
-    lease_shard_init(&shard);
+    lease_scopes_init(&scopes);
+    lease_shard_init(&shard, &scopes);
     for (uint32_t i = 0; i < N; i++) {
         int n = snprintf(name, sizeof name, "h%u", i);
         struct lease *lease = lease_shard_add(
@@ -605,6 +607,7 @@ static void to_take_over_touches_no_lease(void **state)
     assert_int_equal(touched, 0);
     assert_int_equal(shard.n, N);
     lease_shard_done(&shard);
+    lease_scopes_done(&scopes);
 }
 
 int main(void)

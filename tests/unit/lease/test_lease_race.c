@@ -126,7 +126,7 @@ static void heartbeats_and_ticks_agree_on_who_lives(void **state)
     size_t n_ended = 0;
 
     (void)state;
-    lease_table_serve(world.table, world.mono);
+    lease_table_serve(world.table, world.mono, 0);
     for (size_t i = 0; i < HOSTS; i++) {
         put(world.table, host(i, text), id_of(i), TTL, true, world.mono);
     }
@@ -158,7 +158,7 @@ static void terms_change_while_agents_beat(void **state)
     char text[16];
 
     (void)state;
-    lease_table_serve(world.table, world.mono);
+    lease_table_serve(world.table, world.mono, 0);
     for (size_t i = 0; i < HOSTS; i++) {
         put(world.table, host(i, text), id_of(i), TTL, true, world.mono);
     }
@@ -166,7 +166,7 @@ static void terms_change_while_agents_beat(void **state)
     for (size_t i = 0; i < 1000; i++) {
         uint64_t mono = atomic_fetch_add(&world.mono, 100) + 100;
         if (i % 5 == 0) {
-            lease_table_serve(world.table, mono);
+            lease_table_serve(world.table, mono, 0);
         }
         /* Never a TTL without a new term: nobody goes. */
         assert_int_equal(lease_tick(world.table, mono, 20, end, &world), 0);

@@ -104,7 +104,7 @@ static int begin(void **state)
     f->leases = lease_table_new();
     f->reaper = reaper_new(f->leases, &the_core);
     put(f->leases, STR("web-1"), (struct ulid){{1}}, 5000, false, now_ms);
-    lease_table_serve(f->leases, now_ms);
+    lease_table_serve(f->leases, now_ms, 0);
     reaper_begin(f->reaper);
     *state = f;
     return 0;
@@ -151,7 +151,7 @@ static void the_next_stay_as_leader_has_its_own_epoch(void **state)
 
     lease_table_halt(f->leases);
     the_core.status.lease_epoch = 9;
-    lease_table_serve(f->leases, now_ms);
+    lease_table_serve(f->leases, now_ms, 0);
     reaper_begin(f->reaper);
     ticks(f, 5000);
     assert_int_equal(the_core.epoch, 9);
@@ -256,7 +256,7 @@ static void nobody_ends_whom_an_earlier_leadership_collected(void **state)
     ticks(f, 5000);
     lease_table_halt(f->leases);
     assert_false(order());
-    lease_table_serve(f->leases, now_ms);
+    lease_table_serve(f->leases, now_ms, 0);
     assert_false(order());
 }
 
