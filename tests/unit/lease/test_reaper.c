@@ -5,6 +5,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 
 #include <cmocka.h>
 /* clang-format on */
@@ -17,8 +18,12 @@ struct core {
     struct core_status status;
     struct core_request *held;
     unsigned fences, expiries;
-    uint64_t epoch; /* of the last expiry */
-    size_t n;       /* leases in it */
+    uint64_t epoch;                 /* of the last expiry */
+    size_t n;                       /* leases in it */
+    uint64_t level;                 /* of features */
+    struct core_request *told;      /* of the breaker */
+    struct command_breaker breaker; /* what it says */
+    int tellings;
 };
 
 static void put(struct lease_table *table, struct str hostname, struct ulid id,
@@ -47,6 +52,25 @@ struct core_status core_status(const struct core *core)
     return core->status;
 }
 
+uint64_t core_feature_level(const struct core *core)
+{
+    return core->level;
+}
+
+static bool is_breaker(struct core *core, const struct core_request *request)
+{
+    CLEANUP(arena_freep) struct arena *arena = arena_new();
+    struct command command;
+
+    if (!command_is(request->command, COMMAND_BREAKER)) {
+        return false;
+    }
+    assert_int_equal(command_decode(arena, request->command, &command), 0);
+    core->breaker = command.breaker;
+    core->tellings++;
+    return true;
+}
+
 static void look(struct core *core, const struct core_request *request)
 {
     CLEANUP(arena_freep) struct arena *arena = arena_new();
@@ -60,6 +84,11 @@ static void look(struct core *core, const struct core_request *request)
 
 void core_submit(struct core *core, struct core_request *request)
 {
+    if (is_breaker(core, request)) {
+        assert_null(core->told);
+        core->told = request;
+        return;
+    }
     assert_null(core->held);
     core->held = request;
     if (request->command.n == 0) {
@@ -260,6 +289,59 @@ static void nobody_ends_whom_an_earlier_leadership_collected(void **state)
     assert_false(order());
 }
 
+static void heard(struct fixture *f, unsigned n)
+{
+    char name[16];
+
+    for (unsigned i = 0; i < n; i++) {
+        (void)snprintf(name, sizeof name, "many-%u", i);
+        put(f->leases, str_of(name), (struct ulid){{9}}, 5000, true, now_ms);
+    }
+}
+
+static void answer_told(int outcome)
+{
+    struct core_request *request = the_core.told;
+
+    the_core.told = NULL;
+    request->outcome = outcome;
+    request->done(request);
+}
+
+static void what_the_breaker_does_is_told_until_the_log_has_it(void **state)
+{
+    struct fixture *f = *state;
+
+    lease_table_configure(
+        f->leases, &(struct lease_breaker_config){
+                       .percent = 15, .min = 10, .hold_ms = 60000, .rate = 10});
+    heard(f, 20);
+    ticks(f, 20000);
+    assert_int_equal(the_core.expiries, 0);
+    assert_int_equal(the_core.tellings, 0); /* The level forbids. */
+    the_core.level = MACHINE_FEATURE_CHANGES;
+    ticks(f, 1000);
+    assert_int_equal(the_core.tellings, 1); /* One at a time. */
+    assert_int_equal(the_core.breaker.what, BREAKER_TRIP);
+    assert_int_equal(the_core.breaker.epoch, 7);
+    assert_int_equal(the_core.breaker.scope, 0);
+    assert_int_equal(the_core.breaker.n, 21);
+    assert_int_equal(the_core.breaker.bad, 21);
+    assert_true(the_core.breaker.hold_ms > 40000 &&
+                the_core.breaker.hold_ms < 50000);
+    answer_told(ERR_NOT_READY);
+    ticks(f, 100);
+    assert_int_equal(the_core.tellings, 2);
+    lease_table_breaker(f->leases,
+                        &(struct machine_breaker){.state = MACHINE_BREAKER_HELD,
+                                                  .left_ms = 40000},
+                        now_ms);
+    answer_told(0);
+    ticks(f, 1000);
+    assert_int_equal(the_core.tellings, 2);
+    assert_int_equal(the_core.expiries, 0);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, begin, end)
@@ -272,6 +354,7 @@ int main(void)
         TEST(who_registers_before_its_end_is_ordered_is_spared),
         TEST(the_others_of_a_batch_end),
         TEST(nobody_ends_whom_an_earlier_leadership_collected),
+        TEST(what_the_breaker_does_is_told_until_the_log_has_it),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
