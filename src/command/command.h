@@ -64,6 +64,8 @@ enum row_mode {
     ROW_PATCH = 3,   /* merge over an existing row */
 };
 
+enum maint_what { MAINT_AGENT = 1, MAINT_ROW = 2 };
+
 enum ns_change { NS_NAME = 1, NS_PARENT = 2, NS_MATCH = 4, NS_COMMENT = 8 };
 
 /* What becomes of a scope of the breaker: see lease/breaker.h. */
@@ -138,6 +140,14 @@ enum breaker_what {
 #define BREAKER_FIELDS(F)                                                      \
     F(u64, epoch) F(u64, scope) F(u8, what) F(u64, hold_ms) F(u64, n)          \
     F(u64, bad)
+/* `what` says of which: `hostname`, or the row of ns, type and target. */
+#define MAINT_FIELDS(F)                                                        \
+    F(u8, what) F(u8, set) F(str, hostname) F(u64, ns) F(str, type)            \
+    F(str, key_field) F(u8, by_key) F(ulid, id) F(str, key)                    \
+    F(u64, duration_ms) F(str, reason) F(u8, cond) F(str, cond_revs)
+#define SWEEP_FIELDS(F) F(u64, limit)
+#define FLAP_FIELDS(F)                                                         \
+    F(u64, epoch) F(str, hostname) F(ulid, lease) F(u64, until_ms)
 
 /* kind, number in the log (never reused), whether it only shrinks the state
  * (then a full disk does not refuse it). */
@@ -161,7 +171,10 @@ enum breaker_what {
     C(RESTORE,    restore,    17, false)                                       \
     C(FEATURE,    feature,    18, true)                                        \
     C(HISTORY,    history,    19, false)                                       \
-    C(BREAKER,    breaker,    21, true)
+    C(BREAKER,    breaker,    21, true)                                        \
+    C(MAINT,      maint,      22, false)                                       \
+    C(SWEEP,      sweep,      23, true)                                        \
+    C(FLAP,       flap,       24, true)
 /* clang-format on */
 
 enum command_kind {

@@ -104,6 +104,15 @@ static int unbind_own(struct apply *a, struct ulid lease,
     return store_unbind(a->txn, at->ns, STR("machine"), at->id);
 }
 
+/* The row stays, and is the agent's no more. */
+static int leave_place(struct apply *a, const struct store_lease *lease,
+                       const struct store_placement *at)
+{
+    int r = unbind_own(a, lease->id, at);
+
+    return r == 0 ? maintenance_left(a, lease->hostname, at) : r;
+}
+
 /* Everything under the lease goes with it. The record goes first: deleting a
  * row looks for the lease it hangs on, and must not find this one again. */
 static int lease_end(struct apply *a, const struct store_lease *lease)
@@ -116,7 +125,7 @@ static int lease_end(struct apply *a, const struct store_lease *lease)
     for (size_t i = 0; r == 0 && i < lease->n_places; i++) {
         const struct store_placement *at = &lease->places[i];
         if (!at->owned) {
-            r = unbind_own(a, lease->id, at);
+            r = leave_place(a, lease, at);
         }
     }
     if (r == 0) {
@@ -322,7 +331,8 @@ static int leave_pool(struct apply *a, struct work *w)
             continue;
         }
         work_remove(w, i);
-        int r = unbind_own(a, w->lease.id, &at);
+        int r = at.owned ? unbind_own(a, w->lease.id, &at)
+                         : leave_place(a, &w->lease, &at);
         if (r == 0 && at.owned) {
             r = row_hold(a, &p, at.id, &held);
             if (r == 0) {
@@ -398,6 +408,9 @@ static int enrol(struct apply *a, void *user)
     w.lease.places = w.places;
     w.lease.n_places = w.n;
     if (r == 0) {
+        r = maintenance_enrolled(a, &w.lease);
+    }
+    if (r == 0) {
         r = lease_tell(a, &w.lease, true);
     }
     if (r != 0) {
@@ -433,6 +446,24 @@ int apply_agent_del(struct apply *a, const struct command_agent_del *c)
     return r;
 }
 
+/* Whoever proposed it may not have known yet that it is spared. */
+static int expire_one(struct apply *a, const struct store_lease *lease,
+                      uint64_t *ended)
+{
+    bool spared = false;
+
+    int r = machine_lease_spared(a->txn, lease->hostname, &spared);
+    if (r != 0 || spared) {
+        return r;
+    }
+    r = lease_end(a, lease);
+    if (r == 0) {
+        r = flap_went(a, lease->hostname);
+    }
+    *ended += r == 0;
+    return r;
+}
+
 int apply_expire(struct apply *a, const struct command_expire *c)
 {
     uint64_t ended = 0;
@@ -451,11 +482,10 @@ int apply_expire(struct apply *a, const struct command_expire *c)
             return r;
         }
         if (r == 0 && ulid_compare(lease.id, c->leases[i].lease) == 0) {
-            r = lease_end(a, &lease);
+            r = expire_one(a, &lease, &ended);
             if (r != 0) {
                 return r;
             }
-            ended++;
         }
     }
     a->res->n = ended;

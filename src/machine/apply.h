@@ -24,6 +24,12 @@ struct type_touched {
 
 enum { TYPES_ASIDE = 16 };
 
+/* What there is to be done by and by, as the store has it. */
+struct noted {
+    bool has_trash;
+    uint64_t next_end_ms; /* of a mark, UINT64_MAX: none has one */
+};
+
 struct machine {
     struct store *store;
     struct cache *cache;
@@ -50,9 +56,10 @@ struct machine {
     struct buf path;
 
     struct store_meta coming; /* of a state stamped and not visible yet */
-    bool coming_trash;
+    struct noted coming_noted;
 
     _Atomic uint64_t applied, revision, lease_epoch, log_time_ms, feature_level;
+    _Atomic uint64_t next_end_ms;
     _Atomic bool has_trash, initialized;
 };
 
@@ -64,7 +71,8 @@ struct apply {
     struct arena *arena;
     struct machine_result *res;
     const char *cause;
-    uint64_t gone; /* rows deleted, large ones counted as several */
+    uint64_t gone; /* rows deleted or told of maintenance, large ones counted
+                      as several */
 };
 
 /* The list a row is in, and which field is its key (n == 0: none). */
@@ -93,10 +101,10 @@ static inline bool machine_is_begun(const struct store_meta *meta)
 }
 
 /* ---- machine.c ---- */
-int machine_note_trash(struct machine *m, bool *ret_has) MUST_USE;
+int machine_note(struct machine *m, struct noted *ret_noted) MUST_USE;
 /* This is what the last commit made. */
 void machine_show(struct machine *m, const struct store_meta *meta,
-                  bool has_trash);
+                  const struct noted *noted);
 
 /* ---- decide.c ---- */
 /* One command of a pack; its answer goes into `res`. Faults as machine_apply.
@@ -247,6 +255,39 @@ int lease_row_moved(struct apply *a, const struct place *from, uint64_t to,
 /* ---- breaker.c ---- */
 /* Answers: RETRY (another leader's), CONFLICT (nothing is held there). */
 int apply_breaker(struct apply *a, const struct command_breaker *c) MUST_USE;
+
+/* ---- maintenance.c ---- */
+#define MAINTENANCE "maintenance" /* cause of events */
+int apply_maint(struct apply *a, const struct command_maint *c) MUST_USE;
+/* Its time is over. */
+int maintenance_agent_due(struct apply *a, struct str hostname) MUST_USE;
+int maintenance_row_due(struct apply *a, struct str name) MUST_USE;
+/* All rows that a registration placed say so when the agent is in maintenance.
+ */
+int maintenance_enrolled(struct apply *a,
+                         const struct store_lease *lease) MUST_USE;
+/* A row stays that is no placement of the agent any more. */
+int maintenance_left(struct apply *a, struct str hostname,
+                     const struct store_placement *at) MUST_USE;
+/* A row goes: its own mark with it. */
+int maintenance_row_gone(struct apply *a, const struct place *p,
+                         const struct held *held) MUST_USE;
+/* When its own ends, 0: it has none. To be given to the row when it has moved.
+ */
+int maintenance_of_row(struct apply *a, const struct place *p,
+                       const struct held *held,
+                       uint64_t *ret_until_ms) MUST_USE;
+int maintenance_keep(struct apply *a, const struct place *p, struct ulid id,
+                     uint64_t until_ms) MUST_USE;
+
+/* ---- flap.c ---- */
+int apply_flap(struct apply *a, const struct command_flap *c) MUST_USE;
+/* The lease of a hostname has expired. */
+int flap_went(struct apply *a, struct str hostname) MUST_USE;
+int flap_due(struct apply *a, struct str hostname) MUST_USE;
+
+/* ---- sweep.c ---- */
+int apply_sweep(struct apply *a, const struct command_sweep *c) MUST_USE;
 
 /* ---- keys.c ---- */
 /* SEEN: res is the older result. OTHER: the key was used for another request.

@@ -53,6 +53,12 @@ static int dispatch(struct apply *a, const struct command *c)
         return store_history_keep(a->txn, c->history.events, c->history.bytes);
     case COMMAND_BREAKER:
         return apply_breaker(a, &c->breaker);
+    case COMMAND_MAINT:
+        return apply_maint(a, &c->maint);
+    case COMMAND_SWEEP:
+        return apply_sweep(a, &c->sweep);
+    case COMMAND_FLAP:
+        return apply_flap(a, &c->flap);
     }
     return err_raise(ERR_CORRUPT);
 }

@@ -49,14 +49,33 @@ static int read_scopes(struct store_txn *txn, const struct store_lease *lease,
     return 0;
 }
 
+int machine_lease_spared(struct store_txn *txn, struct str hostname,
+                         bool *ret_spared)
+{
+    static const char kinds[] = {STORE_MARK_MAINTENANCE, STORE_MARK_FLAPPING};
+    uint64_t ends_ms = 0;
+    struct str record;
+    int r = ERR_NOT_FOUND;
+
+    for (size_t i = 0; r == ERR_NOT_FOUND && i < sizeof kinds; i++) {
+        r = store_mark_get(txn, kinds[i], hostname, &ends_ms, &record);
+    }
+    *ret_spared = r == 0;
+    return r == ERR_NOT_FOUND ? 0 : r;
+}
+
 int machine_lease_read(struct store_txn *txn, const struct store_lease *lease,
                        struct arena *arena, struct machine_lease *ret_lease)
 {
     uint64_t *scopes =
         arena_zero(arena, (lease->n_places + 1) * sizeof *scopes);
+    bool spared = false;
     size_t n = 0;
 
     int r = read_scopes(txn, lease, scopes, &n);
+    if (r == 0) {
+        r = machine_lease_spared(txn, lease->hostname, &spared);
+    }
     if (r != 0) {
         return r;
     }
@@ -64,6 +83,7 @@ int machine_lease_read(struct store_txn *txn, const struct store_lease *lease,
         .hostname = lease->hostname,
         .id = lease->id,
         .ttl_ms = lease->ttl_ms,
+        .spared = spared,
         .scopes = scopes,
         .n_scopes = n,
     };

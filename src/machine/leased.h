@@ -6,6 +6,9 @@
 #include "machine/machine.h"
 #include "store/store.h"
 
+/* Whether it is in maintenance or flaps: not to be ended for silence. */
+int machine_lease_spared(struct store_txn *txn, struct str hostname,
+                         bool *ret_spared) MUST_USE;
 /* hostname lent from `lease`, scopes in `arena`. `registered` is false. Costs
  * the placements, each as deep as it lies. */
 int machine_lease_read(struct store_txn *txn, const struct store_lease *lease,

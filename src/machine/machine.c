@@ -51,6 +51,7 @@ struct machine_view machine_view(const struct machine *m)
         .lease_epoch = atomic_load(&m->lease_epoch),
         .log_time_ms = atomic_load(&m->log_time_ms),
         .feature_level = atomic_load(&m->feature_level),
+        .next_end_ms = atomic_load(&m->next_end_ms),
         .has_trash = atomic_load(&m->has_trash),
         .initialized = atomic_load(&m->initialized),
     };
@@ -181,42 +182,52 @@ static void tell(struct machine *m, uint64_t revision)
     }
 }
 
-int machine_note_trash(struct machine *m, bool *ret_has)
+int machine_note(struct machine *m, struct noted *ret_noted)
 {
+    struct noted noted = {.next_end_ms = UINT64_MAX};
+    struct str name;
     uint64_t id;
+    char kind;
+
     int r = store_trash_first(m->txn, &id);
     if (r < 0) {
         return r;
     }
-    *ret_has = r == 0;
+    noted.has_trash = r == 0;
+    r = store_mark_due(m->txn, UINT64_MAX, &kind, &name, &noted.next_end_ms);
+    if (r < 0) {
+        return r;
+    }
+    *ret_noted = noted;
     return 0;
 }
 
 void machine_show(struct machine *m, const struct store_meta *meta,
-                  bool has_trash)
+                  const struct noted *noted)
 {
     atomic_store(&m->applied, meta->applied);
     atomic_store(&m->revision, meta->revision);
     atomic_store(&m->lease_epoch, meta->lease_epoch);
     atomic_store(&m->log_time_ms, meta->log_time_ms);
     atomic_store(&m->feature_level, meta->feature_level);
-    atomic_store(&m->has_trash, has_trash);
+    atomic_store(&m->next_end_ms, noted->next_end_ms);
+    atomic_store(&m->has_trash, noted->has_trash);
     atomic_store(&m->initialized, machine_is_begun(meta));
 }
 
 int machine_load(struct machine *m)
 {
-    bool has_trash = false;
+    struct noted noted;
 
     int r = store_write_begin(m->store, &m->txn);
     if (r != 0) {
         m->txn = NULL;
         return r;
     }
-    r = machine_note_trash(m, &has_trash);
+    r = machine_note(m, &noted);
     if (r == 0) {
         cache_changing(m->cache, store_meta(m->txn)->revision);
-        machine_show(m, store_meta(m->txn), has_trash);
+        machine_show(m, store_meta(m->txn), &noted);
     }
     machine_abort(m);
     return r;
@@ -224,14 +235,14 @@ int machine_load(struct machine *m)
 
 int machine_commit(struct machine *m)
 {
-    bool has_trash = false;
+    struct noted noted;
 
     if (m->txn == NULL) {
         return 0;
     }
     int r = apply_types_write(m);
     if (r == 0) {
-        r = machine_note_trash(m, &has_trash);
+        r = machine_note(m, &noted);
     }
     if (r != 0) {
         machine_abort(m);
@@ -241,7 +252,7 @@ int machine_commit(struct machine *m)
     drop_cached(m, meta.revision);
     r = store_write_commit(m->txn);
     if (r == 0) {
-        machine_show(m, &meta, has_trash);
+        machine_show(m, &meta, &noted);
         tell(m, meta.revision);
     }
     forget(m);

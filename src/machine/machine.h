@@ -32,6 +32,7 @@
  * in one step, which has to stay short. Beyond it: FULL. */
 #define MACHINE_BOUND_MOST 1000U
 #define MACHINE_SPREAD 256
+#define MACHINE_REASON_MOST 256U /* bytes, of a maintenance */
 /* What a registry begins with, and what this program can apply. */
 #define MACHINE_FEATURE_FIRST 1U
 #define MACHINE_FEATURE_LEVEL 2U
@@ -156,6 +157,8 @@ struct machine_view {
     uint64_t lease_epoch;
     uint64_t log_time_ms;   /* greatest time stamp applied */
     uint64_t feature_level; /* 0 before the first command */
+    uint64_t next_end_ms; /* when SWEEP has something to do, UINT64_MAX: never
+                           */
     bool has_trash;
     bool initialized;
 };

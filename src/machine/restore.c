@@ -135,7 +135,7 @@ int machine_restore(struct machine *m, uint64_t index, struct str pack,
     r = stamp_next(m, &own, &restore, index, opened.time_ms,
                    result == NULL ? &unseen : result);
     if (r == 0) {
-        r = machine_note_trash(m, &m->coming_trash);
+        r = machine_note(m, &m->coming_noted);
     }
     if (r == 0) {
         r = store_write_commit(m->txn);
@@ -154,7 +154,7 @@ int machine_install(struct machine *m, struct store_next *next)
         return r;
     }
     m->coming = *store_meta(m->txn);
-    r = machine_note_trash(m, &m->coming_trash);
+    r = machine_note(m, &m->coming_noted);
     machine_abort(m);
     return r;
 }
@@ -166,6 +166,6 @@ struct store_next *machine_restored(struct machine *m, struct store_next *next)
     cache_drop_all(m->cache, m->coming.revision);
     cache_path_drop_all(m->cache, m->coming.revision);
     struct store_next *old = store_replace(next);
-    machine_show(m, &m->coming, m->coming_trash);
+    machine_show(m, &m->coming, &m->coming_noted);
     return old;
 }

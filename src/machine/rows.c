@@ -230,6 +230,9 @@ static int take_out(struct apply *a, const struct place *p,
                           key_of(a, p, old->fields), revision);
     apply_touch(a, p->ns, p->type);
     a->gone += 1 + old->row.n / 4096;
+    if (r == 0) {
+        r = maintenance_row_gone(a, p, old);
+    }
     return r != 0 ? r : lease_row_gone(a, p, old->id);
 }
 
@@ -450,6 +453,7 @@ static int move_row(struct apply *a, void *user)
     struct place from = {c->ns, c->type, c->key_field};
     struct place to = {c->to, c->type, c->key_field};
     struct held held, other;
+    uint64_t until_ms = 0;
 
     int r = row_target(a, &from, c->by_key, c->id, c->key, &held);
     if (r != 0) {
@@ -460,12 +464,18 @@ static int move_row(struct apply *a, void *user)
         a->res->id = held.id;
         return r < 0 ? r : ERR_CONFLICT;
     }
-    r = lease_row_moved(a, &from, c->to, held.id);
+    r = maintenance_of_row(a, &from, &held, &until_ms);
+    if (r == 0) {
+        r = lease_row_moved(a, &from, c->to, held.id);
+    }
     if (r == 0) {
         r = row_del(a, &from, &held);
     }
     if (r == 0) {
         r = row_put_as(a, &to, held.id, &held);
+    }
+    if (r == 0 && until_ms > 0) {
+        r = maintenance_keep(a, &to, held.id, until_ms);
     }
     return r;
 }

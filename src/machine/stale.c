@@ -62,6 +62,8 @@ static int check_tree(struct apply *a, const struct command *c)
         return check_ns(a, seen, c->list_put.ns);
     case COMMAND_ROW_MOVE:
         return check_two(a, seen, c->row_move.ns, c->row_move.to);
+    case COMMAND_MAINT:
+        return check_ns(a, seen, c->maint.ns);
     case COMMAND_TXN:
         return check_txn(a, seen, &c->txn);
     default:

@@ -9,8 +9,8 @@ enum { NS_ID = 8 + 16, REASON_MOST = 256, GOINGS_MOST = 16 };
 
 static bool is_goings(struct str record)
 {
-    return record.n >= 10 && (uint8_t)record.p[9] <= GOINGS_MOST &&
-           record.n == 10 + (size_t)8 * (uint8_t)record.p[9];
+    return record.n >= 2 && (uint8_t)record.p[1] <= GOINGS_MOST &&
+           record.n == 2 + (size_t)8 * (uint8_t)record.p[1];
 }
 
 /* Whether name and record are what the machine takes for one of the kind. The
@@ -24,7 +24,9 @@ static bool is_mark(char kind, struct str name, struct str record)
         return name.n == 8;
     case STORE_MARK_WEBHOOK:
         return name.n == 16;
-    case STORE_MARK_FLAP:
+    case STORE_MARK_FLAPPING:
+        return name_is_host(name) && text.n == 0;
+    case STORE_MARK_GOINGS:
         return name_is_host(name) && is_goings(record);
     case STORE_MARK_MAINTENANCE:
         return name_is_host(name) && text.n <= REASON_MOST &&

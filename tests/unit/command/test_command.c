@@ -274,7 +274,7 @@ static void strings_are_lent_from_the_bytes(void **state)
 static void numbers_in_the_log_stay(void **state)
 {
     (void)state;
-    assert_int_equal(N_KINDS, 19);
+    assert_int_equal(N_KINDS, 22);
     assert_int_equal(COMMAND_INIT, 1);
     assert_int_equal(COMMAND_EPOCH, 2);
     assert_int_equal(COMMAND_NS_CREATE, 3);
@@ -300,6 +300,10 @@ static void numbers_in_the_log_stay(void **state)
     assert_int_equal(BREAKER_EXTEND, 3);
     assert_int_equal(BREAKER_END_HOLD, 4);
     assert_int_equal(BREAKER_CLOSE, 5);
+    assert_int_equal(COMMAND_MAINT, 22);
+    assert_int_equal(COMMAND_SWEEP, 23);
+    assert_int_equal(COMMAND_FLAP, 24);
+    assert_int_equal(MAINT_AGENT | MAINT_ROW << 4, 0x21);
     assert_int_equal(COND_MATCH | COND_MATCH_ANY << 4 | COND_NONE_ANY << 8,
                      0x421);
     assert_int_equal(ROW_ADD | ROW_REPLACE << 4 | ROW_PATCH << 8, 0x321);
@@ -316,7 +320,8 @@ static void only_what_takes_away_shrinks(void **state)
                        kind == COMMAND_NS_DELETE || kind == COMMAND_RECLAIM ||
                        kind == COMMAND_ROW_DELETE ||
                        kind == COMMAND_AGENT_DEL || kind == COMMAND_EXPIRE ||
-                       kind == COMMAND_BREAKER;
+                       kind == COMMAND_BREAKER || kind == COMMAND_SWEEP ||
+                       kind == COMMAND_FLAP;
         assert_int_equal(command_shrinks(kind), shrinks);
         assert_string_not_equal(command_name(kind), "unknown");
     }

@@ -725,7 +725,7 @@ static void a_file_with_right_sums_and_wrong_records_is_refused(void **state)
         {"keys", PUT, BYTES("mmweb-1"), BYTES(ID_1 "\1\xff"),
          "a mark is damaged"},
         {"keys", PUT, BYTES("mz" ID_1), BYTES(ID_1 "\1"), "a mark is damaged"},
-        {"keys", PUT, BYTES("mfweb-1"), BYTES(ID_1 "\1" ID_1 "\1"),
+        {"keys", PUT, BYTES("mgweb-1"), BYTES(ID_1 "\1\1"),
          "a mark is damaged"},
         {"keys", PUT, BYTES("mr" ID_1 ULID_NEW), BYTES(ID_1 "\1"),
          "a mark is damaged"},
