@@ -2,10 +2,13 @@
 
 #include <unistd.h>
 
+#include "model/event.h"
+
 static void lease_put(void *user, const struct machine_lease *lease)
 {
     struct kit *k = user;
-    (void)lease;
+
+    k->spared = lease->spared;
     k->puts++;
 }
 
@@ -17,11 +20,29 @@ static void lease_del(void *user, struct str hostname, struct ulid id)
     k->dels++;
 }
 
+static void changed(void *user, const struct str *events, size_t n,
+                    uint64_t revision)
+{
+    struct kit *k = user;
+    struct event event;
+
+    (void)revision;
+    k->events += (unsigned)n;
+    if (n > 0) {
+        event_read(events[n - 1], &event);
+        (void)snprintf(k->path, sizeof k->path, "%.*s", STR_ARG(event.ns));
+        (void)snprintf(k->cause, sizeof k->cause, "%.*s", STR_ARG(event.cause));
+    }
+}
+
 struct kit *kit_new(void)
 {
     struct kit *k = mem_zero(sizeof *k);
-    struct machine_hooks hooks = {
-        .lease_user = k, .lease_put = lease_put, .lease_del = lease_del};
+    struct machine_hooks hooks = {.lease_user = k,
+                                  .lease_put = lease_put,
+                                  .lease_del = lease_del,
+                                  .changed_user = k,
+                                  .changed = changed};
 
     (void)snprintf(k->dir, sizeof k->dir, "/tmp/roster-machine-XXXXXX");
     assert_non_null(mkdtemp(k->dir));
@@ -160,4 +181,55 @@ const char *kit_list(struct kit *k, uint64_t ns, const char *type)
     const char *text = arena_text(k->arena, buf_str(&out));
     buf_done(&out);
     return text;
+}
+
+void kit_rise(struct kit *k, uint64_t level)
+{
+    struct command c = {.kind = COMMAND_FEATURE, .feature = {level}};
+
+    assert_int_equal(kit_do(k, &c), 0);
+}
+
+int kit_enrol(struct kit *k, uint64_t ns)
+{
+    struct command_leaf_item leaf = {ns, kit_id(k)};
+    struct command c = {.kind = COMMAND_AGENT_PUT};
+
+    c.agent_put = (struct command_agent_put){
+        .hostname = STR("web-1"),
+        .ttl_ms = 30000,
+        .fields = STR("\"hostname\":\"web-1\""),
+        .lease = kit_id(k),
+        .pool_id = kit_id(k),
+        .leaves = &leaf,
+        .n_leaves = ns > 0,
+    };
+    return kit_do(k, &c);
+}
+
+uint64_t kit_expire(struct kit *k)
+{
+    struct command_lease_item item = {.hostname = STR("web-1")};
+    struct command c = {.kind = COMMAND_EXPIRE};
+    struct store_lease lease;
+    struct store_txn *txn;
+
+    assert_int_equal(store_read_begin(k->reader, &txn), 0);
+    assert_int_equal(store_lease_get(txn, item.hostname, k->arena, &lease), 0);
+    c.expire.epoch = store_meta(txn)->lease_epoch;
+    store_read_end(txn);
+    item.lease = lease.id;
+    c.expire.leases = &item;
+    c.expire.n_leases = 1;
+    assert_int_equal(kit_do(k, &c), 0);
+    return k->res.n;
+}
+
+uint64_t kit_sweep(struct kit *k, uint64_t now_ms, uint64_t limit)
+{
+    struct command c = {.kind = COMMAND_SWEEP, .sweep = {limit}};
+
+    k->now_ms = now_ms;
+    assert_int_equal(kit_do(k, &c), 0);
+    return k->res.n;
 }

@@ -29,10 +29,21 @@ struct kit {
     uint64_t ids;
     struct machine_result res; /* of the last command */
     unsigned puts, dels;       /* hooks that were called */
+    bool spared;               /* what the last of them told */
+    char path[64], cause[32];  /* of the last event */
+    unsigned events;
 };
 
 struct kit *kit_new(void);
 void kit_free(struct kit *k);
+/* To a feature level. */
+void kit_rise(struct kit *k, uint64_t level);
+/* Register web-1 in the pool, or in a leaf (ns > 0). */
+int kit_enrol(struct kit *k, uint64_t ns);
+/* Expire the lease of web-1: how many ended. */
+uint64_t kit_expire(struct kit *k);
+/* SWEEP of at most so much at this time. */
+uint64_t kit_sweep(struct kit *k, uint64_t now_ms, uint64_t limit);
 /* Apply one command as one entry and commit; returns its answer. */
 int kit_do(struct kit *k, struct command *c);
 struct ulid kit_id(struct kit *k); /* 1, 2, 3, … */
