@@ -20,11 +20,18 @@ struct reaper {
     struct buf change_bytes;
     bool changing; /* `change` is out */
     bool sure;     /* no tick was missed since a quorum was heard */
+    reaper_instead_func *instead; /* NULL: nobody is asked */
+    void *instead_user;
 };
 
 static void due(struct str hostname, struct ulid id, void *user)
 {
     struct reaper *reaper = user;
+
+    if (reaper->instead != NULL &&
+        reaper->instead(reaper->instead_user, hostname, id)) {
+        return;
+    }
     reaper->items[reaper->n++] = (struct command_lease_item){
         .hostname = arena_str(reaper->arena, hostname), .lease = id};
 }
@@ -128,6 +135,13 @@ struct reaper *reaper_free(struct reaper *reaper)
     buf_done(&reaper->bytes);
     buf_done(&reaper->change_bytes);
     return mem_free(reaper);
+}
+
+void reaper_ask_first(struct reaper *reaper, reaper_instead_func *instead,
+                      void *user)
+{
+    reaper->instead = instead;
+    reaper->instead_user = user;
 }
 
 void reaper_begin(struct reaper *reaper)

@@ -19,6 +19,13 @@ struct reaper *reaper_new(struct lease_table *leases,
                           struct core *core) MUST_USE;
 /* After core_run has ended. */
 struct reaper *reaper_free(struct reaper *reaper);
+/* Asked about each lease that is due: when it says yes, its end is not proposed
+ * and the lease, which is `ending`, is its own to spare. Before the first tick.
+ */
+typedef bool reaper_instead_func(void *user, struct str hostname,
+                                 struct ulid id);
+void reaper_ask_first(struct reaper *reaper, reaper_instead_func *instead,
+                      void *user);
 /* The table has begun to serve, in the epoch that the core's status tells. */
 void reaper_begin(struct reaper *reaper);
 /* On each tick of a leader. */
