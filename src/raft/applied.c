@@ -72,6 +72,7 @@ static void publish(struct core *core)
     atomic_store(&core->status.applied, view.applied);
     atomic_store(&core->status.lease_epoch, view.lease_epoch);
     atomic_store(&core->status.log_time_ms, view.log_time_ms);
+    atomic_store(&core->status.next_end_ms, view.next_end_ms);
     atomic_store(&core->status.revision, view.revision);
     if (view.revision != before && core->running) {
         core->config.on_revision(core->config.user, view.revision);

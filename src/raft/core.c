@@ -533,6 +533,7 @@ struct core_status core_status(const struct core *core)
         .revision = atomic_load(&core->status.revision),
         .lease_epoch = atomic_load(&core->status.lease_epoch),
         .log_time_ms = atomic_load(&core->status.log_time_ms),
+        .next_end_ms = atomic_load(&core->status.next_end_ms),
     };
 }
 

@@ -228,6 +228,7 @@ struct core_status {
     uint64_t revision; /* published: what reads may claim to reflect */
     uint64_t lease_epoch;
     uint64_t log_time_ms; /* greatest time stamp of an entry applied */
+    uint64_t next_end_ms; /* of a mark, UINT64_MAX: none: see machine.h */
     /* Since the leader was heard, rounded up to 100 ms; on the leader since a
      * quorum last answered, 0 within an election timeout. */
     uint64_t stale_ms;

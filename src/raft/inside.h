@@ -256,6 +256,7 @@ struct core {
             voter, removed, installing, behind;
         _Atomic uint64_t term, applied, revision, lease_epoch, log_time_ms,
             leader, heard_ms;
+        _Atomic uint64_t next_end_ms;
         _Atomic(const char *) forming;
     } status;
     struct {

@@ -2,10 +2,47 @@
 #include <stdio.h>
 
 #include "base/clock.h"
+#include "base/date.h"
 #include "model/json.h"
 #include "registry/agents.h"
 #include "registry/answer.h"
 #include "registry/lists.h"
+
+static int add_maintenance(struct store_txn *txn, struct str hostname,
+                           struct buf *out)
+{
+    struct str record;
+    uint64_t until_ms = 0;
+
+    int r = store_mark_get(txn, STORE_MARK_MAINTENANCE, hostname, &until_ms,
+                           &record);
+    if (r != 0) {
+        buf_add_text(out, ",\"maintenance\":false");
+        return r == ERR_NOT_FOUND ? 0 : r;
+    }
+    buf_add_text(out, ",\"maintenance\":true,\"maintenance_reason\":");
+    json_add_string(out, (struct str){record.p + 1, record.n - 1});
+    buf_add_text(out, ",\"maintenance_until\":\"");
+    date_add(out, until_ms);
+    buf_add_char(out, '"');
+    return 0;
+}
+
+/* What is known of it besides its lease. */
+static int add_marks(struct store_txn *txn, struct str hostname,
+                     struct buf *out)
+{
+    struct str record;
+    uint64_t until_ms = 0;
+
+    int r =
+        store_mark_get(txn, STORE_MARK_FLAPPING, hostname, &until_ms, &record);
+    if (r < 0) {
+        return r;
+    }
+    buf_printf(out, ",\"flapping\":%s", r == 0 ? "true" : "false");
+    return add_maintenance(txn, hostname, out);
+}
 
 static int add_agent(struct store_txn *txn, const struct store_lease *lease,
                      struct live *live, struct buf *out)
@@ -24,7 +61,11 @@ static int add_agent(struct store_txn *txn, const struct store_lease *lease,
         r = agents_add_placement(txn, lease->places[i].ns, lease->places[i].id,
                                  &first, out);
     }
-    buf_add_text(out, "},\"flapping\":false,\"maintenance\":false}");
+    buf_add_char(out, '}');
+    if (r == 0) {
+        r = add_marks(txn, lease->hostname, out);
+    }
+    buf_add_char(out, '}');
     return r;
 }
 
@@ -56,24 +97,35 @@ static struct live *begin(struct op_state *s)
     return s->memory;
 }
 
-int agent_get(struct op_state *s)
+/* Called again when the leader has answered. */
+static int answer_agent(struct op_state *s)
 {
     struct agents_page page = {.live = s->memory};
 
     if (page.live != NULL) {
         return live_answer(s, page.live);
     }
-    int r = agents_check_host(s, s->op->id, "");
-    if (r == 0) {
-        page.live = begin(s);
-        r = snapshot_run(s, read_agent, &page);
-    }
+    page.live = begin(s);
+    int r = snapshot_run(s, read_agent, &page);
     struct str text = arena_take(s->op->arena, &page.out);
     if (r != 0) {
         return r;
     }
     page.live->text = text;
     return live_answer(s, page.live);
+}
+
+int agent_get(struct op_state *s)
+{
+    int r = agents_check_host(s, s->op->id, "");
+
+    return r != 0 ? r : answer_agent(s);
+}
+
+int agent_finish_maintain(struct op_state *s, struct machine_result *result)
+{
+    (void)result;
+    return answer_agent(s);
 }
 
 void agents_at_set(struct agents_at *at, struct str hostname)

@@ -248,6 +248,28 @@ static void add_meta(const struct store_meta *meta, struct buf *out)
                  "Events that are kept at most.", meta->history_limit);
 }
 
+static const struct {
+    char kind;
+    const char *name, *help;
+} marks[] = {
+    {STORE_MARK_FLAPPING, "roster_agents_flapping",
+     "Agents that come and go, kept for a while."},
+    {STORE_MARK_MAINTENANCE, "roster_maintenance_agents",
+     "Agents in maintenance."},
+    {STORE_MARK_ROW, "roster_maintenance_resources",
+     "Resources in maintenance of their own."},
+};
+
+static void add_marks(struct store_txn *txn, struct buf *out)
+{
+    for (size_t i = 0; i < sizeof marks / sizeof marks[0]; i++) {
+        uint64_t n = 0;
+        if (store_mark_count(txn, marks[i].kind, &n) == 0) {
+            metric_gauge(out, marks[i].name, marks[i].help, n);
+        }
+    }
+}
+
 /* A fault here is one the store's own users log; the scrape goes without. */
 static void add_counted(struct store *store, struct buf *out)
 {
@@ -259,6 +281,7 @@ static void add_counted(struct store *store, struct buf *out)
     }
     if (store_read_begin(reader, &txn) == 0) {
         add_meta(store_meta(txn), out);
+        add_marks(txn, out);
         store_read_end(txn);
     }
     (void)store_reader_free(reader);

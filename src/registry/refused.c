@@ -25,6 +25,8 @@ static int refused_missing(struct op_state *s)
                               "there is no namespace %.*s any more",
                               SHOW(op->ns));
     case OP_AGENT_DELETE:
+    case OP_AGENT_MAINT:
+    case OP_AGENT_BACK:
         return answer_problem(s, OP_NOT_FOUND, STR(""),
                               "no agent %.*s is registered", SHOW(op->id));
     default:

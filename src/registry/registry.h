@@ -59,17 +59,21 @@ enum op_kind {
     OP_ROW_DELETE,   /* ns, type, id, conditions */
     OP_ROW_MOVE,     /* ns, type, id, body, conditions */
     OP_ROW_COPY,     /* ns, type, id, body */
+    OP_ROW_MAINT,    /* ns, type, id, body, conditions */
+    OP_ROW_BACK,     /* ns, type, id, conditions: that is over */
     OP_SEARCH,       /* ns, type, k, v, mode, limit, after */
     OP_TXN,          /* body */
     OP_AGENT_PUT,    /* body */
     OP_AGENT_LIST,   /* limit, after (a hostname) */
     OP_AGENT_GET,    /* id (the hostname) */
     OP_AGENT_DELETE, /* id */
+    OP_AGENT_MAINT,  /* id, body */
+    OP_AGENT_BACK,   /* id: that is over */
     OP_HEARTBEAT,    /* id */
     OP_HEARTBEATS,   /* body */
     OP_BREAKER_GET,
     OP_BREAKER_SET, /* body */
-    OP_LEADER,       /* 503 has the same body as 200 */
+    OP_LEADER,      /* 503 has the same body as 200 */
     OP_CLUSTER_GET,
     OP_CLUSTER_JOIN,     /* body */
     OP_CLUSTER_REMOVE,   /* id */

@@ -16,8 +16,10 @@
 
 #include "base/err.h"
 #include "cache/cache.h"
+#include "lease/damper.h"
 #include "lease/lease.h"
 #include "lease/reaper.h"
+#include "lease/sweeper.h"
 #include "raft/core.h"
 #include "registry/registry.h"
 #include "rest/rest.h"
@@ -37,6 +39,8 @@ struct server {
     struct core *core;
     struct registry *registry;
     struct reaper *reaper;
+    struct damper *damper;
+    struct sweeper *sweeper;
     struct rest *rest;
     pthread_t ending;
     bool ends;       /* `ending` runs, or has run */
@@ -84,6 +88,7 @@ static void on_tick(void *user)
     registry_on_tick(server->registry);
     if (core_status(server->core).leads) {
         reaper_tick(server->reaper);
+        sweeper_tick(server->sweeper);
     }
     tell_ready(server);
 }
@@ -265,6 +270,11 @@ static int start(struct server *server)
     server->registry =
         registry_new(server->core, server->cache, server->leases);
     server->reaper = reaper_new(server->leases, server->core);
+    server->damper =
+        damper_new(server->leases, server->core, server->settings->flap_count,
+                   server->settings->flap_window_ms);
+    reaper_ask_first(server->reaper, damper_takes, server->damper);
+    server->sweeper = sweeper_new(server->core);
     r = registry_load(server->registry);
     if (r == 0) {
         r = watch_hub_load(server->hub, core_store(server->core));
@@ -302,7 +312,9 @@ static void leave_if_torn(struct server *server)
 
 static void close_all(struct server *server)
 {
+    server->sweeper = sweeper_free(server->sweeper);
     server->reaper = reaper_free(server->reaper);
+    server->damper = damper_free(server->damper);
     server->registry = registry_free(server->registry);
     server->core = core_close(server->core);
     server->leases = lease_table_free(server->leases);

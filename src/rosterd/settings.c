@@ -5,6 +5,7 @@
 
 #include "base/address.h"
 #include "base/err.h"
+#include "machine/flap.h"
 #include "model/name.h"
 #include "raft/list.h"
 #include "rest/rest.h"
@@ -15,7 +16,7 @@
 
 #define DEFAULT_RAFT "127.0.0.1:7071"
 
-enum { ID_MOST = 63, OPTIONS = 31 };
+enum { ID_MOST = 63, OPTIONS = 33 };
 
 /* The table of one struct settings. */
 struct table {
@@ -90,6 +91,13 @@ static struct table table_of(struct settings *s)
          "TIME", "how long none is removed, at most"},
         {"breaker-rate", OPTION_NUMBER, &s->breaker_rate, 1, 100000, "N",
          "removals in a second, at most, after that, in a scope"},
+        {"flap-count", OPTION_NUMBER, &s->flap_count, 0, FLAP_GOINGS_MOST, "N",
+         "an agent that went so often within --flap-window is kept, silent or "
+         "not; 0: never"},
+        {"flap-window", OPTION_DURATION, &s->flap_window_ms, 1000,
+         FLAP_MEMORY_MS, "TIME",
+         "time in which goings of an agent count, and for which it is kept "
+         "then"},
         {"snapshot-bytes", OPTION_BYTES, &s->snapshot_bytes, MIB(1), 0, "BYTES",
          "log written between two snapshots"},
         {"log-level", OPTION_TEXT, &s->log_level, 0, 0, "LEVEL",
@@ -126,6 +134,8 @@ static void set_defaults(struct settings *s)
         .store_limit = GIB(64),
         .cache = MIB(64),
         .history = 100000,
+        .flap_count = 5,
+        .flap_window_ms = 600000,
         .snapshot_bytes = MIB(64),
         .breaker_percent = 15,
         .breaker_min = 10,

@@ -32,6 +32,8 @@ struct settings {
     uint64_t store_limit;
     uint64_t cache;
     uint64_t history;
+    uint64_t flap_count;
+    uint64_t flap_window_ms;
     uint64_t snapshot_bytes;
     uint64_t breaker_percent;
     uint64_t breaker_min;
