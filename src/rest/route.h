@@ -63,7 +63,7 @@ struct rest_route {
 
 /* Ends with pattern == NULL. */
 extern const struct rest_route rest_routes[];
-#define REST_ROUTES_MAX 48
+#define REST_ROUTES_MAX 64
 /* The place of a route in the table. */
 size_t rest_route_index(const struct rest_route *route);
 

@@ -274,7 +274,7 @@ static void strings_are_lent_from_the_bytes(void **state)
 static void numbers_in_the_log_stay(void **state)
 {
     (void)state;
-    assert_int_equal(N_KINDS, 22);
+    assert_int_equal(N_KINDS, 23);
     assert_int_equal(COMMAND_INIT, 1);
     assert_int_equal(COMMAND_EPOCH, 2);
     assert_int_equal(COMMAND_NS_CREATE, 3);
