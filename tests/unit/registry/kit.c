@@ -144,12 +144,6 @@ void core_cluster_id(const struct core *core, uint8_t ret[16])
     memset(ret, 0xab, 16);
 }
 
-uint64_t core_feature_level(const struct core *core)
-{
-    (void)core;
-    return MACHINE_FEATURE_LEVEL;
-}
-
 int core_leader(const struct core *core, struct core_member *ret_leader)
 {
     for (size_t i = 0; i < core->n_members; i++) {

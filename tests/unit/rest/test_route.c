@@ -227,7 +227,7 @@ static void a_wrong_parameter_is_named(void **state)
         {"/v1/ns?flat=maybe", "flat"},
         {"/v1/ns?consistency=strong", "consistency"},
         {"/v1/ns/a/m?=1", ""},
-        {"/v1/ns/a/m?since=1", "since"},
+        {"/v1/ns/a/m/i?since=1", "since"},
         {"/livez?stale=1", "stale"},
         {"/metrics?x", "x"},
     };
