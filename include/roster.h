@@ -53,7 +53,8 @@ enum roster_result {
     ROSTER_TOO_LARGE,   /* the answer is beyond the limit */
     ROSTER_INVALID,     /* the arguments make no request */
     ROSTER_CUT,         /* a download began and did not come whole */
-    ROSTER_STOPPED,     /* the caller's take() or its file ended the transfer */
+    ROSTER_STOPPED,     /* the caller's take(), tell() or file ended it */
+    ROSTER_FOREIGN,     /* what came is not what a registry sends */
 };
 
 /* Why the last call on a handle did not return ROSTER_OK. No member is ever
@@ -164,6 +165,75 @@ enum roster_result
 roster_transfer(struct roster *roster, const struct roster_request *request,
                 const struct roster_stream *stream,
                 struct roster_response *ret_response) ROSTER_MUST_USE;
+
+/* ---- watching: what changes, as it changes ---- */
+
+/* Where a watch begins. */
+enum roster_watch_start {
+    ROSTER_FROM_NOW = 0, /* what changes after its first PROGRESS */
+    ROSTER_FROM_SINCE,   /* what changed after the revision `since` */
+    ROSTER_FROM_INITIAL, /* what is there, a PROGRESS, then what changes */
+};
+
+enum roster_watch_kind {
+    ROSTER_WATCH_CONNECTED, /* a server sends */
+    ROSTER_WATCH_LOST,      /* it does so no more, or would not: the next one
+                               is asked */
+    ROSTER_WATCH_AGAIN,     /* forget the initial rows told so far: the stream
+                               broke among them, and they come anew */
+    ROSTER_WATCH_CHANGE,    /* a change, or an initial row */
+    ROSTER_WATCH_PROGRESS,  /* all up to `revision` was told */
+    ROSTER_WATCH_RESET,     /* changes are missing: read again what is there, at
+                               `revision` or later; the watch goes on behind */
+    ROSTER_WATCH_BYE,       /* the server leaves in good order */
+};
+
+/* All lent, until tell() returns. Strings are never NULL. */
+struct roster_watch_event {
+    enum roster_watch_kind kind;
+    uint64_t revision; /* of CHANGE, PROGRESS, RESET, BYE */
+    const char *json; /* these as they were sent: {"revision":7,"op":"put",…};
+                         a NUL stands behind it, not counted; else "" */
+    size_t json_size;
+    const char *server; /* URL of who sent it, or is lost */
+    const char *why;    /* LOST: for a person; else "" */
+};
+
+/* What is watched. Members that are NULL or 0 narrow nothing down. */
+struct roster_watch {
+    const char *ns; /* and all below it */
+    const char *type;
+    const char *k;    /* field */
+    const char *v;    /* what it holds, or held before the change */
+    const char *mode; /* of v: "exact", "contains", "prefix" */
+    enum roster_watch_start start;
+    uint64_t since;
+    /* Not 0: the end of the first stream is the end, as ROSTER_CUT. */
+    int no_resume;
+    /* The longest silence before a server counts as lost; 0: 30 s, twice what a
+     * server is ever silent for. */
+    uint64_t silence_ms;
+    /* Told of each event in order; not 0 ends the watch. It may not use the
+     * handle. A slow one is no harm: the server cuts the stream, and it is
+     * taken up again. */
+    int (*tell)(const struct roster_watch_event *event, void *user);
+    void *user;
+};
+
+/* Watches until tell() or the wake descriptor ends it, or a server says that
+ * there can be no such watch; never ROSTER_OK.
+ *   [WATCH-1] each change after the start is told once, in order of revision,
+ *             unless a RESET says that some are missing: a stream that breaks,
+ *             is silent or is ended by its server is taken up at the next
+ *             server behind the last revision told, after growing pauses, and
+ *             what comes twice is dropped.
+ * Until a server has let the watch in, each is asked once, or for as long as
+ * roster_set_patience says; afterwards there is no end to it. To take up a
+ * watch later, give as `since` the revision of its last CHANGE, PROGRESS or
+ * RESET (initial rows count with the PROGRESS behind them). */
+enum roster_result
+roster_watch(struct roster *roster,
+             const struct roster_watch *watch) ROSTER_MUST_USE;
 
 /* Frees what a response holds; {0} is fine. */
 void roster_response_done(struct roster_response *response);

@@ -63,7 +63,7 @@ static uint64_t time_left(const struct call *call, uint64_t most_ms)
 
 /* Twice as long with each failure, and a random part of it, so that clients
  * that lost one server do not come back as one. */
-static uint64_t pause_after(unsigned failures)
+uint64_t client_pause_after(unsigned failures)
 {
     uint64_t pause = PAUSE_LEAST_MS;
 
@@ -79,7 +79,8 @@ static void server_failed(struct server *server)
     if (server->failures < 32) {
         server->failures++;
     }
-    server->not_before_ms = clock_mono_ms() + pause_after(server->failures);
+    server->not_before_ms =
+        clock_mono_ms() + client_pause_after(server->failures);
 }
 
 static void note(struct call *call, const struct server *server,
@@ -230,7 +231,7 @@ static enum verdict ask_round(struct call *call, enum roster_result *ret_result)
 }
 
 /* Between two rounds; true when the wake descriptor ended it. */
-static bool pause_ms(const struct roster *roster, uint64_t ms)
+bool client_pause(const struct roster *roster, uint64_t ms)
 {
     struct pollfd wake = {.fd = roster->wake_fd > 0 ? roster->wake_fd : -1,
                           .events = POLLIN};
@@ -254,14 +255,14 @@ static enum roster_result run(struct call *call)
         if (ask_round(call, &result) == DECIDED) {
             return result;
         }
-        uint64_t pause = pause_after(round);
+        uint64_t pause = client_pause_after(round);
         if (call->answer.retry_after_ms > pause) {
             pause = call->answer.retry_after_ms;
         }
         if (call->deadline_ms == 0 || time_left(call, pause) < pause) {
             return given_up(call);
         }
-        if (pause_ms(call->roster, pause)) {
+        if (client_pause(call->roster, pause)) {
             return ROSTER_INTERRUPTED;
         }
     }
@@ -306,6 +307,7 @@ static void tell(struct call *call, enum roster_result result)
         break;
     case ROSTER_OK:
     case ROSTER_INVALID:
+    case ROSTER_FOREIGN:
         problem_set(error, result, "", "");
         break;
     }

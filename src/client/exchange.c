@@ -26,6 +26,7 @@ struct exchange {
     uint64_t body_fd_bytes;
     uint64_t moved_ms;   /* when a byte of a body last went or came */
     uint64_t silence_ms; /* 0: no limit */
+    uint64_t later_ms;   /* that limit, once take() has got something */
     bool stopped;
 };
 
@@ -87,6 +88,7 @@ static size_t hand_over(struct exchange *exchange, const char *bytes, size_t n)
     curl_off_t total = -1;
 
     exchange->moved_ms = clock_mono_ms();
+    exchange->silence_ms = exchange->later_ms;
     exchange->taken += n;
     if (exchange->stream->take(bytes, n, exchange->stream->user) != 0) {
         exchange->stopped = true;
@@ -155,12 +157,14 @@ static void set_upload(struct exchange *exchange)
 }
 
 /* A large body takes what it takes; only silence is bounded. */
-static void set_stream(struct exchange *exchange, uint64_t silence_ms)
+static void set_stream(struct exchange *exchange, const struct attempt *attempt)
 {
     CURL *easy = exchange->easy;
 
     (void)curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, 0L);
-    exchange->silence_ms = silence_ms;
+    exchange->silence_ms = attempt->total_ms;
+    exchange->later_ms =
+        attempt->silence_ms > 0 ? attempt->silence_ms : attempt->total_ms;
     exchange->moved_ms = clock_mono_ms();
     (void)curl_easy_setopt(easy, CURLOPT_BUFFERSIZE, 256L << 10);
     if (exchange->stream->body_fd > 0) {
@@ -229,7 +233,7 @@ static void set_request(struct exchange *exchange,
         (void)curl_easy_setopt(easy, CURLOPT_POSTFIELDS, "");
     }
     if (exchange->stream != NULL) {
-        set_stream(exchange, attempt->total_ms);
+        set_stream(exchange, attempt);
     }
     (void)curl_easy_setopt(easy, CURLOPT_CUSTOMREQUEST, request->method);
     if (request->repeat == ROSTER_REPEAT_NEVER) {

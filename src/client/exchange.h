@@ -17,7 +17,8 @@ struct attempt {
     const char *user_agent;
     uint64_t connect_ms;
     uint64_t total_ms;
-    int wake_fd; /* <= 0: none */
+    uint64_t silence_ms; /* of a stream, once it has begun; 0: total_ms */
+    int wake_fd;         /* <= 0: none */
 };
 
 enum exchange_outcome {

@@ -28,4 +28,8 @@ struct roster {
 enum roster_result client_invalid(struct roster *roster,
                                   const char *detail) MUST_USE;
 
+/* How long to wait after so many failures in a row (from 1). */
+uint64_t client_pause_after(unsigned failures) MUST_USE;
+/* Waits; true when the wake descriptor ended it. */
+bool client_pause(const struct roster *roster, uint64_t ms) MUST_USE;
 #endif
