@@ -38,6 +38,10 @@ struct cli {
     bool dry_run;
     bool with_ids;
     bool leased;
+    bool initial;
+    bool no_resume;
+    uint64_t count;
+    uint64_t for_ms;
     char *match;
     char *comment;
     char *ns;
@@ -46,6 +50,9 @@ struct cli {
     char *value;
     char *mode;
     char *data_dir;
+    char *where;
+    char *since;
+    char *reason;
 };
 
 struct cli_verb {

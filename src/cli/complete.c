@@ -158,6 +158,38 @@ static void offer_nodes(struct cli *cli, const struct words *at)
     json_decref(cluster);
 }
 
+/* A registry may have very many: only those that begin as what is written. */
+static void offer_machines(struct cli *cli, const struct words *at)
+{
+    char *query =
+        roster_query("type", "machine", "k", "hostname", "v", at->start, "mode",
+                     "prefix", "limit", "200", NULL);
+    json_t *found = quick(cli, "/v1/search", query);
+    json_t *names = json_object(); /* one is in many namespaces, perhaps */
+    const char *name = NULL;
+    json_t *value = NULL;
+
+    json_object_foreach(found, name, value)
+    {
+        size_t i = 0;
+        const json_t *row = NULL;
+        json_array_foreach(value, i, row)
+        {
+            const char *host =
+                json_string_value(json_object_get(row, "hostname"));
+            (void)json_object_set_new(names, host == NULL ? "" : host,
+                                      json_true());
+        }
+    }
+    json_object_foreach(names, name, value)
+    {
+        offer(at, name);
+    }
+    json_decref(names);
+    json_decref(found);
+    free(query);
+}
+
 static void offer_verbs(const struct words *at)
 {
     for (const struct cli_verb *verb = cli_verbs; verb->name != NULL; verb++) {
@@ -204,6 +236,8 @@ static void offer_argument(struct cli *cli, const struct words *at,
     const char *kind = buf_text(&word);
     if (strstr(kind, "NODE") != NULL) {
         offer_nodes(cli, at);
+    } else if (strstr(kind, "TARGET") != NULL) {
+        offer_machines(cli, at);
     } else if (strstr(kind, "NS") != NULL) {
         offer_namespaces(cli, at);
     } else if (strstr(kind, "TYPE") != NULL) {

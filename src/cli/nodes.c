@@ -7,9 +7,34 @@
 #include "cli/rows.h"
 #include "cli/show.h"
 
-/* An agent as a row for people. Gives. */
-static json_t *agent_row(const json_t *agent)
+/* "alive, flapping" */
+static void add_state(struct buf *out, const json_t *agent)
 {
+    const char *state = json_string_value(json_object_get(agent, "state"));
+
+    buf_add_text(out, state == NULL ? "" : state);
+    if (json_is_true(json_object_get(agent, "flapping"))) {
+        buf_add_text(out, ", flapping");
+    }
+}
+
+/* Until when, and why. */
+static void add_maintenance(struct buf *out, const json_t *agent)
+{
+    const char *until =
+        json_string_value(json_object_get(agent, "maintenance_until"));
+    const char *reason =
+        json_string_value(json_object_get(agent, "maintenance_reason"));
+
+    buf_printf(out, "until %s", until == NULL ? "it is ended" : until);
+    if (reason != NULL && reason[0] != '\0') {
+        buf_printf(out, ": %s", reason);
+    }
+}
+
+json_t *nodes_agent_row(const json_t *agent)
+{
+    struct buf state = {0};
     struct buf where = {0};
     struct buf heard = {0};
     struct buf ttl = {0};
@@ -25,13 +50,21 @@ static json_t *agent_row(const json_t *agent)
         buf_printf(&heard, "%.1f s ago",
                    (double)json_integer_value(last) / 1000);
     }
+    add_state(&state, agent);
     buf_printf(&ttl, "%.3g s",
                json_number_value(json_object_get(agent, "ttl_ms")) / 1000);
-    json_t *row = json_pack("{s:O?, s:O?, s:s, s:s, s:s}", "hostname",
-                            json_object_get(agent, "hostname"), "state",
-                            json_object_get(agent, "state"), "heartbeat",
-                            buf_text(&heard), "ttl", buf_text(&ttl),
-                            "placements", buf_text(&where));
+    json_t *row =
+        json_pack("{s:O?, s:s, s:s, s:s, s:s}", "hostname",
+                  json_object_get(agent, "hostname"), "state", buf_text(&state),
+                  "heartbeat", buf_text(&heard), "ttl", buf_text(&ttl),
+                  "placements", buf_text(&where));
+    if (json_is_true(json_object_get(agent, "maintenance"))) {
+        buf_clear(&where);
+        add_maintenance(&where, agent);
+        (void)json_object_set_new(row, "maintenance",
+                                  json_string(buf_text(&where)));
+    }
+    buf_done(&state);
     buf_done(&where);
     buf_done(&heard);
     buf_done(&ttl);
@@ -51,7 +84,7 @@ enum cli_exit nodes_agents(struct cli *cli)
         json_t *agent = NULL;
         json_array_foreach(agents, i, agent)
         {
-            (void)json_array_append_new(rows, agent_row(agent));
+            (void)json_array_append_new(rows, nodes_agent_row(agent));
         }
         show_rows(cli, rows);
         json_decref(rows);

@@ -9,8 +9,7 @@
 
 enum { CELL_MOST = 48 };
 
-/* Columns of the terminal; 0 when there is none. */
-static size_t terminal_width(void)
+size_t print_width(void)
 {
     struct winsize size = {0};
 
@@ -30,7 +29,7 @@ static struct str string_of(const json_t *value)
 
 /* jansson leaves DEL and the second set of control characters (C2 80 to C2 9F)
  * as they are. They can stand in strings only. */
-static void add_printable(struct buf *out, const char *json)
+void print_add_safe_json(struct buf *out, const char *json)
 {
     for (const char *c = json; c != NULL && *c != '\0'; c++) {
         unsigned char second = (unsigned char)c[1];
@@ -49,7 +48,7 @@ void print_add_json(struct buf *out, const json_t *value)
 {
     char *text = json_dumps(value, JSON_COMPACT | JSON_ENCODE_ANY);
 
-    add_printable(out, text);
+    print_add_safe_json(out, text);
     free(text);
 }
 
@@ -169,7 +168,7 @@ static void print_head(const struct table *table, struct buf *line)
 
 void print_table(const json_t *rows)
 {
-    struct table table = {.line_most = terminal_width()};
+    struct table table = {.line_most = print_width()};
     struct buf cell = {0};
     struct buf line = {0};
     size_t i = 0;
@@ -275,7 +274,7 @@ void print_json(const json_t *value)
     char *text = json_dumps(value, JSON_INDENT(2) | JSON_ENCODE_ANY);
     struct buf out = {0};
 
-    add_printable(&out, text);
+    print_add_safe_json(&out, text);
     buf_add_char(&out, '\n');
     (void)fwrite(out.p, 1, out.n, stdout);
     buf_done(&out);

@@ -19,5 +19,9 @@ void print_tree(const json_t *node);
 void print_json(const json_t *value);
 /* One value, or one line of JSON without its end, as compact JSON. */
 void print_add_json(struct buf *out, const json_t *value);
+/* JSON as it came, with what a terminal would obey escaped: still equal. */
+void print_add_safe_json(struct buf *out, const char *json);
+/* Columns of the terminal that stdout is; 0 when it is none. */
+size_t print_width(void) MUST_USE;
 
 #endif

@@ -16,6 +16,11 @@ enum cli_exit rows_mv(struct cli *cli);
 enum cli_exit rows_cp(struct cli *cli);
 /* search.c */
 enum cli_exit search_run(struct cli *cli);
+/* watch.c */
+enum cli_exit watch_run(struct cli *cli);
+/* breaker.c, maintenance.c */
+enum cli_exit breaker_run(struct cli *cli);
+enum cli_exit maintenance_run(struct cli *cli);
 /* spaces.c: namespaces */
 enum cli_exit spaces_tree(struct cli *cli);
 enum cli_exit spaces_mkns(struct cli *cli);
@@ -26,6 +31,8 @@ enum cli_exit types_run(struct cli *cli);
 /* nodes.c: agents, the leader, how it all is */
 enum cli_exit nodes_agents(struct cli *cli);
 enum cli_exit nodes_leader(struct cli *cli);
+/* An agent as a row for people. Gives. */
+json_t *nodes_agent_row(const json_t *agent);
 /* cluster.c */
 enum cli_exit cluster_run(struct cli *cli);
 /* status.c */

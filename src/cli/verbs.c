@@ -26,6 +26,20 @@ const struct cli_verb cli_verbs[] = {
      "TEXT is looked for inside every value. --mode exact is the rule when\n"
      "--value is used, contains when TEXT is. ns=, type=, k=, v=, mode= and\n"
      "limit= may be written as words too."},
+    {"watch", "[NS [TYPE]]", "changes, as they happen",
+     "ns type key value where mode since initial count no-resume", 0, 2,
+     watch_run,
+     "A line for each change in NS and below it: when it came, its revision,\n"
+     "what it is, where, its cause, and the fields that changed, with what they\n"
+     "were. --json: as it was sent, a line each. A stream that breaks is taken\n"
+     "up at the next server: no change is missing or comes twice. When some\n"
+     "are missing nevertheless (--since is older than the history, or the\n"
+     "registry was restored) that is told: as a line {\"op\":\"reset\"} with\n"
+     "--json, and on stderr. With --initial --json a line {\"op\":\"progress\"}\n"
+     "ends what was there; {\"op\":\"again\"}: it comes anew, from the start.\n"
+     "--key and --value (or --where) choose resources that are so, or were so\n"
+     "before the change. Ends, with status 0, on SIGINT, SIGTERM, --count, or\n"
+     "when nobody reads what it prints."},
     {"mkns", "NS", "a new namespace", "leaf branch match comment", 1, 1,
      spaces_mkns, NULL},
     {"rmns", "NS", "remove a namespace", "recursive", 1, 1, spaces_rmns, NULL},
@@ -37,6 +51,24 @@ const struct cli_verb cli_verbs[] = {
      "roster types define TYPE FILE      (JSON, - for stdin)\n\n"
      "A definition replaces the one before, whole. key= alone: no key."},
     {"agents", "", "machines with an agent", "", 0, 0, nodes_agents, NULL},
+    {"maintenance", "[list|begin|end] [TARGET...]",
+     "spare machines and resources while they are worked on", "for reason", 0,
+     MANY, maintenance_run,
+     "roster maintenance list\n"
+     "roster maintenance begin TARGET... [--for TIME] [--reason TEXT]\n"
+     "roster maintenance end TARGET...\n\n"
+     "TARGET is a machine with an agent, by its hostname, or a resource as\n"
+     "NS/TYPE/ID. A machine in maintenance is not removed when it is silent.\n"
+     "It ends by itself, after an hour unless --for is given. list shows\n"
+     "machines."},
+    {"breaker", "[list|release|extend] [NS] [TIME]",
+     "removals that are held because very many are due", "", 0, 3, breaker_run,
+     "roster breaker list\nroster breaker release [NS]\n"
+     "roster breaker extend [NS] TIME\n\n"
+     "While very many machines are silent at once none is removed, for some\n"
+     "minutes: an outage of the network is likelier. release: they are gone,\n"
+     "remove them. extend: wait longer. NS is a scope of the list; without, the\n"
+     "whole registry."},
     {"leader", "", "which node leads", "", 0, 0, nodes_leader, NULL},
     {"status", "", "how the cluster is", "", 0, 0, status_run,
      "Asks one server which nodes there are, then each node by itself, and each\n"
