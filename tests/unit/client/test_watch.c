@@ -64,7 +64,7 @@ static void a_broken_stream_is_taken_up_behind_what_was_told(void **state)
         fake_start(&fake, SCRIPT(ends[i], STREAM PUT_7 PUT_8));
         struct roster *roster = client_of(fake.url);
         assert_int_equal(watch_at(roster, &told, since_6), ROSTER_STOPPED);
-        roster = roster_free(roster);
+        (void)roster_free(roster);
         fake_stop(&fake);
         assert_int_equal(told.revision, 8);
         assert_int_equal(told.n_connected, 2);
@@ -86,7 +86,7 @@ static void a_silent_server_is_lost(void **state)
     fake_start(&fake, SCRIPT(STREAM PUT_7, SILENT, STREAM PUT_8));
     struct roster *roster = client_of(fake.url);
     assert_int_equal(watch_at(roster, &told, watch), ROSTER_STOPPED);
-    roster = roster_free(roster);
+    (void)roster_free(roster);
     fake_stop(&fake);
     assert_int_equal(told.revision, 8);
     assert_int_equal(told.n_lost, 2);
@@ -106,7 +106,7 @@ a_server_that_is_behind_dead_or_cut_off_is_left_for_another(void **state)
     struct roster *roster = client_of(urls);
     roster_set_patience(roster, 10000);
     assert_int_equal(watch_at(roster, &told, since_6), ROSTER_STOPPED);
-    roster = roster_free(roster);
+    (void)roster_free(roster);
     fake_stop(&fake);
     assert_int_equal(told.revision, 7);
     assert_int_equal(told.n_connected, 1);
@@ -140,7 +140,7 @@ static void what_can_never_be_ends_it_with_the_reason(void **state)
         const struct roster_error *error = roster_error(roster);
         assert_int_equal(error->result, cases[i].result);
         assert_non_null(strstr(error->detail, cases[i].says));
-        roster = roster_free(roster);
+        (void)roster_free(roster);
         fake_stop(&fake);
         assert_int_equal(fake.n_requests, 1);
     }
@@ -156,16 +156,16 @@ static void without_patience_each_server_is_asked_once(void **state)
     assert_int_equal(watch_at(roster, &told, since_6), ROSTER_UNREACHABLE);
     assert_int_equal(told.n_lost, 2);
     assert_non_null(strstr(roster_error(roster)->detail, DEAD));
-    roster = roster_free(roster);
+    (void)roster_free(roster);
     fake_start(&fake, SCRIPT(BEHIND));
     roster = client_of(fake.url);
     assert_int_equal(watch_at(roster, &told, since_6), ROSTER_REFUSED);
     assert_int_equal(roster_error(roster)->status, 503);
-    roster = roster_free(roster);
+    (void)roster_free(roster);
     fake_stop(&fake);
     roster = roster_new();
     assert_int_equal(watch_at(roster, &told, since_6), ROSTER_INVALID);
-    roster = roster_free(roster);
+    (void)roster_free(roster);
 }
 
 static void no_resume_ends_with_the_first_stream(void **state)
@@ -180,7 +180,7 @@ static void no_resume_ends_with_the_first_stream(void **state)
     struct roster *roster = client_of(fake.url);
     assert_int_equal(watch_at(roster, &told, watch), ROSTER_CUT);
     assert_non_null(strstr(roster_error(roster)->detail, "ended the stream"));
-    roster = roster_free(roster);
+    (void)roster_free(roster);
     fake_stop(&fake);
     assert_int_equal(told.n_changes, 1);
 }
@@ -195,13 +195,13 @@ static void the_wake_descriptor_ends_it(void **state)
     struct roster *roster = client_of(fake.url);
     roster_set_wake_fd(roster, told.wake);
     assert_int_equal(watch_at(roster, &told, since_6), ROSTER_INTERRUPTED);
-    roster = roster_free(roster);
+    (void)roster_free(roster);
     fake_stop(&fake);
     roster = client_of(DEAD); /* while it waits for the next round */
     roster_set_wake_fd(roster, told.wake);
     roster_set_patience(roster, 60000);
     assert_int_equal(watch_at(roster, &told, since_6), ROSTER_INTERRUPTED);
-    roster = roster_free(roster);
+    (void)roster_free(roster);
     (void)close(told.wake);
 }
 
