@@ -98,7 +98,7 @@ static void add_row(struct buf *out, const json_t *event, size_t most)
     }
 }
 
-/* Where it is: NS, or NS/TYPE/NAME. */
+/* Where it is: NS, or NS/TYPE/NAME of a resource. */
 static void add_where(struct buf *out, const json_t *event,
                       changed_key_func *key_of, void *user)
 {
@@ -106,7 +106,7 @@ static void add_where(struct buf *out, const json_t *event,
     const json_t *row = json_object_get(event, "resource");
 
     text_add_safe(out, text_of(event, "ns"));
-    if (type == NULL) {
+    if (type == NULL || row == NULL) {
         return;
     }
     const char *key = key_of(type, user);
@@ -120,8 +120,8 @@ static void add_where(struct buf *out, const json_t *event,
 void changed_add(struct buf *out, const json_t *event, size_t most,
                  changed_key_func *key_of, void *user)
 {
-    static const char *const head[] = {"revision", "op",   "ns", "ns_id",
-                                       "cause",    "type", "id", NULL};
+    static const char *const head[] = {"revision", "op",    "ns",
+                                       "ns_id",    "cause", NULL};
     json_t *members = (json_t *)(uintptr_t)event; /* iterating is not const */
 
     buf_add_u64(

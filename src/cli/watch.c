@@ -69,6 +69,15 @@ static const char *key_of(const char *type, void *user)
     return known_key(&w->types, type);
 }
 
+/* The key of a type may be another one now. */
+static void forget_types(struct watcher *w, const char *op)
+{
+    if (strcmp(op, "type-put") == 0) {
+        known_types_done(&w->types);
+        w->has_types = false;
+    }
+}
+
 static void add_time_of_day(struct buf *out)
 {
     time_t now = (time_t)(clock_wall_ms() / 1000);
@@ -89,6 +98,7 @@ static bool write_text(struct watcher *w,
     size_t width = print_width();
     struct buf line = {0};
 
+    forget_types(w, json_string_value(json_object_get(json, "op")));
     add_time_of_day(&line);
     buf_add_text(&line, "  ");
     changed_add(&line, json, width > 0 ? VALUE_MOST : 0, key_of, w);

@@ -258,9 +258,12 @@ def people_read_a_line_a_change():
     renamed = {"revision": 8, "op": "ns-put", "ns": "www.roster", "ns_id": 4,
                "cause": "api", "kind": "leaf", "old": "web.roster"}
     nasty = put(9, "\x1b[2J\u202e\x9b")
-    with FakeWatch([put(5, "front"), changed, gone, renamed, nasty]) as f:
+    defined = {"revision": 10, "op": "type-put", "ns": "roster", "ns_id": 1,
+               "cause": "api", "type": "hall"}
+    with FakeWatch([put(5, "front"), changed, gone, renamed, nasty,
+                    defined]) as f:
         code, out, err = run([binary("roster"), "--server", f.url, "watch",
-                              "--since", "4", "--count", "5"])
+                              "--since", "4", "--count", "6"])
     assert code == 0 and not err, err
     lines = out.splitlines()
     assert all(re.match(r"\d\d:\d\d:\d\d  \d", x) for x in lines), out
@@ -271,7 +274,8 @@ def people_read_a_line_a_change():
         "7  delete  web.roster/service/x  expired",
         "8  ns-put  www.roster  api  kind=leaf  old=web.roster",
         r"9  put  web.roster/service/\x1b[2J\u202e\u009b  api  "
-        r"name=\x1b[2J\u202e\u009b"], out
+        r"name=\x1b[2J\u202e\u009b",
+        "10  type-put  roster  api  type=hall"], out
 
 
 @bare
