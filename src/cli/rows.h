@@ -50,7 +50,7 @@ enum cli_exit recover_run(struct cli *cli);
 /* import.c, export.c */
 enum cli_exit import_run(struct cli *cli);
 enum cli_exit export_run(struct cli *cli);
-/* complete.c, help.c */
+/* shells.c, complete.c, help.c */
 enum cli_exit complete_script(struct cli *cli);
 enum cli_exit complete_words(struct cli *cli);
 enum cli_exit help_run(struct cli *cli);

@@ -52,6 +52,23 @@ static void put_state(json_t *row, const json_t *node)
     put_text(row, "state", &text);
 }
 
+/* States that are worth a word when somebody is in them. */
+static void add_rare(struct buf *out, const json_t *node)
+{
+    static const struct {
+        const char *member, *word;
+    } rare[] = {{"agents_held", "held"},
+                {"agents_flapping", "flapping"},
+                {"agents_maintenance", "in maintenance"}};
+
+    for (size_t i = 0; i < sizeof rare / sizeof rare[0]; i++) {
+        uint64_t n = number(node, rare[i].member);
+        if (n > 0) {
+            buf_printf(out, ", %llu %s", (unsigned long long)n, rare[i].word);
+        }
+    }
+}
+
 static void put_counts(json_t *row, const json_t *node)
 {
     struct buf text = {0};
@@ -66,6 +83,7 @@ static void put_counts(json_t *row, const json_t *node)
     buf_printf(&text, "%llu alive, %llu suspect",
                (unsigned long long)number(node, "agents_alive"),
                (unsigned long long)number(node, "agents_suspect"));
+    add_rare(&text, node);
     put_text(row, "agents", &text);
 }
 
@@ -307,10 +325,23 @@ static void warn_of_versions(const json_t *nodes)
     }
 }
 
+static void warn_of_breaker(const json_t *nodes)
+{
+    const json_t *leader = leader_of(nodes);
+    uint64_t held = number(leader, "agents_held");
+
+    if (held > 0) {
+        (void)printf("warning: the removal of %llu agents is held: look at "
+                     "'roster breaker'\n",
+                     (unsigned long long)held);
+    }
+}
+
 void screen_show(const json_t *nodes)
 {
     if (json_array_size(nodes) == 1) {
         print_node(json_array_get(nodes, 0));
+        warn_of_breaker(nodes);
         return;
     }
     print_head(nodes);
@@ -322,4 +353,5 @@ void screen_show(const json_t *nodes)
     warn_of_voters(nodes);
     warn_of_lag(nodes);
     warn_of_versions(nodes);
+    warn_of_breaker(nodes);
 }
