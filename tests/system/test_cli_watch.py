@@ -9,15 +9,16 @@ import re
 import select
 import signal
 import subprocess
+import tempfile
 import threading
 import time
 
-from cli import good, roster
+from cli import good
 from cluster import Cluster
 from fakewatch import (STREAM, FakeWatch, Fault, answer, chunk, line, problem,
                        put, word)
-from harness import (PATIENCE, bare, binary, die_with_parent, environment,
-                     fresh_name, make_ns, path, run, shared, test, until)
+from harness import (PATIENCE, Lost, Skip, bare, binary, die_with_parent,
+                     environment, make_ns, path, run, shared, test, until)
 
 CHANGES = [put(5), put(6, "y"), put(9, "z")]
 
@@ -337,3 +338,142 @@ def a_terminal_gets_lines_of_its_width():
         os.close(master)
     text = seen.decode().rstrip("\r\n")
     assert len(text) <= 80 and "…" in text, text
+
+
+# ---- real servers -----------------------------------------------------------
+
+def needs_streams(s):
+    if s.get("/v1/watch?since=0&mode=none").status == 404:
+        raise Skip("this server has no streams of changes")
+
+
+@shared
+def changes_of_a_real_server_come_as_they_happen(s):
+    needs_streams(s)
+    ns, url = make_ns(s), f"http://127.0.0.1:{s.port}"
+    good(s, "add", ns, "service", "name=front", "port=80")
+    with Watching(url, "--initial", ns, "service") as w:
+        assert "front" in w.line()
+        good(s, "add", ns, "check", "name=other")
+        good(s, "set", ns, "service", "front", "port=81", "note=a b")
+        seen = w.line()
+        assert f"put  {ns}/service/front  api" in seen, seen
+        assert "port=81 (80)" in seen and 'note="a b"' in seen, seen
+        good(s, "rm", ns, "service", "front")
+        assert f"delete  {ns}/service/front  api" in w.line()
+        w.p.send_signal(signal.SIGTERM)
+        assert w.ends() == (0, "")
+
+
+@shared
+def a_watcher_by_value_learns_that_a_resource_left(s):
+    needs_streams(s)
+    ns, url = make_ns(s), f"http://127.0.0.1:{s.port}"
+    good(s, "add", ns, "service", "name=a", "port=80")
+    since = good(s, "add", ns, "service", "name=b", "port=90") and s.revision()
+    good(s, "set", ns, "service", "b", "port=91")
+    good(s, "set", ns, "service", "a", "port=81")
+    good(s, "set", ns, "service", "a", "port=82")
+    code, events, err = watch(url, ns, "--where", "port=80", "--since",
+                              str(since), "--no-resume", "--count", "1")
+    assert code == 0 and events[0]["was"] == {"port": "80"}, (events, err)
+    code, events, err = watch(url, ns, "--key", "port", "--value", "8",
+                              "--mode", "prefix", "--since", str(since),
+                              "--count", "2")
+    assert code == 0 and [e["resource"]["port"] for e in events] == [
+        "81", "82"], (events, err)
+
+
+@shared
+def what_cannot_be_watched_is_refused(s):
+    needs_streams(s)
+    url = f"http://127.0.0.1:{s.port}"
+    code, _, err = watch(url, "no-such.roster")
+    assert code == 1 and "no-such.roster" in err, (code, err)
+    code, _, err = watch(url, "--value", "x", "--mode", "regex")
+    assert code == 1 and "mode" in err, (code, err)
+
+
+@test(flags=("--history", "1000"))
+def a_history_that_is_too_short_is_a_reset(s):
+    needs_streams(s)
+    ns, url = make_ns(s), f"http://127.0.0.1:{s.port}"
+    since = s.revision()
+    for i in range(3):
+        s.post(path("v1", "ns", ns, "thing"),
+               [{"name": f"n{i}-{k}"} for k in range(500)]).must(201)
+    with Watching(url, "--json", ns, "--since", str(since)) as w:
+        reset = json.loads(w.line())
+        assert reset["op"] == "reset" and reset["revision"] > since, reset
+        good(s, "add", ns, "thing", "name=later")
+        assert json.loads(w.line())["resource"]["name"] == "later"
+
+
+def write_on(c, target, over, told):
+    """Rows through whichever node answers; told: revision of each that was
+    acknowledged."""
+    clients = {}
+    for i in range(100000):
+        if over.is_set():
+            return
+        name = c.names[i % len(c.names)]
+        try:
+            client = clients.setdefault(name, c.client(name, timeout=5))
+            a = client.post(target, {"name": f"r{i}"})
+            if a.status == 201:
+                told.append(a.json["_rev"])
+        except (OSError, Lost):
+            clients.pop(name, None)
+
+
+def revisions_in(file):
+    with open(file, encoding="utf-8") as f:
+        return [json.loads(x)["revision"] for x in f if x.endswith("\n")]
+
+
+@bare(timeout=240)
+def nodes_that_are_killed_cost_a_watcher_no_change():
+    with Cluster(3) as c, tempfile.TemporaryDirectory() as home:
+        needs_streams(c.node("n1"))
+        ns = make_ns(c.node("n1"))
+        target = path("v1", "ns", ns, "thing")
+        c.wait_for_all(target)
+        urls = [f"http://127.0.0.1:{c.http[n]}" for n in c.names]
+        since, told, over = c.node("n1").revision(), [], threading.Event()
+        with contextlib.ExitStack() as stack:
+            files = [os.path.join(home, f"w{i}") for i in range(3)]
+            watchers = []
+            for i, file in enumerate(files):
+                out = stack.enter_context(open(file, "wb"))
+                watchers.append(stack.enter_context(Watching(
+                    ",".join(urls[i:] + urls[:i]), "--json", "--since",
+                    str(since), ns, stdout=out)))
+            writer = threading.Thread(target=write_on,
+                                      args=(c, target, over, told))
+            writer.start()
+            try:
+                for name in c.names:         # each is watched by somebody
+                    n = len(told)
+                    until(lambda n=n: len(told) > n + 50, 30)
+                    c.restart(name)
+                    c.wait_ready()
+                n = len(told)
+                until(lambda: len(told) > n + 50, 30)
+            finally:
+                over.set()
+                writer.join()
+            for file in files:
+                until(lambda file=file: (revisions_in(file) or [0])[-1] >=
+                      told[-1], 30)
+            for w in watchers:
+                w.p.send_signal(signal.SIGTERM)
+                code, err = w.ends()
+                assert code == 0, err
+        all_of_it = [revisions_in(file) for file in files]
+        code, events, err = watch(urls[0], ns, "--since", str(since),
+                                  "--count", str(len(all_of_it[0])))
+        assert code == 0, err
+        for seen in all_of_it:
+            assert seen == sorted(set(seen)), "twice, or out of order"
+            assert not set(told) - set(seen), "an acknowledged one is missing"
+            assert seen == revisions(events), "not what the history says"
