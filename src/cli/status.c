@@ -66,7 +66,7 @@ static void read_metrics(json_t *node, const char *text)
         {"resources", "roster_resources"},
         {"agents_alive", "roster_leases{state=\"alive\"}"},
         {"agents_suspect", "roster_leases{state=\"suspect\"}"},
-        {"agents_held", "roster_leases{state=\"held\"}"},
+        {"agents_held", "roster_leases_held"},
         {"agents_flapping", "roster_agents_flapping"},
         {"agents_maintenance", "roster_agents_maintenance"},
         {"connections", "roster_http_connections"},

@@ -409,6 +409,43 @@ def a_history_that_is_too_short_is_a_reset(s):
         assert json.loads(w.line())["resource"]["name"] == "later"
 
 
+@test
+def a_server_that_restarts_is_waited_for(s):
+    needs_streams(s)
+    ns, url = make_ns(s), f"http://127.0.0.1:{s.port}"
+    at = path("v1", "ns", ns, "thing")
+    with Watching(url, "--json", "--initial", ns) as w:
+        assert json.loads(w.line())["op"] == "progress"
+        told = []
+        for i in range(6):
+            told.append(s.post(at, {"name": f"a{i}"}).must(201).json["_rev"])
+            if i % 2 == 0:
+                s.restart()                  # kill -9
+            else:
+                assert s.stop() == 0         # it says bye
+                s.start()
+            told.append(s.post(at, {"name": f"b{i}"}).must(201).json["_rev"])
+        assert [json.loads(w.line())["revision"] for _ in told] == told
+        w.p.send_signal(signal.SIGTERM)
+        assert w.ends()[0] == 0
+
+
+@test
+def a_restored_registry_is_a_reset(s):
+    needs_streams(s)
+    ns, url = make_ns(s), f"http://127.0.0.1:{s.port}"
+    good(s, "backup", os.path.join(s.home, "b.roster"))
+    with Watching(url, "--json", "--initial", ns) as w:
+        assert json.loads(w.line())["op"] == "progress"
+        good(s, "add", ns, "thing", "name=before")
+        assert json.loads(w.line())["resource"]["name"] == "before"
+        good(s, "restore", os.path.join(s.home, "b.roster"))
+        reset = json.loads(w.line())
+        assert reset["op"] == "reset" and reset["revision"] >= 2**32, reset
+        good(s, "add", ns, "thing", "name=later")
+        assert json.loads(w.line())["resource"]["name"] == "later"
+
+
 def write_on(c, target, over, told):
     """Rows through whichever node answers; told: revision of each that was
     acknowledged."""
