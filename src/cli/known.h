@@ -1,5 +1,5 @@
-/* What import has to know of the registry: keys and secrets of types, and which
- * rows without a primary key are there already. */
+/* What import has to know of the registry: keys and secrets of types (watch
+ * too), and which rows without a primary key are there already. */
 #ifndef CLI_KNOWN_H
 #define CLI_KNOWN_H
 

@@ -56,6 +56,7 @@ static const char *key_of(const char *type, void *user)
         struct roster *roster = ask_connect(w->cli);
         struct roster_request request = {.method = "GET", .path = "/v1/types"};
         struct roster_response response = {0};
+        roster_set_wake_fd(roster, w->outlet.wake);
         if (roster_send(roster, &request, &response) == ROSTER_OK) {
             json_t *types = json_loadb(response.body, response.body_size,
                                        JSON_ALLOW_NUL, NULL);

@@ -280,6 +280,23 @@ def people_read_a_line_a_change():
 
 
 @bare
+def a_change_of_a_later_release_is_shown_as_far_as_it_is_understood():
+    odd = [{"revision": 5, "op": "odd", "ns": 7, "type": 3, "was": [1],
+            "resource": "x", "cause": None},
+           {"revision": 6, "op": "put", "type": "t", "id": [], "was": {"a": {}},
+            "resource": {"a": [1, {"b": None}]}, "ns": "", "cause": ""},
+           {"revision": 7, "op": "put", "type": "", "resource": {"name": 1}},
+           {"revision": 8, "op": "breaker", "ns": "roster", "cause": "breaker",
+            "state": "held", "suspect": 40, "old": None}]
+    with FakeWatch(odd) as f:
+        code, out, err = run([binary("roster"), "--server", f.url, "watch",
+                              "--since", "4", "--count", "4"])
+        assert code == 0 and not err and len(out.splitlines()) == 4, (out, err)
+        assert "breaker  roster  breaker  state=held  suspect=40" in out, out
+        assert watch(f.url, "--since", "4", "--count", "4")[1] == odd
+
+
+@bare
 def programs_get_each_line_equal_and_harmless():
     nasty = put(5, "\x7f\x9b31m\0\n")
     with FakeWatch([nasty]) as f:
