@@ -41,7 +41,6 @@ struct cli {
     bool initial;
     bool no_resume;
     uint64_t count;
-    uint64_t for_ms;
     char *match;
     char *comment;
     char *ns;
@@ -52,6 +51,7 @@ struct cli {
     char *data_dir;
     char *where;
     char *since;
+    char *for_time;
     char *reason;
 };
 

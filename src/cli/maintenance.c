@@ -1,5 +1,4 @@
 /* Machines and resources that are worked on. */
-#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -7,8 +6,6 @@
 #include "cli/print.h"
 #include "cli/rows.h"
 #include "cli/show.h"
-
-enum { HOUR_MS = 3600000 };
 
 /* "NS/TYPE/ID", whose ID may hold more of them, or a hostname. Gives (free);
  * NULL after a complaint. */
@@ -59,14 +56,12 @@ static enum cli_exit change(struct cli *cli, const char *method,
 
 static enum cli_exit begin(struct cli *cli)
 {
-    char duration[32];
-
-    (void)snprintf(duration, sizeof duration, "%" PRIu64 "ms",
-                   cli->for_ms > 0 ? cli->for_ms : HOUR_MS);
+    const char *duration = cli->for_time == NULL ? "1h" : cli->for_time;
     json_t *body =
         json_pack("{s:s*, s:s}", "reason", cli->reason, "duration", duration);
+
     if (body == NULL) {
-        return cli_misused("--reason is no text in UTF-8");
+        return cli_misused("--for and --reason are texts in UTF-8");
     }
     enum cli_exit status = change(cli, "PUT", body, "is in maintenance");
     json_decref(body);
@@ -105,7 +100,7 @@ static enum cli_exit list(struct cli *cli)
 enum cli_exit maintenance_run(struct cli *cli)
 {
     const char *what = cli->n_args == 0 ? "list" : cli->args[0];
-    bool has_options = cli->for_ms > 0 || cli->reason != NULL;
+    bool has_options = cli->for_time != NULL || cli->reason != NULL;
 
     if (strcmp(what, "list") == 0 && cli->n_args <= 1 && !has_options) {
         return list(cli);

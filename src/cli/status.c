@@ -68,7 +68,7 @@ static void read_metrics(json_t *node, const char *text)
         {"agents_suspect", "roster_leases{state=\"suspect\"}"},
         {"agents_held", "roster_leases_held"},
         {"agents_flapping", "roster_agents_flapping"},
-        {"agents_maintenance", "roster_agents_maintenance"},
+        {"agents_maintenance", "roster_maintenance_agents"},
         {"connections", "roster_http_connections"},
         {"log_bytes", "roster_log_bytes"},
         {"store_used_bytes", "roster_store_used_bytes"},

@@ -7,7 +7,9 @@ import json
 import threading
 import time
 
-from harness import bare, binary, run
+from cli import as_json, good, refused
+from harness import (Skip, bare, binary, fresh_name, make_ns, path, run,
+                     shared)
 
 
 class Handler(http.server.BaseHTTPRequestHandler):
@@ -99,11 +101,11 @@ def maintenance_begins_and_ends_for_machines_and_resources():
         assert code == 0 and not err, err
         assert out == ("web-1 is in maintenance\n"
                        "web.roster/vip/a/b is in maintenance\n"), out
-        asked = {"reason": "new disks", "duration": "7200000ms"}
+        asked = {"reason": "new disks", "duration": "2h"}
         assert server.asked == [("PUT", at, asked), ("PUT", row, asked)]
         server.asked.clear()
         assert roster(server, "maintenance", "begin", "web-1")[0] == 0
-        assert server.asked == [("PUT", at, {"duration": "3600000ms"})]
+        assert server.asked == [("PUT", at, {"duration": "1h"})]
         server.asked.clear()
         code, out, _ = roster(server, "maintenance", "end", "web-1",
                               "web.roster/vip/a/b")
@@ -157,8 +159,39 @@ def what_is_misused_is_told_before_anything_is_asked():
                 (("maintenance", "web-1"), "begin TARGET"),
                 (("maintenance", "begin", "a.roster/vip"), "NS/TYPE/ID"),
                 (("maintenance", "end", "x", "--for", "2h"), "end TARGET"),
-                (("maintenance", "begin", "x", "--for", "soon"), "soon"),
                 (("agents", "--for", "2h"), "takes no --for")):
             code, out, err = roster(server, *argv)
             assert code == 2 and says in err and not out, (argv, code, err)
         assert not server.asked, server.asked
+
+
+# ---- real servers -----------------------------------------------------------
+
+@shared
+def machines_and_resources_are_in_maintenance_and_out_of_it(s):
+    name, ns = fresh_name("host"), make_ns(s)
+    at = s.post("/v1/agents", {"hostname": name}).must(201)
+    if "maintenance" not in s.get(path("v1", "agents", name)).json:
+        raise Skip(f"this server knows no maintenance: {at}")
+    good(s, "add", ns, "vip", "name=a/b")
+    target = f"{ns}/vip/a/b"
+    good(s, "maintenance", "begin", name, target, "--for", "2d", "--reason",
+         "new disks")
+    assert ": new disks" in good(s, "maintenance")
+    assert name in [a["hostname"] for a in as_json(s, "maintenance")]
+    assert "new disks" in as_json(s, "get", ns, "vip", "a/b")["_maintenance"]
+    good(s, "maintenance", "end", name, target)
+    assert name not in [a["hostname"] for a in as_json(s, "maintenance")]
+    assert "_maintenance" not in as_json(s, "get", ns, "vip", "a/b")
+    refused(s, "maintenance", "begin", name, "--for", "soon", says="soon")
+    refused(s, "maintenance", "begin", "no-such-host", says="no-such-host")
+
+
+@shared
+def a_breaker_that_holds_nothing_is_closed(s):
+    if s.get("/v1/admin/breaker").status == 404:
+        raise Skip("this server has no breaker")
+    assert "closed" in good(s, "breaker")
+    assert as_json(s, "breaker") == s.get("/v1/admin/breaker").json
+    refused(s, "breaker", "release", says="held")
+    refused(s, "breaker", "extend", "5m", says="held")
