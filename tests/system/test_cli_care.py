@@ -170,9 +170,9 @@ def what_is_misused_is_told_before_anything_is_asked():
 @shared
 def machines_and_resources_are_in_maintenance_and_out_of_it(s):
     name, ns = fresh_name("host"), make_ns(s)
-    at = s.post("/v1/agents", {"hostname": name}).must(201)
-    if "maintenance" not in s.get(path("v1", "agents", name)).json:
-        raise Skip(f"this server knows no maintenance: {at}")
+    s.post("/v1/agents", {"hostname": name}).must(201)
+    if s.options(path("v1", "agents", name, "maintenance")).status == 404:
+        raise Skip("this server knows no maintenance")
     good(s, "add", ns, "vip", "name=a/b")
     target = f"{ns}/vip/a/b"
     good(s, "maintenance", "begin", name, target, "--for", "2d", "--reason",
