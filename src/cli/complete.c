@@ -174,6 +174,10 @@ static void offer_argument(struct cli *cli, const struct words *at,
 
     for (size_t i = 0; i <= n; i++) {
         size_t length = strcspn(text, " ");
+        if (length == 0 && word.n > 4 &&
+            memcmp(word.p + word.n - 4, "...]", 4) == 0) {
+            break; /* there may be many of them */
+        }
         buf_clear(&word); /* empty behind the last one */
         buf_add(&word, text, length);
         text += length + (text[length] == ' ' ? 1 : 0);
@@ -186,7 +190,10 @@ static void offer_argument(struct cli *cli, const struct words *at,
     } else if (strstr(kind, "NS") != NULL) {
         offer_namespaces(cli, at);
     } else if (strstr(kind, "TYPE") != NULL) {
-        offer_types(cli, at, n > 0 && verb->args[0] == 'N' ? args[0] : NULL);
+        offer_types(cli, at,
+                    n > 0 && verb->args[strspn(verb->args, "[")] == 'N'
+                        ? args[0]
+                        : NULL);
     } else if (strstr(kind, "FILE") != NULL) {
         (void)puts("__files");
     } else if (strstr(kind, "COMMAND") != NULL) {

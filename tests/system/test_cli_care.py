@@ -7,9 +7,10 @@ import json
 import threading
 import time
 
+import cli
 from cli import as_json, good, refused
 from harness import (Skip, bare, binary, fresh_name, make_ns, path, run,
-                     shared)
+                     shared, test, until)
 
 
 class Handler(http.server.BaseHTTPRequestHandler):
@@ -193,5 +194,29 @@ def a_breaker_that_holds_nothing_is_closed(s):
         raise Skip("this server has no breaker")
     assert "closed" in good(s, "breaker")
     assert as_json(s, "breaker") == s.get("/v1/admin/breaker").json
-    refused(s, "breaker", "release", says="held")
-    refused(s, "breaker", "extend", "5m", says="held")
+    refused(s, "breaker", "release", says="holds nothing")
+    refused(s, "breaker", "extend", "5m", says="holds nothing")
+
+
+@test(timeout=90)
+def a_breaker_that_holds_is_shown_and_released(s):
+    if s.get("/v1/admin/breaker").status == 404:
+        raise Skip("this server has no breaker")
+    for i in range(20):
+        s.post("/v1/agents", {"hostname": f"h{i}", "ttl": "2s"}).must(201)
+    until(lambda: "held" in good(s, "breaker"), 20)
+    until(lambda: good(s, "agents").count(" held ") == 20, 20)
+    until(lambda: "removal of 20 agents is held: look at 'roster breaker'" in
+          good(s, "status"), 20)
+    extended = as_json(s, "breaker", "extend", "10m")
+    assert extended["state"] == "held", extended
+    assert "in 9 min" in good(s, "breaker"), extended
+    until(lambda: all(a["last_heartbeat_ms"] > 2000 for a in
+                      as_json(s, "agents")), 20)
+
+    def are_gone():
+        for scope in as_json(s, "breaker")["scopes"]:
+            if scope["state"] == "held":
+                cli.roster(s, "breaker", "release", scope["ns"])
+        return as_json(s, "agents") == []
+    until(are_gone, 30)

@@ -58,6 +58,15 @@ def bash_completes_verbs_options_namespaces_and_types(s):
     assert complete(s, "completion", "z") == ["zsh"]
     assert complete(s, "types", "def") == ["define"]
     assert complete(s, "help", "tr") == ["tree"]
+    assert complete(s, "watch", "--ini") == ["--initial"]
+    assert complete(s, "watch", ns, type_[:4]) == [type_]
+    assert complete(s, "breaker", "rel") == ["release"]
+    assert complete(s, "breaker", "release", f"web.{top}") == [ns]
+    host = fresh_name("comphost")
+    s.post("/v1/agents", {"hostname": host}).must(201)
+    assert complete(s, "maintenance", "be") == ["begin"]
+    assert complete(s, "maintenance", "begin", "comphost") == [host]
+    assert complete(s, "maintenance", "end", "x", "comphost") == [host]
     words = f"--server http : //127.0.0.1 : {s.port} ls web.".split()
     assert ns in complete(s, *words, server="http://127.0.0.1:1")
     with open(scratch(s, "here.roster"), "w", encoding="utf-8"):
