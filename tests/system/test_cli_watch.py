@@ -42,6 +42,7 @@ class Watching:
         self.p = subprocess.Popen(
             [binary("roster"), "--server", servers, "watch", *argv],
             stdout=stdout, stderr=subprocess.PIPE, env=environment(),
+            bufsize=0,      # what select() sees is all there is
             preexec_fn=die_with_parent)
 
     def __enter__(self):
