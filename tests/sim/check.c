@@ -23,6 +23,7 @@ void check_done(struct check *check)
 {
     mem_free(check->entries);
     mem_free(check->leaders);
+    mem_free(check->told);
 }
 
 /* ---- what a command should have come to ---- */
@@ -417,5 +418,6 @@ void check_end(struct sim *sim)
         check_counts(node);
         check_leases(node);
         check_digest(node, sim->check.applied);
+        watchers_end(sim, node);
     }
 }

@@ -2,12 +2,12 @@
  * time happen in the order in which they were planned. */
 #include "sim.h"
 
-static bool before(const struct event *a, const struct event *b)
+static bool before(const struct happening *a, const struct happening *b)
 {
     return a->at != b->at ? a->at < b->at : a->seq < b->seq;
 }
 
-static void push(struct events *events, struct event event)
+static void push(struct events *events, struct happening event)
 {
     if (events->n == events->room) {
         events->room = events->room == 0 ? 256 : events->room * 2;
@@ -22,10 +22,10 @@ static void push(struct events *events, struct event event)
     events->heap[i] = event;
 }
 
-static struct event pop(struct events *events)
+static struct happening pop(struct events *events)
 {
-    struct event first = events->heap[0];
-    struct event last = events->heap[--events->n];
+    struct happening first = events->heap[0];
+    struct happening last = events->heap[--events->n];
     size_t i = 0;
 
     for (;;) {
@@ -58,17 +58,17 @@ void sim_after(struct sim *sim, uint64_t delay_ms, struct node *node,
                uint64_t life, event_func *run, void *arg,
                void (*release)(void *))
 {
-    push(&sim->events, (struct event){.at = sim->now + delay_ms,
-                                      .seq = sim->events.seq++,
-                                      .sim = sim,
-                                      .node = node,
-                                      .life = life,
-                                      .run = run,
-                                      .arg = arg,
-                                      .release = release});
+    push(&sim->events, (struct happening){.at = sim->now + delay_ms,
+                                          .seq = sim->events.seq++,
+                                          .sim = sim,
+                                          .node = node,
+                                          .life = life,
+                                          .run = run,
+                                          .arg = arg,
+                                          .release = release});
 }
 
-static void happen(struct sim *sim, const struct event *event)
+static void happen(struct sim *sim, const struct happening *event)
 {
     struct node *node = event->node;
 
@@ -92,7 +92,7 @@ void sim_run(struct sim *sim, uint64_t until)
 {
     while (!sim->failed && sim->events.n > 0 &&
            sim->events.heap[0].at <= until) {
-        struct event event = pop(&sim->events);
+        struct happening event = pop(&sim->events);
         sim->now = event.at;
         /* A process that stands still does it when it goes on, in order. */
         if (event.node != NULL && event.node->stalled_until > sim->now) {

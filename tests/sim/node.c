@@ -414,4 +414,5 @@ void node_turn(struct node *node)
     leadership(node);
     order_turn(node);
     check_node(node);
+    watchers_turn(node);
 }

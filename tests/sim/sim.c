@@ -126,6 +126,7 @@ struct sim *sim_new(const struct sim_config *config, uint64_t seed)
     }
     roll(sim);
     agents_init(sim);
+    watchers_init(sim);
     return sim;
 }
 
@@ -185,7 +186,7 @@ struct sim *sim_end(struct sim *sim)
         heap_done(&sim->nodes[i].heap);
     }
     while (sim->events.n > 0) {
-        struct event *event = &sim->events.heap[--sim->events.n];
+        struct happening *event = &sim->events.heap[--sim->events.n];
         if (event->release != NULL) {
             event->release(event->arg);
         }

@@ -35,6 +35,7 @@ enum {
     SIM_SLOTS = 7,
     SIM_AGENTS = 6,
     SIM_COUNTERS = 3,
+    SIM_WATCHERS = 3,
     SIM_ROWS = 512,
     SIM_TRACE = 8192,
     ELECTION_MS = 600,
@@ -57,7 +58,8 @@ enum {
     B(VOTE, "vote", "a crash loses the vote")                                  \
     B(DIRTY, "dirty", "a result depends on the node")                          \
     B(LEASE, "lease", "a new leader serves heartbeats before its epoch")       \
-    B(REFRESH, "refresh", "an end is ordered as it was collected")
+    B(REFRESH, "refresh", "an end is ordered as it was collected")             \
+    B(UNTOLD, "untold", "watchers do not learn that a state was replaced")
 
 enum sim_break {
     BREAK_NONE,
@@ -72,7 +74,7 @@ struct node;
 /* ---- events.c: what happens when ---- */
 
 typedef void event_func(struct node *node, void *arg);
-struct event {
+struct happening {
     uint64_t at, seq;
     struct sim *sim;
     struct node *node; /* NULL: of nobody, never late */
@@ -83,7 +85,7 @@ struct event {
 };
 
 struct events {
-    struct event *heap;
+    struct happening *heap;
     size_t n, room;
     uint64_t seq;
 };
@@ -242,6 +244,7 @@ struct state {
     struct machine *machine;
     struct store_reader *reader;
     struct lease_table *leases;
+    struct watch_hub *hub;
 };
 
 void state_open(struct node *node);
@@ -358,6 +361,23 @@ bool agents_expire(struct node *node, struct op *op);
 void agents_ended(struct node *node, struct str hostname, struct ulid id);
 void agents_enrolled(struct op *op);
 
+/* ---- watchers.c: who follows the changes ---- */
+
+struct watcher {
+    struct node *node; /* where it asks */
+    uint64_t seen;
+};
+
+void watchers_init(struct sim *sim);
+/* The hub of a node, over its machine's life. */
+void watchers_open(struct node *node);
+void watchers_close(struct node *node);
+void watchers_changed(void *user, const struct str *events, size_t n,
+                      uint64_t revision);
+void watchers_replaced(struct node *node);
+void watchers_turn(struct node *node);
+void watchers_end(struct sim *sim, struct node *node);
+
 /* ---- clients.c ---- */
 void clients_step(struct sim *sim);
 
@@ -397,6 +417,8 @@ struct check {
     uint64_t counts[SIM_COUNTERS];
     uint64_t digest_every;
     uint64_t digests;
+    uint64_t *told; /* hashes of events, by revision */
+    size_t told_room;
 };
 
 void check_done(struct check *check);
@@ -433,7 +455,7 @@ struct sim_config {
 struct sim_stats {
     uint64_t events, ops, acked, unknown, refused, resent, elections, crashes,
         installs, snapshots, changes, transfers, expired, heartbeats,
-        deposed_oks, entries, digests, refreshes, spared;
+        deposed_oks, entries, digests, refreshes, spared, told, told_late;
 };
 
 struct sim {
@@ -446,6 +468,7 @@ struct sim {
     struct op **ops;
     size_t n_ops, ops_room;
     struct agent agents[SIM_AGENTS];
+    struct watcher watchers[SIM_WATCHERS];
     struct check check;
     struct sim_stats stats;
 

@@ -82,13 +82,17 @@ static void load_leases(struct node *node)
 static void begin(struct node *node)
 {
     struct state *s = &node->state;
-    struct machine_hooks hooks = {
-        .lease_user = node, .lease_put = lease_put, .lease_del = lease_del};
+    struct machine_hooks hooks = {.lease_user = node,
+                                  .lease_put = lease_put,
+                                  .lease_del = lease_del,
+                                  .changed_user = node,
+                                  .changed = watchers_changed};
 
     s->cache = cache_new(1 << 20);
     s->machine = machine_new(s->store, s->cache, &hooks);
     s->leases = lease_table_new();
     must(node, machine_load(s->machine), "load");
+    watchers_open(node);
     load_leases(node);
 }
 
@@ -97,6 +101,7 @@ static void end(struct node *node)
     struct state *s = &node->state;
 
     s->machine = machine_free(s->machine);
+    watchers_close(node);
     s->leases = lease_table_free(s->leases);
     s->cache = cache_free(s->cache);
 }
@@ -166,6 +171,7 @@ void state_replace(struct node *node, struct str image)
     must(node, machine_install(s->machine, next), "install");
     store_next_close(machine_restored(s->machine, next));
     remove_dir(before);
+    watchers_replaced(node);
     load_leases(node);
 }
 
