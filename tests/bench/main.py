@@ -19,9 +19,10 @@ import reads
 import report
 import restart
 import servers
+import watchers
 import writes
 
-GROUPS = (reads, writes, leases, restart, cluster, failover, joins)
+GROUPS = (reads, writes, leases, watchers, restart, cluster, failover, joins)
 
 # What is measured, by how much time there is: measured time of one contestant
 # in ms, rounds, sizes.
@@ -42,7 +43,7 @@ SIZES = {
 }
 
 # Promised too, and not for this program yet.
-ELSEWHERE = ("watchers", "Consul")
+ELSEWHERE = ("Consul",)
 
 
 def arguments(argv):
@@ -70,6 +71,8 @@ def arguments(argv):
     p.add_argument("--resources", type=int, help="of the rows about a large "
                    "registry; a multiple of 1,000")
     p.add_argument("--namespaces", type=int)
+    p.add_argument("--watchers", type=int, default=5000, help="of each kind "
+                   "(5,000; what the limit of\nopen files allows)")
     p.add_argument("--failovers", type=int, help="so many rounds of the rows "
                    "in which a leader\nends; peers take part in the first ones")
     p.add_argument("--joined", type=int, metavar="RESOURCES",
@@ -96,8 +99,8 @@ def arguments(argv):
             setattr(a, name, value)
     a.leases = sorted(set(a.leases))
     a.peers_large = a.full
-    if min(a.rounds, a.ms, a.failovers) < 1:
-        p.error("--rounds, --ms and --failovers are at least 1")
+    if min(a.rounds, a.ms, a.failovers, a.watchers) < 1:
+        p.error("--rounds, --ms, --failovers and --watchers are at least 1")
     if min(a.resources, a.joined) < 1000:
         p.error("--resources and --joined are at least 1,000")
     return a

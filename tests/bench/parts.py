@@ -62,7 +62,8 @@ class Place:
         self.taken = set()
         self.home = tempfile.mkdtemp(prefix="roster-bench-", dir=directory)
         try:
-            self.bare, self.load, self.outage = self._compile()
+            (self.bare, self.barewatch, self.load, self.outage,
+             self.watch) = self._compile()
         except Fault:
             self.close()
             raise
@@ -80,8 +81,11 @@ class Place:
         """The bare responder and the clients, the same for every build of
         roster that is measured."""
         made, common = [], "settings.c wire.c tally.c spread.c template.c"
-        for name, sources in (("bare", "bare.c"), ("load", "load.c " + common),
-                              ("outage", "outage.c " + common)):
+        for name, sources in (("bare", "bare.c"),
+                              ("barewatch", "barewatch.c"),
+                              ("load", "load.c " + common),
+                              ("outage", "outage.c " + common),
+                              ("watch", "watch.c spread.c template.c")):
             made.append(os.path.join(self.home, name))
             done = subprocess.run(
                 [find("cc"), "-O2", "-D_GNU_SOURCE", "-o", made[-1],

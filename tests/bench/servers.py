@@ -142,6 +142,14 @@ class Bare(Server):
         return [self.place.bare, str(self.port), self.answer]
 
 
+class BareWatch(Server):
+    """The least that telling many costs: writes given bytes to all."""
+    name = "bare"
+
+    def command(self):
+        return [self.place.barewatch, str(self.port)]
+
+
 class Nginx(Server):
     """Static files with the settings of Debian's package, but for one worker,
     no log of accesses and connections that stay."""

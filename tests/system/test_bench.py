@@ -17,7 +17,7 @@ from harness import (BUILD, REPOSITORY, Skip, Wire, bare, binary, environment,
 BENCH = os.path.join(REPOSITORY, "scripts", "bench")
 TINY = ("--quick", "--rounds", "2", "--ms", "250", "--leases", "1000",
         "--resources", "2000", "--namespaces", "200", "--pin", "none",
-        "--failovers", "1", "--joined", "1000")
+        "--failovers", "1", "--joined", "1000", "--watchers", "40")
 PEERS = ("nginx", "etcd", "redis", "zookeeper")
 ALONE = tuple(w for p in PEERS for w in ("--without", p))
 
@@ -194,6 +194,68 @@ def the_bare_responder_answers_each_request_however_it_comes():
         finally:
             p.kill()
             p.wait()
+
+
+class Teller(threading.Thread):
+    """Greets each who asks, and tells all but the first of a change, in two
+    pieces cut inside of the number."""
+
+    def __init__(self):
+        super().__init__(daemon=True)
+        self.socket = socket.create_server(("127.0.0.1", 0), backlog=64)
+        self.port = self.socket.getsockname()[1]
+        self.waiting, self.all = [], []
+        self.start()
+
+    def run(self):
+        while True:
+            try:
+                one, _ = self.socket.accept()
+            except OSError:
+                return
+            self.all.append(one)
+            one.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            threading.Thread(target=self.serve, args=(one,),
+                             daemon=True).start()
+
+    def serve(self, one):
+        if one.recv(4096).startswith(b"GET"):
+            self.waiting.append(one)
+            one.sendall(b"HTTP/1.1 200 OK\r\n\r\n")
+            return
+        for number in (b"7%011d" % 0, b"0%011d" % 0):   # one of before, first
+            for to in self.waiting[1:]:
+                to.sendall(b"data: " + number[:5])
+                time.sleep(0.01)
+                to.sendall(number[5:] + b"\n")
+        one.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+
+
+@bare
+def a_watcher_that_is_not_told_is_counted():
+    needs_compiler()
+    sources = os.path.join(REPOSITORY, "tests", "bench")
+    with tempfile.TemporaryDirectory(prefix="roster-test-") as home:
+        program = os.path.join(home, "watch")
+        for name, data in (("ask", b"GET / HTTP/1.1\r\n\r\n"),
+                           ("change", b"POST / HTTP/1.1\r\n\r\n" + b"@" * 12)):
+            with open(os.path.join(home, name), "wb") as f:
+                f.write(data)
+        subprocess.run(["cc", "-D_GNU_SOURCE", "-o", program, *(
+            os.path.join(sources, name + ".c")
+            for name in ("watch", "spread", "template"))], check=True)
+        teller = Teller()
+        done = subprocess.run(
+            [program, "-a", str(teller.port), "-f", home + "/ask", "-x",
+             home + "/change", "-c", "5", "-g", "200 OK"], input="change\n",
+            capture_output=True, text=True, timeout=40, check=True)
+        teller.socket.close()
+    inside, found = map(json.loads, done.stdout.splitlines())
+    assert inside == {"in": 5}
+    assert (found["told"], found["missed"]) == (4, 1), found
+    # Each was told in turn, in 20 ms; the second half of a number counts.
+    assert 50_000 <= found["p50_us"] <= found["last_us"], found
+    assert found["last_us"] >= 80_000 and found["answer_us"] > 0, found
 
 
 @bare

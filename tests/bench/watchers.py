@@ -1,0 +1,210 @@
+"""Many who wait for changes: what they cost while nothing happens, and how long
+one change takes to reach all of them."""
+import json
+import re
+import select
+import socket
+import subprocess
+import time
+
+import bodies
+import parts
+import servers
+from method import Row, middle
+from reads import capture
+
+ROWS = {
+    "watch": "one change told to 5,000 streams, and to 5,000 long polls",
+    "watch-memory": "memory of a watcher, and processor time while all wait",
+}
+EACH = 5 << 10          # bytes of a watcher
+BARE = 1.5              # times a bare server that writes to as many sockets
+REST_S = 3
+FIGURES = ("p50_us", "p99_us", "last_us", "answer_us", "cpu_us")
+
+
+class Watchers:
+    """A client that holds them all, and makes the change."""
+
+    def __init__(self, bench, server, question, change, *, greeting=None,
+                 ready=None):
+        place = bench.place
+        self.server, self.n = server, bench.options.watchers
+        self.argv = [place.watch, "-a", str(server.port), "-f",
+                     bench.file(question), "-x", bench.file(change), "-c",
+                     str(self.n), *(["-g", greeting] if greeting else ["-l"])]
+        self.process = subprocess.Popen(
+            place.pinned(self.argv, place.load_cpu), text=True,
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE, preexec_fn=parts.die_with_parent)
+        place.running.append(self.process)
+        self.answer(180)
+        if ready:
+            ready()
+
+    def answer(self, seconds):
+        out = self.process.stdout
+        line = select.select([out], [], [], seconds)[0] and out.readline()
+        if not line:
+            self.process.kill()
+            raise parts.Fault(f"the client of {self.server.name}: "
+                              f"{self.process.stderr.read().strip()[:600]}")
+        return json.loads(line)
+
+    def change(self):
+        """One change, and how it was told."""
+        before = self.server.cpu_us()
+        self.process.stdin.write("change\n")
+        self.process.stdin.flush()
+        sample = self.answer(30)
+        sample["cpu_us"] = (self.server.cpu_us() - before) / self.n
+        sample["command"] = " ".join(self.argv)
+        sample["faults"] = []
+        if sample["missed"] or not sample["answer_us"]:
+            sample["faults"].append(
+                f"{sample['missed']} of {self.n} were not told in 10 s")
+        # Long polls ask again: not while the next contestant is measured.
+        time.sleep(0.3)
+        return sample
+
+
+def metric(server, name):
+    data, _, body = capture(server.port, bodies.http("GET", "/metrics"))
+    found = re.search(rf"^{name} (\d+)", body.decode(), re.M)
+    if not found:
+        raise parts.Fault(f"{server.name} has no metric {name}: {data[:80]!r}")
+    return int(found[1])
+
+
+def wait_for(server, name, n):
+    end = time.monotonic() + 60
+    while metric(server, name) < n:
+        if time.monotonic() > end:
+            raise parts.Fault(f"{name} is {metric(server, name)}, not {n}")
+        time.sleep(0.1)
+
+
+def rest(row, server, what):
+    """Processor time while nothing happens."""
+    time.sleep(0.5)
+    before, began = server.cpu_us(), time.monotonic()
+    time.sleep(REST_S)
+    share = (server.cpu_us() - before) / 1e4 / (time.monotonic() - began)
+    row.notes.append(f"at rest with {what}: {share:.2f} % of a processor")
+
+
+def frame(roster, leaf, type_, question):
+    """The bytes that one change sends to a stream, with the number open."""
+    with socket.create_connection(("127.0.0.1", roster.port), 20) as s:
+        s.sendall(question)
+        data = b""
+        while b"progress" not in data:
+            data += s.recv(1 << 16)
+        number = "1" * len(bodies.ITEM)
+        fields = {**bodies.resource("r"), "text": number}
+        roster.call("PUT", f"{leaf}/{type_}/r", fields)
+        data = b""
+        while number.encode() not in data or not data.endswith(b"\n"):
+            data += s.recv(1 << 16)
+    return data.replace(number.encode(), bodies.ITEM.encode())
+
+
+class Contest:
+    """Everybody's watchers, all there at the same time."""
+
+    def __init__(self, bench, memory):
+        self.bench, self.memory, self.go = bench, memory, {}
+        self.clients = []
+        n = bench.options.watchers
+        self.roster = bench.up("roster watched", lambda: bench.make_roster(
+            ("--max-watchers", str(2 * n + 10))))
+        self.leaf = self.roster.leaf("watched")
+        self.mine()
+        if bench.have("redis"):
+            self.redis()
+        if bench.have("etcd"):
+            self.etcd()
+
+    def add(self, name, server, question, change, **more):
+        watchers = Watchers(self.bench, server, question, change, **more)
+        self.clients.append(watchers)
+        self.go[name] = watchers.change
+
+    def end(self):
+        for watchers in self.clients:
+            self.bench.place.end(watchers.process)
+
+    def put(self, type_):
+        return bodies.http("PUT", f"/v1/ns/watched.roster/{type_}/r", {
+            **bodies.resource("r"), "text": bodies.ITEM})
+
+    def mine(self):
+        ask = bodies.http("GET", "/v1/watch?ns=watched.roster&type=streamed",
+                          None, ["Accept: text/event-stream"])
+        poll = bodies.http("GET", "/v1/ns/watched.roster/polled?since=####"
+                           "&wait=10m")
+        for type_ in ("streamed", "polled"):
+            self.roster.call("PUT", f"{self.leaf}/{type_}/r", {
+                **bodies.resource("r"), "text": "0" * len(bodies.ITEM)})
+        bytes_ = frame(self.roster, self.leaf, "streamed", ask)
+        self.memory.notes.append(f"a change of a stream: {len(bytes_)} bytes")
+        self.weigh("roster", "streams", lambda: self.add(
+            "roster", self.roster, ask, self.put("streamed"),
+            greeting="progress"))
+        self.weigh("roster's polls", "long polls", lambda: self.add(
+            "roster's polls", self.roster, poll, self.put("polled"),
+            ready=lambda: wait_for(self.roster, "roster_watch_polls",
+                                   self.bench.options.watchers)))
+        bare = self.bench.up("barewatch",
+                             lambda: servers.BareWatch(self.bench.place))
+        self.add("bare", bare, bodies.http("GET", "/"),
+                 bodies.http("POST", "/", bytes_), greeting="200 OK")
+
+    def weigh(self, name, what, add):
+        roster, n = self.roster, self.bench.options.watchers
+        before = roster.memory()["rss_anon"]
+        add()
+        rest(self.memory, roster, f"{n:,} {what} more")
+        each = (roster.memory()["rss_anon"] - before) / n
+        self.memory.figures[name] = {"each": middle([each])}
+        # As few are less than the allocator's steps.
+        self.memory.bound(f"RssAnon of one of {n:,} {what} <= 5 KiB",
+                          middle([each]) if n >= 1000 else None,
+                          lambda v: v <= EACH)
+
+    def redis(self):
+        redis = self.bench.up("redis watched", lambda: servers.Redis(
+            self.bench.place, False))
+        redis.ask("CONFIG", "SET", "maxclients",
+                  str(self.bench.options.watchers + 100))
+        self.add("redis", redis, servers.command("SUBSCRIBE", "watched"),
+                 servers.command("PUBLISH", "watched", json.dumps({
+                     **bodies.resource("r"), "text": bodies.ITEM})),
+                 greeting="subscribe")
+
+    def etcd(self):
+        etcd = self.bench.up("etcd", lambda: servers.Etcd(self.bench.place))
+        key = bodies.b64("bench/watched")
+        self.add("etcd", etcd, bodies.http("POST", "/v3/watch", {
+            "create_request": {"key": key}}), bodies.http(
+                "POST", "/v3/kv/put", {"key": key, "value": bodies.ITEM}),
+            greeting="created")
+
+
+def group(bench, wants):
+    row, memory = Row("watch", ROWS["watch"]), \
+        Row("watch-memory", ROWS["watch-memory"])
+    contest = Contest(bench, memory)
+    try:
+        row.take(bench.rounds(contest.go, 4 * bench.options.rounds), FIGURES)
+    finally:
+        contest.end()
+    row.versus("last_us", "roster", "bare", f"the last of the streams within "
+               f"{BARE} times a bare server's", lambda v: v <= BARE)
+    row.versus("last_us", "roster", "redis", "the last of the streams before "
+               "that of redis pub/sub", lambda v: v < 1)
+    for one, other in (("roster", "etcd"), ("roster's polls", "bare"),
+                       ("roster's polls", "redis"), ("roster's polls", "etcd")):
+        row.inform("last_us", one, other)
+    memory.faults = list(row.faults)
+    yield from (r for r in (row, memory) if wants(r.name))
