@@ -1,0 +1,200 @@
+"""Many who wait, and one who does not read: nobody is forgotten, nobody else is
+held up, and the node does not grow (BRIEF 4.4, P7)."""
+import contextlib
+import json
+import re
+import resource
+import select
+import socket
+import threading
+import time
+
+from changes import Ended, Reader, read_line
+from harness import (PATIENCE, bare, fresh_name, make_list, make_ns,
+                     memory_counts, path, say, test, until)
+
+# Besides what is parked, the server's files and a client or two.
+BESIDE = 500
+
+
+def metric(s, name):
+    found = re.search(rf"^{name} (\d+)", s.get("/metrics").must(200).body
+                      .decode(), re.M)
+    assert found, f"no metric {name}"
+    return int(found[1])
+
+
+def open_files(n):
+    """As many files as that for this process and those it starts, or fewer."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    most = hard if hard != resource.RLIM_INFINITY else n + BESIDE
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(most, n + BESIDE), hard))
+    return min(n, most - BESIDE)
+
+
+class Crowd:
+    """Who all ask the same and wait. One thread, one epoll."""
+
+    def __init__(self, s, target, n):
+        self.epoll, self.waiting, self.answers = select.epoll(), {}, []
+        request = f"GET {target} HTTP/1.1\r\nHost: x\r\n\r\n".encode()
+        for _ in range(n):
+            sock = socket.create_connection(("127.0.0.1", s.port),
+                                            20 * PATIENCE)
+            sock.sendall(request)
+            self.waiting[sock.fileno()] = [sock, b""]
+            self.epoll.register(sock, select.EPOLLIN)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        for sock, _ in self.waiting.values():
+            sock.close()
+        self.epoll.close()
+
+    def turn(self, seconds):
+        """Reads what has come; True when something has."""
+        ready = self.epoll.poll(seconds)
+        for fd, _ in ready:
+            one = self.waiting[fd]
+            one[1] += one[0].recv(1 << 16) or b"(closed)"
+            head, found, body = one[1].partition(b"\r\n\r\n")
+            length = re.search(rb"content-length: (\d+)", head, re.I)
+            if found and length and len(body) == int(length[1]) or \
+                    one[1].endswith(b"(closed)"):
+                self.answers.append((head.split(b" ")[1], body))
+                self.epoll.unregister(fd)
+                one[0].close()
+                del self.waiting[fd]
+        return bool(ready)
+
+    def all_answered(self, seconds):
+        end = time.monotonic() + seconds * PATIENCE
+        while self.waiting:
+            assert time.monotonic() < end, \
+                f"{len(self.waiting)} are forgotten, {len(self.answers)} not"
+            self.turn(1)
+        return self.answers
+
+
+@bare(alone=True, timeout=120)
+def ten_thousand_who_wait_for_the_same_are_all_told():
+    from harness import Server  # after the limit of files is raised
+    n = open_files(10_000 if memory_counts() else 1000)
+    with Server("--max-connections", str(n + 200), "--max-watchers",
+                str(n)) as s:
+        target, other = make_list(s), make_list(s)
+        at = s.post(target, {"name": "a"}).must(201).revision
+        before = s.rss_anon_kib()
+        with Crowd(s, f"{target}?since={at}&wait=5m", n) as crowd:
+            until(lambda: metric(s, "roster_watch_polls") == n, 30)
+            each = (s.rss_anon_kib() - before) / n
+            for i in range(20):
+                s.post(other, {"name": f"b{i}"}).must(201)
+            assert not crowd.turn(1), f"woken for nothing: {crowd.answers[:2]}"
+            # One more has no place, and is told so; reads go on.
+            a = s.get(f"{target}?since={s.revision()}&wait=5m")
+            a.problem(503)
+            assert a.headers.get("retry-after"), a.headers
+            s.get(target).must(200)
+            s.put(target + "/a", {"name": "a", "v": "2"}).must(200)
+            answers = crowd.all_answered(30)
+        want = (b"200", s.get(target).must(200).body)
+        odd = [a for a in answers if a != want]
+        assert not odd, f"{len(odd)} of {n}: {odd[:2]}"
+        say(f"{n} polls, {each:.1f} KiB each")
+        if memory_counts():
+            assert each <= 6, f"{each:.1f} KiB for a poll"
+        until(lambda: metric(s, "roster_watch_polls") == 0, 10)
+
+
+class Follower(threading.Thread):
+    """Reads a stream as fast as it comes, and comes back when it is cut."""
+
+    def __init__(self, s, ns, since):
+        super().__init__(daemon=True)
+        self.s, self.ns, self.last, self.told = s, ns, since, []
+        self.goal, self.connections, self.wrong = None, 0, None
+
+    def run(self):
+        try:
+            while self.goal is None or self.last < self.goal:
+                with contextlib.suppress(Ended, TimeoutError):
+                    self.connection()
+        except BaseException as e:  # pylint: disable=broad-except
+            self.wrong = e
+
+    def open(self):
+        return Reader(self.s.port, path("v1", "watch", ns=self.ns,
+                                        since=self.last),
+                      [("Accept", "application/x-ndjson")])
+
+    def connection(self):
+        self.connections += 1
+        with contextlib.closing(self.open()) as r:
+            assert r.status == 200, r.status
+            while self.goal is None or self.last < self.goal:
+                self.note(read_line(r.record(b"\n", 2)))
+
+    def note(self, said):
+        assert said.kind in ("change", "progress"), said
+        if said.kind == "change":
+            assert said.revision == self.last + 1, (said.revision, self.last)
+            self.told.append(hash(said.text))
+        self.last = said.revision
+
+
+class Sluggard(Follower):
+    """Reads a little, then nothing until it is told to go on."""
+
+    def begin(self):
+        self.r = self.open()
+        assert self.r.status == 200
+        self.r.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+
+    def read_some(self, n):
+        for _ in range(n):
+            self.note(read_line(self.r.record(b"\n", 10)))
+
+    def rest(self):
+        """What is left in the connection, up to its end."""
+        with contextlib.closing(self.r), contextlib.suppress(Ended):
+            while True:
+                self.note(read_line(self.r.record(b"\n", 20)))
+
+
+@test(alone=True, timeout=240, flags=("--cache", "4MiB"))
+def one_who_does_not_read_costs_nothing_and_loses_nothing(s):
+    n = 100_000 if memory_counts() else 10_000
+    ns = make_ns(s)
+    target, base = path("v1", "ns", ns, "thing"), s.revision()
+    row = {"text": "x" * 800}
+    slow, quick = Sluggard(s, ns, base), Follower(s, ns, base)
+    slow.begin()
+    quick.start()
+    s.post(target, [row] * 1000).must(201)
+    slow.read_some(500)
+    before, most, longest = s.rss_anon_kib(), 0, 0
+    for _ in range(n // 1000 - 1):
+        began = time.monotonic()
+        s.post(target, [row] * 1000).must(201)
+        longest = max(longest, time.monotonic() - began)
+        most = max(most, s.rss_anon_kib() - before)
+    quick.goal = s.revision()
+    assert quick.goal == base + n
+    until(lambda: metric(s, "roster_watch_streams") <= 1, 30)
+    quick.join(60 * PATIENCE)
+    assert not quick.is_alive() and not quick.wrong, (quick.last, quick.wrong)
+    slow.rest()
+    assert slow.last < quick.goal, "it was buffered without bound"
+    here = slow.last
+    slow.goal = quick.goal
+    slow.run()
+    assert not slow.wrong, slow.wrong
+    assert slow.told == quick.told and len(quick.told) == n
+    say(f"{n} changes of 1 KB; the slow one was cut at {here - base} and came "
+        f"back; the other had {quick.connections} connections; the node grew "
+        f"by at most {most // 1024} MiB; 1,000 rows took {longest:.2f} s")
+    if memory_counts():
+        assert most < 64 << 10, f"the node grew by {most} KiB"
