@@ -462,6 +462,8 @@ class ChangeStorm:
         self.over, self.lock = threading.Event(), threading.Lock()
         self.claims, self.goal, self.patience_ends = [], 0, None
         self.n_agents, self.agent_at = 0, 0
+        self.n_events = self.n_polls = 0
+        self.log = []           # as it was read in the end
         self.nemesis = Nemesis(self)
         self.lay_out()
         self.watchers = [Watcher(self, i, *kind)
@@ -607,6 +609,7 @@ class ChangeStorm:
         self.newest = max([w.last or 0 for w in self.watchers] +
                           [p.since for p in self.pollers])
         logs = {name: self.read_log(name) for name in self.cluster.names}
+        self.log = max(logs.values(), key=len)
         return (self.history.wrong + self.cluster.faults() +
                 self.judge(logs))[:30]
 
@@ -639,6 +642,29 @@ class ChangeStorm:
             if a.must(200).revision == world.revision and a.json != want:
                 wrong.append(f"{name} has other rows than the log comes to")
         return wrong
+
+    def counts(self):
+        return {"events": self.n_events, "polls": self.n_polls,
+                "told": sum(len(w.said) for w in self.watchers),
+                "broken": len(self.nemesis.done)}
+
+    def tidy(self):
+        leader = self.cluster.client(self.cluster.leader())
+        until(lambda: leader.delete(path("v1", "ns", self.top,
+                                         recursive="true")
+                                    ).status in (204, 404), 20)
+
+    def save(self, folder):
+        """The log, and what each one was told."""
+        with open(os.path.join(folder, "log"), "wb") as f:
+            f.writelines(text + b"\n" for text in self.log)
+        for w in self.watchers:
+            with open(os.path.join(folder, w.name), "wb") as f:
+                f.writelines(b"%s %d %s\n" % (s.kind.encode(), s.revision,
+                                              s.text) for s in w.said)
+        for p in self.pollers:
+            with open(os.path.join(folder, p.name), "wb") as f:
+                f.writelines(repr(poll).encode() + b"\n" for poll in p.polls)
 
     def summary(self):
         woken = sum(p.woken for w in self.pollers for p in w.polls)

@@ -15,7 +15,7 @@ import threading
 import time
 
 import linear
-from harness import Client, Lost, PATIENCE, path
+from harness import Client, Lost, PATIENCE, path, until
 from linear import Op
 
 READ_SHARE = 0.4
@@ -595,6 +595,22 @@ class Storm:
                 wrong.append(f"{agent.host} was alive all along: {agent.placed} "
                              f"became {a!r}")
         return wrong
+
+    def counts(self):
+        return {"operations": len(self.history.ops), "rows": self.n_rows,
+                "broken": len(self.nemesis.done)}
+
+    def tidy(self):
+        """What it leaves is deleted, or an hour would fill the disk."""
+        leader = self.cluster.client(self.cluster.leader())
+        until(lambda: leader.delete(path("v1", "ns", self.leaf,
+                                         recursive="true")
+                                    ).status in (204, 404), 20)
+        for agent in self.agents:
+            leader.delete(path("v1", "agents", agent.host))
+
+    def save(self, folder):
+        self.history.save(os.path.join(folder, "history"))
 
     def summary(self):
         ops = self.history.ops
