@@ -13,7 +13,7 @@ from harness import bare, say, seeded
 from told import Claim, Event, Poll, Said, Spec, Stream, World
 
 # Entries are dropped soon, so that nodes that were away are given a state.
-SMALL_LOG = ("--snapshot-bytes", "256KiB")
+SMALL_LOG = ("--snapshot-bytes", "1MiB")
 
 
 def weather(cluster, seconds, kinds=None, **more):
