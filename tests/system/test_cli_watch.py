@@ -17,7 +17,7 @@ from cli import good
 from cluster import Cluster
 from fakewatch import (STREAM, FakeWatch, Fault, answer, chunk, line, problem,
                        put, word)
-from harness import (PATIENCE, Lost, Skip, bare, binary, die_with_parent,
+from harness import (PATIENCE, Lost, bare, binary, die_with_parent,
                      environment, make_ns, path, run, shared, test, until)
 
 CHANGES = [put(5), put(6, "y"), put(9, "z")]
@@ -360,14 +360,8 @@ def a_terminal_gets_lines_of_its_width():
 
 # ---- real servers -----------------------------------------------------------
 
-def needs_streams(s):
-    if s.get("/v1/watch?since=0&mode=none").status == 404:
-        raise Skip("this server has no streams of changes")
-
-
 @shared
 def changes_of_a_real_server_come_as_they_happen(s):
-    needs_streams(s)
     ns, url = make_ns(s), f"http://127.0.0.1:{s.port}"
     good(s, "add", ns, "service", "name=front", "port=80")
     with Watching(url, "--initial", ns, "service") as w:
@@ -385,7 +379,6 @@ def changes_of_a_real_server_come_as_they_happen(s):
 
 @shared
 def a_watcher_by_value_learns_that_a_resource_left(s):
-    needs_streams(s)
     ns, url = make_ns(s), f"http://127.0.0.1:{s.port}"
     good(s, "add", ns, "service", "name=a", "port=80")
     since = good(s, "add", ns, "service", "name=b", "port=90") and s.revision()
@@ -404,7 +397,6 @@ def a_watcher_by_value_learns_that_a_resource_left(s):
 
 @shared
 def what_cannot_be_watched_is_refused(s):
-    needs_streams(s)
     url = f"http://127.0.0.1:{s.port}"
     code, _, err = watch(url, "no-such.roster")
     assert code == 1 and "no-such.roster" in err, (code, err)
@@ -414,7 +406,6 @@ def what_cannot_be_watched_is_refused(s):
 
 @test(flags=("--history", "1000"))
 def a_history_that_is_too_short_is_a_reset(s):
-    needs_streams(s)
     ns, url = make_ns(s), f"http://127.0.0.1:{s.port}"
     since = s.revision()
     for i in range(3):
@@ -429,7 +420,6 @@ def a_history_that_is_too_short_is_a_reset(s):
 
 @test
 def a_server_that_restarts_is_waited_for(s):
-    needs_streams(s)
     ns, url = make_ns(s), f"http://127.0.0.1:{s.port}"
     at = path("v1", "ns", ns, "thing")
     with Watching(url, "--json", "--initial", ns) as w:
@@ -450,7 +440,6 @@ def a_server_that_restarts_is_waited_for(s):
 
 @test
 def a_restored_registry_is_a_reset(s):
-    needs_streams(s)
     ns, url = make_ns(s), f"http://127.0.0.1:{s.port}"
     good(s, "backup", os.path.join(s.home, "b.roster"))
     with Watching(url, "--json", "--initial", ns) as w:
@@ -489,7 +478,6 @@ def revisions_in(file):
 @bare(timeout=240)
 def nodes_that_are_killed_cost_a_watcher_no_change():
     with Cluster(3) as c, tempfile.TemporaryDirectory() as home:
-        needs_streams(c.node("n1"))
         ns = make_ns(c.node("n1"))
         target = path("v1", "ns", ns, "thing")
         c.wait_for_all(target)
