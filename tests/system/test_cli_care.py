@@ -9,7 +9,7 @@ import time
 
 import cli
 from cli import as_json, good, refused
-from harness import (Skip, bare, binary, fresh_name, make_ns, path, run,
+from harness import (bare, binary, fresh_name, make_ns, path, run,
                      shared, test, until)
 
 
@@ -172,8 +172,6 @@ def what_is_misused_is_told_before_anything_is_asked():
 def machines_and_resources_are_in_maintenance_and_out_of_it(s):
     name, ns = fresh_name("host"), make_ns(s)
     s.post("/v1/agents", {"hostname": name}).must(201)
-    if s.options(path("v1", "agents", name, "maintenance")).status == 404:
-        raise Skip("this server knows no maintenance")
     good(s, "add", ns, "vip", "name=a/b")
     target = f"{ns}/vip/a/b"
     good(s, "maintenance", "begin", name, target, "--for", "2d", "--reason",
@@ -190,8 +188,6 @@ def machines_and_resources_are_in_maintenance_and_out_of_it(s):
 
 @shared
 def a_breaker_that_holds_nothing_is_closed(s):
-    if s.get("/v1/admin/breaker").status == 404:
-        raise Skip("this server has no breaker")
     assert "closed" in good(s, "breaker")
     assert as_json(s, "breaker") == s.get("/v1/admin/breaker").json
     refused(s, "breaker", "release", says="holds nothing")
@@ -200,8 +196,6 @@ def a_breaker_that_holds_nothing_is_closed(s):
 
 @test(timeout=90)
 def a_breaker_that_holds_is_shown_and_released(s):
-    if s.get("/v1/admin/breaker").status == 404:
-        raise Skip("this server has no breaker")
     for i in range(20):
         s.post("/v1/agents", {"hostname": f"h{i}", "ttl": "2s"}).must(201)
     until(lambda: "held" in good(s, "breaker"), 20)
