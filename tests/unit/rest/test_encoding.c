@@ -75,12 +75,37 @@ static void what_makes_no_sense_is_not_sent(void **state)
     expect(headers, false);
 }
 
+static void lines_go_to_those_who_ask_for_them(void **state)
+{
+    static const char *const yes[] = {
+        "application/x-ndjson", "Application/X-NDJSON; q=0.5",
+        "text/event-stream;q=0.1, application/x-ndjson;q=0.9"};
+    static const char *const no[] = {
+        "",
+        "*/*",
+        "text/event-stream",
+        "application/json",
+        "application/x-ndjson;q=0",
+        "text/event-stream, application/x-ndjson;q=0.9",
+        "application/x-ndjson2"};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof yes / sizeof yes[0]; i++) {
+        assert_true(rest_encoding_is_lines(str_of(yes[i])));
+    }
+    for (size_t i = 0; i < sizeof no / sizeof no[0]; i++) {
+        assert_false(rest_encoding_is_lines(str_of(no[i])));
+    }
+    assert_false(rest_encoding_is_lines(STR_NONE));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(gzip_goes_to_those_who_take_it),
         cmocka_unit_test(and_to_nobody_else),
         cmocka_unit_test(what_makes_no_sense_is_not_sent),
+        cmocka_unit_test(lines_go_to_those_who_ask_for_them),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

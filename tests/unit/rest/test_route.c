@@ -188,6 +188,14 @@ static void parameters_reach_their_operation(void **state)
     expect_str(q.op.after, "zz");
     assert_int_equal(q.op.limit, 7);
     assert_true(q.op.linearizable);
+    assert_int_equal(query(*state,
+                           "/v1/watch?since=9007199254740991&k=a&initial=false",
+                           &q, &field),
+                     0);
+    assert_true(q.op.has_since && q.op.since == (UINT64_C(1) << 53) - 1);
+    assert_false(q.op.initial);
+    assert_int_equal(query(*state, "/v1/watch?initial", &q, &field), 0);
+    assert_true(q.op.initial && !q.op.has_since);
 }
 
 static void what_is_not_given_is_not_given(void **state)
@@ -228,6 +236,10 @@ static void a_wrong_parameter_is_named(void **state)
         {"/v1/ns?consistency=strong", "consistency"},
         {"/v1/ns/a/m?=1", ""},
         {"/v1/ns/a/m/i?since=1", "since"},
+        {"/v1/watch?since=", "since"},
+        {"/v1/watch?since=9007199254740992", "since"},
+        {"/v1/watch?initial=2", "initial"},
+        {"/v1/watch?limit=1", "limit"},
         {"/livez?stale=1", "stale"},
         {"/metrics?x", "x"},
     };
