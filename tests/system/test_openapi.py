@@ -7,8 +7,8 @@ import re
 import signal
 import time
 
-from harness import (REPOSITORY, Server, Skip, bare, in_threads, make_list,
-                     make_ns, path, request_bytes, say)
+from harness import (Answer, REPOSITORY, Server, Skip, bare, in_threads,
+                     make_list, make_ns, path, request_bytes, say)
 
 METHODS = ("get", "head", "post", "put", "patch", "delete", "options")
 OURS = {"etag", "location", "link", "allow", "retry-after",
@@ -276,6 +276,7 @@ def every_documented_status_can_be_seen_and_is_as_documented():
             "GET", late[i], client=s.client(), **{
                 "Roster_Min_Revision": str(2**52)}).must(503))
         cluster(call)
+        watch(document, call, what[1])
         options_of_all(document, call, what)
         restore(document, s)
         full(document, s)
@@ -330,6 +331,31 @@ def cluster(call):
     call("POST", "/v1/cluster/transfer").must(409)
     call("DELETE", "/v1/cluster/nodes/n9").must(404)
     call("DELETE", "/v1/cluster/nodes/n1").must(409)
+
+
+def watch(document, call, ns):
+    """A stream has no end: so much of it is looked at."""
+    target = path("v1", "watch", ns=ns, since=1)
+    for kind in ("text/event-stream", "application/x-ndjson"):
+        with call.s.wire() as wire:
+            wire.send(request_bytes("GET", target, headers=[("Accept", kind)])
+                      .replace(b"HTTP/1.1", b"HTTP/1.0", 1))
+            while b'"progress"' not in wire.buffer:
+                assert wire._more(), wire.buffer
+            head, body = wire.buffer.split(b"\r\n\r\n", 1)
+        first, *lines = head.decode().split("\r\n")
+        headers = {n.lower(): v.strip() for n, _, v in
+                   (line.partition(":") for line in lines)}
+        events = body.split(b"\n")[:-1] if "ndjson" in kind else [body]
+        assert len(events) > 3 or "ndjson" not in kind, body
+        for event in events:
+            document.answer(Answer("GET", target, int(first.split()[1]),
+                                   headers, event))
+    call("GET", path("v1", "watch", ns="nowhere.roster")).must(404)
+    for method in ("GET", "HEAD"):
+        call(method, path("v1", "watch", nonsense=1)).must(400)
+    call("HEAD", target).must(200)
+    call("GET", target, Roster_Min_Revision=str(2**52)).must(503)
 
 
 def options_of_all(document, call, what):

@@ -21,6 +21,7 @@ ROUTES = {
     "/v1/types": {"GET"},
     "/v1/types/machine": {"GET", "PUT"},
     "/v1/search": {"GET"},
+    "/v1/watch": {"GET"},
     "/v1/txn": {"POST"},
     "/v1/agents": {"GET", "POST"},
     "/v1/agents/h": {"GET", "DELETE"},
