@@ -287,7 +287,7 @@ bool rest_kept_keep(struct rest_request *request, unsigned status,
 /* ---- page.c ---- */
 enum MHD_Result rest_page_serve(struct rest_request *request);
 
-/* ---- takeover.c ---- */
+/* ---- stream_begin.c ---- */
 /* The operation has said yes to a stream: its connection becomes one. */
 enum MHD_Result rest_stream_begin(struct rest_request *request);
 

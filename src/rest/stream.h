@@ -66,7 +66,7 @@ struct stream {
 };
 
 /* By what is wanted and how. */
-struct stream_group; /* groups.c */
+struct stream_group; /* stream_group.c */
 
 /* Events behind each other, as bytes; where each ends. */
 struct stream_round {
@@ -130,7 +130,7 @@ void stream_end(struct stream *stream);
 /* The server's doing: counted and logged. */
 void stream_cut(struct stream *stream, const char *why);
 
-/* ---- groups.c ---- */
+/* ---- stream_group.c ---- */
 /* Found or made; strings are copied. It has one member more. */
 struct stream_group *stream_group_join(struct rest_loop *loop,
                                        const struct watch_spec *spec,
@@ -147,7 +147,7 @@ void stream_group_settle(struct stream_group *group);
 /* At most some hundred sends. True: there is more. */
 bool stream_groups_tell(struct rest_loop *loop);
 
-/* ---- behind.c ---- */
+/* ---- stream_behind.c ---- */
 /* One of those that are behind: some more of what it lacks. It may be gone. */
 void stream_catch_up(struct stream *stream);
 
