@@ -150,6 +150,13 @@ static void add_requests(const struct rest_stats *stats, struct buf *out)
 static void add_streams(const struct rest *rest, const struct rest_stats *stats,
                         struct buf *out)
 {
+    struct watch_stats watch = watch_stats(rest->hub);
+
+    metric_counter(out, "roster_watch_events_total",
+                   "Changes since the start, for those who watch.",
+                   watch.published);
+    metric_gauge(out, "roster_watch_ring_bytes",
+                 "Held in memory of the last changes.", watch.bytes);
     metric_gauge(out, "roster_watchers_max",
                  "Streams and long polls this node takes.",
                  rest->config.max_watchers);

@@ -312,7 +312,7 @@ uint64_t rest_streams_next(const struct rest_loop *loop, uint64_t now_ms)
     }
     for (unsigned i = 0; i < STREAM_SLOTS && next_ms == UINT64_MAX; i++) {
         if (streams->slots[(streams->slot + i) % STREAM_SLOTS] != NULL) {
-            next_ms = until(streams->slot_ms + i * TICK_MS, now_ms);
+            next_ms = until(streams->slot_ms + (uint64_t)i * TICK_MS, now_ms);
         }
     }
     if (streams->blocked != NULL) {
