@@ -1,8 +1,6 @@
 """GET /v1/watch: streams of changes."""
 import contextlib
-import os
 import resource
-import select
 import signal
 import socket
 import threading
@@ -525,7 +523,7 @@ def who_reads_slowly_gets_everything(s):
         assert metric(s, "roster_watch_cut_total") == 0
 
 
-@test
+@test(flags=("--io-threads", "2"))
 def reads_and_writes_go_on_beside_streams(s):
     ns = make_ns(s)
     watches = [Watch(s, ns=ns) for _ in range(50)]
