@@ -13,17 +13,6 @@ static struct lease_scope *next(const struct lease_breaker *breaker,
 
 /* ---- what follows from the states of the scopes ---- */
 
-static bool has(const struct lease_scopes *scopes, const struct lease_set *set,
-                enum machine_breaker_state state)
-{
-    bool is = scopes->whole.state == state;
-
-    for (unsigned i = 0; i < set->n_scopes; i++) {
-        is = is || set->scopes[i]->state == state;
-    }
-    return is;
-}
-
 /* Whether a set is free that was held. */
 static bool mark_sets(struct lease_breaker *breaker)
 {
@@ -32,14 +21,14 @@ static bool mark_sets(struct lease_breaker *breaker)
 
     for (size_t i = 0; i < scopes->n_sets; i++) {
         struct lease_set *set = &scopes->sets[i];
-        bool held = has(scopes, set, MACHINE_BREAKER_HELD);
+        bool held = lease_scopes_held(scopes, set);
         freed = freed || (!held && atomic_load(&set->held));
         atomic_store(&set->held, held);
     }
     return freed;
 }
 
-/* [BREAKER-3] */
+/* [BREAKER-4] */
 static void give_ttl(struct lease_breaker *breaker,
                      const struct lease_scope *scope, uint64_t now)
 {
@@ -116,9 +105,10 @@ static void earn(const struct lease_breaker *breaker, struct lease_scope *scope,
 {
     uint64_t most = breaker->config.rate * ONE / 4;
 
+    most = most > ONE ? most : ONE;
     scope->credit += breaker->config.rate * passed_ms;
     if (scope->credit > most) {
-        scope->credit = most > ONE ? most : ONE;
+        scope->credit = most;
     }
 }
 

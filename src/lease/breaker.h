@@ -10,16 +10,20 @@
  *                    nobody is overdue, all were heard
  *
  * HELD: nobody ends. PACING: so many end in a second, no more. An operator's
- * EXTEND makes either HELD again. What is in force here is so at once; what the
- * log has (`told`) follows, and is what the next leader begins with.
+ * EXTEND makes either HELD again. What is decided here is in force at once;
+ * what the log has (`told`) follows, and is what the next leader begins with.
+ * Only the end of a hold waits for the log: whoever reads that sees nobody
+ * removed between "held" and what follows it.
  *
  * Invariants
  *   [BREAKER-1] a hold that began here ends after hold_ms of lease time at
  *               most, unless an operator extends it.
  *   [BREAKER-2] a new leader, who has heard nobody, changes nothing: it holds
  *               on with what is left, and closes only when it has heard most.
- *   [BREAKER-3] when a hold ends early, those who are not back yet have a full
- *               TTL from then: they may be about to come.
+ *   [BREAKER-3] in the log no removal of a lease stands between a TRIP or
+ * EXTEND of its scope and the next END_HOLD, RELEASE or CLOSE. [BREAKER-4] when
+ * a hold ends early, those who are not back yet have a full TTL from then: they
+ * may be about to come.
  *
  * Thread: core; times are lease times. A tick costs the sets and scopes. */
 #ifndef LEASE_BREAKER_H

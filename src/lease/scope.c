@@ -114,13 +114,19 @@ static struct lease_set *take_place(struct lease_scopes *scopes)
     return set;
 }
 
-static bool is_held(const struct lease_scopes *scopes,
-                    const struct lease_set *set)
+static bool is_held(const struct lease_scope *scope)
 {
-    bool held = scopes->whole.state == MACHINE_BREAKER_HELD;
+    return scope->state == MACHINE_BREAKER_HELD ||
+           scope->told == MACHINE_BREAKER_HELD;
+}
+
+bool lease_scopes_held(const struct lease_scopes *scopes,
+                       const struct lease_set *set)
+{
+    bool held = is_held(&scopes->whole);
 
     for (unsigned i = 0; i < set->n_scopes; i++) {
-        held = held || set->scopes[i]->state == MACHINE_BREAKER_HELD;
+        held = held || is_held(set->scopes[i]);
     }
     return held;
 }
@@ -140,7 +146,7 @@ static struct lease_set *make_set(struct lease_scopes *scopes,
         set->scopes[i] = lease_scopes_scope(scopes, ids[i]);
         set->scopes[i]->n_sets++;
     }
-    atomic_store(&set->held, is_held(scopes, set));
+    atomic_store(&set->held, lease_scopes_held(scopes, set));
     HASH_ADD_KEYPTR(hh, scopes->by_ids, set->ids, n * sizeof *ids, set);
     return set;
 }

@@ -78,6 +78,10 @@ void lease_scopes_done(struct lease_scopes *scopes);
 /* The set of these ids, made when there is none. */
 struct lease_set *lease_scopes_set(struct lease_scopes *scopes,
                                    const uint64_t *ids, size_t n);
+/* Whether nobody of it may end: a hold begins when it is decided, and is over
+ * when the log says so. */
+bool lease_scopes_held(const struct lease_scopes *scopes,
+                       const struct lease_set *set);
 /* A lease joins or leaves it. One that nobody is in is forgotten. */
 void lease_scopes_join(struct lease_set *set);
 void lease_scopes_leave(struct lease_scopes *scopes, struct lease_set *set);

@@ -415,7 +415,7 @@ void lease_shard_advance(struct lease_shard *shard)
     lease_wheel_advance(&shard->wheel, shard->clock.tick_time, look, shard);
 }
 
-/* [BREAKER-3] A TTL that began before then begins then: it is unknown when the
+/* [BREAKER-4] A TTL that began before then begins then: it is unknown when the
  * lease was heard last, in a way that could be told. */
 static bool is_given(struct lease_shard *shard, struct lease *lease)
 {

@@ -200,7 +200,8 @@ void agents_turn(struct sim *sim)
 {
     for (unsigned i = 0; i < SIM_AGENTS; i++) {
         struct agent *agent = &sim->agents[i];
-        if (agent->running && agent->next_at <= sim->now) {
+        if (agent->running && agent->next_at <= sim->now &&
+            agent->cut_until <= sim->now) {
             live(agent);
         }
     }
@@ -328,6 +329,39 @@ static void propose(struct node *node)
     sim_tell(node->sim, node, "expires", node->n_due, node->epoch);
 }
 
+static void told(struct op *op)
+{
+    if (op->node->telling == op) {
+        op->node->telling = NULL;
+    }
+}
+
+static void tell_breaker(struct node *node)
+{
+    struct command c = {.kind = COMMAND_BREAKER};
+    struct lease_breaker_change change;
+
+    if (node->telling != NULL ||
+        machine_view(node->state.machine).feature_level <
+            MACHINE_FEATURE_CHANGES ||
+        lease_table_change(node->state.leases, &change) != 0) {
+        return;
+    }
+    struct op *op = op_new(node->sim, OP_BREAKER, 0);
+    c.breaker = (struct command_breaker){.epoch = node->epoch,
+                                         .scope = change.scope,
+                                         .what = (uint8_t)change.what,
+                                         .hold_ms = change.hold_ms,
+                                         .n = change.n,
+                                         .bad = change.bad};
+    op_command(op, &c);
+    op->ends_at = node->sim->now + 20000;
+    op->done = told;
+    node->telling = op;
+    order_submit(node, op);
+    sim_tell(node->sim, node, "breaker", change.scope, change.what);
+}
+
 void agents_tick(struct node *node)
 {
     if (!node->serving || !node_leads(node) || node->sim->over) {
@@ -345,4 +379,5 @@ void agents_tick(struct node *node)
         sort_due(node);
         propose(node);
     }
+    tell_breaker(node);
 }

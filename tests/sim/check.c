@@ -76,6 +76,83 @@ static void note_op(struct sim *sim, struct op *op, uint64_t index, int answer)
     follow(&sim->check, op);
 }
 
+/* ---- the breaker ---- */
+
+static void note_state(struct sim *sim, unsigned i,
+                       enum machine_breaker_state state)
+{
+    sim->stats.trips += state == MACHINE_BREAKER_HELD;
+    sim->check.scopes[i].state = state;
+    sim->check.scopes[i].since = sim->now;
+    sim->check.scopes[i].ended = 0;
+    sim->check.scopes[i].jumps = sim->jumps;
+}
+
+/* What the log makes of it, told a second time. */
+static void note_breaker(struct sim *sim, const struct command_breaker *c)
+{
+    unsigned i = c->scope == 0 ? 0 : 1;
+    enum machine_breaker_state state = sim->check.scopes[i].state;
+
+    switch (c->what) {
+    case BREAKER_TRIP:
+        if (state == MACHINE_BREAKER_CLOSED) {
+            note_state(sim, i, MACHINE_BREAKER_HELD);
+        }
+        return;
+    case BREAKER_EXTEND:
+        note_state(sim, i, MACHINE_BREAKER_HELD);
+        return;
+    case BREAKER_CLOSE:
+        note_state(sim, i, MACHINE_BREAKER_CLOSED);
+        return;
+    default:
+        if (state == MACHINE_BREAKER_HELD) {
+            note_state(sim, i, MACHINE_BREAKER_PACING);
+        }
+    }
+}
+
+/* [P5] [BREAKER-3] A clock that jumps earns up to a stall's time, and what was
+ * earned before the log says so is one at most. */
+static void note_ended(struct sim *sim, uint64_t n, uint64_t index)
+{
+    for (unsigned i = 0; i < 2; i++) {
+        if (sim->check.scopes[i].state == MACHINE_BREAKER_HELD) {
+            sim_fail(sim, "P5: %llu leases end at %llu while they are held",
+                     (unsigned long long)n, (unsigned long long)index);
+        }
+        if (sim->check.scopes[i].state != MACHINE_BREAKER_PACING) {
+            continue;
+        }
+        uint64_t ms = sim->now - sim->check.scopes[i].since +
+                      (sim->jumps - sim->check.scopes[i].jumps) * 500;
+        sim->check.scopes[i].ended += n;
+        sim->stats.paced += n;
+        if (sim->check.scopes[i].ended > ms * SIM_RATE / 1000 + 2) {
+            sim_fail(sim, "%llu leases ended within %llu ms of pacing",
+                     (unsigned long long)sim->check.scopes[i].ended,
+                     (unsigned long long)ms);
+        }
+    }
+}
+
+static void note_leases(struct sim *sim, struct str bytes, uint64_t index,
+                        const struct machine_result *result)
+{
+    struct arena *arena = arena_new();
+    struct command command;
+
+    if (result->answer == 0 && command_decode(arena, bytes, &command) == 0) {
+        if (command.kind == COMMAND_BREAKER) {
+            note_breaker(sim, &command.breaker);
+        } else if (command.kind == COMMAND_EXPIRE && result->n > 0) {
+            note_ended(sim, result->n, index);
+        }
+    }
+    (void)arena_free(arena);
+}
+
 static void note_ops(struct sim *sim, uint64_t index, struct str bytes,
                      const struct machine_result *results)
 {
@@ -89,6 +166,7 @@ static void note_ops(struct sim *sim, uint64_t index, struct str bytes,
         uint64_t number = le_get(command.p + 28, 8);
         if (number > 0 && number <= sim->n_ops) {
             note_op(sim, sim->ops[number - 1], index, results[i].answer);
+            note_leases(sim, command, index, &results[i]);
         }
     }
 }

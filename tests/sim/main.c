@@ -272,6 +272,7 @@ static void summary(const struct options *o, double seconds)
         "leaderships %llu, crashes %llu, snapshots %llu installed %llu, "
         "changes %llu, transfers %llu, heartbeats %llu (%llu by a deposed "
         "leader), registered anew %llu, leases ended %llu, spared %llu, "
+        "holds %llu, ended slowly %llu, "
         "digests %llu, changes told %llu (%llu times out of history)%s%s\n",
         (unsigned long long)total->seeds, (unsigned long long)total->failed,
         seconds, (double)total->seeds / (seconds > 0 ? seconds : 1),
@@ -284,6 +285,7 @@ static void summary(const struct options *o, double seconds)
         (unsigned long long)s.transfers, (unsigned long long)s.heartbeats,
         (unsigned long long)s.deposed_oks, (unsigned long long)s.refreshes,
         (unsigned long long)s.expired, (unsigned long long)s.spared,
+        (unsigned long long)s.trips, (unsigned long long)s.paced,
         (unsigned long long)s.digests, (unsigned long long)s.told,
         (unsigned long long)s.told_late,
         o->config.broken == BREAK_NONE ? "" : ", broken: ",

@@ -174,6 +174,41 @@ static void agents_pause(struct sim *sim)
     }
 }
 
+/* The network between many of them and the servers. */
+static void outage(struct sim *sim)
+{
+    uint64_t until = sim->now + sim_between(sim, 1000, 12000);
+    unsigned n = 0;
+
+    for (unsigned i = 0; i < SIM_AGENTS; i++) {
+        if (sim_odds(sim, 800)) {
+            sim->agents[i].cut_until = until + sim_chance(sim, 1500);
+            n++;
+        }
+    }
+    sim_tell(sim, NULL, "outage", n, until);
+}
+
+/* Who releases, or extends, through any node. */
+static void operate(struct sim *sim)
+{
+    struct node *node = some(sim);
+    struct command c = {.kind = COMMAND_BREAKER};
+
+    if (!node_ready(node) || node->id == 0 ||
+        machine_view(node->state.machine).feature_level <
+            MACHINE_FEATURE_CHANGES) {
+        return;
+    }
+    struct op *op = op_new(sim, OP_OTHER, 0);
+    c.breaker.scope = sim_odds(sim, 500) ? 0 : STORE_POOL;
+    c.breaker.what = sim_odds(sim, 500) ? BREAKER_RELEASE : BREAKER_EXTEND;
+    c.breaker.hold_ms = sim_between(sim, 1000, SIM_HOLD_MS);
+    op_command(op, &c);
+    order_submit(node, op);
+    node_turn(node);
+}
+
 /* ---- members ---- */
 
 static void transferred(struct raft_transfer *req)
@@ -316,7 +351,7 @@ void nemesis_step(struct sim *sim)
         {20, weather},   {20, partition},  {15, isolate},      {60, reconnect},
         {30, crash_one}, {3, crash_all},   {20, stall},        {15, jump},
         {10, slow_disk}, {15, agent_dies}, {40, agents_pause}, {15, transfer},
-        {40, members},   {5, tidy},
+        {40, members},   {5, tidy},        {12, outage},       {20, operate},
     };
     uint64_t which = sim_chance(sim, 1000);
 
@@ -333,6 +368,7 @@ void nemesis_heal(struct sim *sim)
 {
     reconnect(sim);
     sim->calm = true;
+    sim->in_order = true; /* An agent may wait for an op longer than its TTL. */
     for (unsigned i = 0; i < SIM_SLOTS; i++) {
         struct node *node = &sim->nodes[i];
         node->disk.slow_until = 0;

@@ -309,6 +309,7 @@ static void die(struct node *node)
     node->epoch = 0;
     node->changing = node->transferring = false;
     node->expiry = NULL;
+    node->telling = NULL;
     buf_done(&node->held);
     order_done(node);
     heap_done(&node->heap);

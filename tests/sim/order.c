@@ -133,6 +133,8 @@ void order_lead(struct node *node)
     struct sim *sim = node->sim;
     struct command init = {.kind = COMMAND_INIT};
     struct command epoch = {.kind = COMMAND_EPOCH};
+    struct command feature = {.kind = COMMAND_FEATURE,
+                              .feature = {.level = MACHINE_FEATURE_LEVEL}};
 
     drop_items(&node->order);
     if (!machine_view(node->state.machine).initialized) {
@@ -147,6 +149,9 @@ void order_lead(struct node *node)
     epoch.epoch.term = node->led_term;
     op->epoch_term = node->led_term;
     op_command(op, &epoch);
+    add_item(node, (struct item){.op = op->number, .term = node->led_term});
+    op = op_new(sim, OP_OTHER, 0);
+    op_command(op, &feature);
     add_item(node, (struct item){.op = op->number, .term = node->led_term});
     if (sim->config.broken == BREAK_LEASE) {
         lease_table_serve(node->state.leases, node_mono(node),

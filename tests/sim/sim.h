@@ -33,7 +33,9 @@
 
 enum {
     SIM_SLOTS = 7,
-    SIM_AGENTS = 6,
+    SIM_AGENTS = 10,
+    SIM_HOLD_MS = 6000, /* of the breaker, and how many go in a second after */
+    SIM_RATE = 2,
     SIM_COUNTERS = 3,
     SIM_WATCHERS = 3,
     SIM_ROWS = 512,
@@ -59,7 +61,9 @@ enum {
     B(DIRTY, "dirty", "a result depends on the node")                          \
     B(LEASE, "lease", "a new leader serves heartbeats before its epoch")       \
     B(REFRESH, "refresh", "an end is ordered as it was collected")             \
-    B(UNTOLD, "untold", "watchers do not learn that a state was replaced")
+    B(UNTOLD, "untold", "watchers do not learn that a state was replaced")     \
+    B(BREAKER, "breaker", "a leader does not know what the log says is held")  \
+    B(PACE, "pace", "a leader does not know that the log says: slowly")
 
 enum sim_break {
     BREAK_NONE,
@@ -153,6 +157,7 @@ enum op_kind {
     OP_INIT,
     OP_EPOCH,
     OP_EXPIRE,
+    OP_BREAKER,
     OP_ADD,
     OP_PATCH,
     OP_DELETE,
@@ -301,6 +306,7 @@ struct node {
     uint64_t epoch;    /* that it serves in */
     struct op *expiry;
     uint64_t expiry_epoch; /* it was made in */
+    struct op *telling;    /* what the breaker does */
     struct command_lease_item due[SIM_AGENTS * 2];
     char due_names[SIM_AGENTS * 2][16];
     size_t n_due;
@@ -348,8 +354,9 @@ struct agent {
     /* The last time somebody entitled promised a TTL, and for which lease. */
     uint64_t ok_at;
     struct ulid ok_lease;
-    uint64_t ok_jumps; /* of clocks, up to then */
-    uint64_t told;     /* any ok, also of a deposed leader */
+    uint64_t ok_jumps;  /* of clocks, up to then */
+    uint64_t told;      /* any ok, also of a deposed leader */
+    uint64_t cut_until; /* the network is gone */
 };
 
 void agents_init(struct sim *sim);
@@ -413,6 +420,11 @@ struct check {
         int role;
     } members[SIM_SLOTS + 1];
     size_t n_members;
+    /* The breaker, as the log has it: of the whole and of the pool. */
+    struct {
+        enum machine_breaker_state state;
+        uint64_t since, ended, jumps; /* of this state */
+    } scopes[2];
     bool rows[SIM_ROWS];
     uint64_t counts[SIM_COUNTERS];
     uint64_t digest_every;
@@ -455,7 +467,8 @@ struct sim_config {
 struct sim_stats {
     uint64_t events, ops, acked, unknown, refused, resent, elections, crashes,
         installs, snapshots, changes, transfers, expired, heartbeats,
-        deposed_oks, entries, digests, refreshes, spared, told, told_late;
+        deposed_oks, entries, digests, refreshes, spared, told, told_late,
+        trips, paced;
 };
 
 struct sim {

@@ -58,6 +58,30 @@ static void lease_del(void *user, struct str hostname, struct ulid id)
     agents_ended(node, hostname, id);
 }
 
+static void breaker(void *user, const struct machine_breaker *told)
+{
+    struct node *node = user;
+
+    if (node->sim->config.broken != BREAK_BREAKER &&
+        (node->sim->config.broken != BREAK_PACE ||
+         told->state != MACHINE_BREAKER_PACING)) {
+        lease_table_breaker(node->state.leases, told, node_mono(node));
+    }
+}
+
+static void load_breaker(struct node *node, struct store_txn *txn)
+{
+    struct machine_breaker told = {.scope = 0};
+    const uint64_t *after = NULL;
+    uint64_t scope = 0;
+
+    while (machine_breaker_next(txn, after, &told) == 0) {
+        breaker(node, &told);
+        scope = told.scope;
+        after = &scope;
+    }
+}
+
 static void load_leases(struct node *node)
 {
     struct arena *arena = arena_new();
@@ -73,6 +97,7 @@ static void load_leases(struct node *node)
         lease_table_put(node->state.leases, &told, node_mono(node));
         after = lease.hostname;
     }
+    load_breaker(node, txn);
     store_read_end(txn);
     arena_free(arena);
 }
@@ -86,11 +111,16 @@ static void begin(struct node *node)
                                   .lease_put = lease_put,
                                   .lease_del = lease_del,
                                   .changed_user = node,
-                                  .changed = watchers_changed};
+                                  .changed = watchers_changed,
+                                  .breaker = breaker};
 
     s->cache = cache_new(1 << 20);
     s->machine = machine_new(s->store, s->cache, &hooks);
     s->leases = lease_table_new();
+    lease_table_configure(
+        s->leases,
+        &(struct lease_breaker_config){
+            .percent = 45, .min = 4, .hold_ms = SIM_HOLD_MS, .rate = SIM_RATE});
     must(node, machine_load(s->machine), "load");
     watchers_open(node);
     load_leases(node);

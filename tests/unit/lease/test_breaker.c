@@ -24,6 +24,7 @@ enum {
     BANK = 12,
     HOLD = 60000,
     RATE = 20,
+    SLOW = 2,
 };
 
 struct agent {
@@ -81,7 +82,7 @@ static void enrol(struct fleet *f, size_t n, uint64_t scope, uint64_t ttl_ms)
     }
 }
 
-static struct fleet *fleet_new(uint64_t percent)
+static struct fleet *fleet_at_rate(uint64_t percent, uint64_t rate)
 {
     struct fleet *f = mem_zero(sizeof *f);
 
@@ -90,9 +91,14 @@ static struct fleet *fleet_new(uint64_t percent)
     f->log[1].scope = SHOP;
     f->log[2].scope = BANK;
     lease_table_configure(
-        f->table, &(struct lease_breaker_config){percent, 10, HOLD, RATE});
+        f->table, &(struct lease_breaker_config){percent, 10, HOLD, rate});
     lease_table_serve(f->table, f->now, LOG);
     return f;
+}
+
+static struct fleet *fleet_new(uint64_t percent)
+{
+    return fleet_at_rate(percent, RATE);
 }
 
 static void fleet_free(struct fleet *f)
@@ -278,6 +284,21 @@ static void nobody_goes_while_many_are_silent_then_at_a_rate(void **state)
     assert_int_equal(scope(f, SHOP).state, MACHINE_BREAKER_CLOSED);
     assert_int_equal(scope(f, 0).state, MACHINE_BREAKER_CLOSED);
     assert_int_equal(f->told, 6); /* trip, end of hold, close: of both scopes */
+    fleet_free(f);
+}
+
+/* Less than one in a tick, or in what may be saved up. */
+static void a_slow_rate_is_kept(void **state)
+{
+    struct fleet *f = fleet_at_rate(15, SLOW);
+
+    (void)state;
+    enrol(f, 100, SHOP, 9000);
+    assert_int_equal(run(f, 20000), 0);
+    cut(f, 0, 100, true);
+    (void)run(f, 10000 + HOLD);
+    assert_int_equal(run(f, 20000), 20 * SLOW);
+    assert_int_equal(f->most, SLOW);
     fleet_free(f);
 }
 
@@ -682,6 +703,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(nobody_goes_while_many_are_silent_then_at_a_rate),
+        cmocka_unit_test(a_slow_rate_is_kept),
         cmocka_unit_test(few_that_die_alone_go_in_time),
         cmocka_unit_test(a_small_scope_has_no_breaker),
         cmocka_unit_test(other_scopes_go_on_while_one_is_held),
