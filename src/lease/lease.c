@@ -1,27 +1,10 @@
-#include "lease/lease.h"
-
 #include <assert.h>
 #include <pthread.h>
 #include <xxhash.h>
 
 #include "base/clock.h"
 #include "base/err.h"
-#include "lease/breaker.h"
-#include "lease/shard.h"
-
-enum { SHARDS = 64 };
-
-struct lease_table {
-    uint64_t seed; /* hostnames are chosen by strangers */
-    /* The core's own. */
-    bool serving;
-    struct lease_clock clock;
-    size_t turn; /* the shard the next tick begins with */
-    bool moved;  /* namespaces did: scopes are to be read anew */
-    struct lease_breaker breaker;
-    struct lease_scopes scopes;
-    struct lease_shard shards[SHARDS];
-};
+#include "lease/table.h"
 
 struct lease_table *lease_table_new(void)
 {
@@ -48,30 +31,9 @@ struct lease_table *lease_table_free(struct lease_table *table)
     return mem_free(table);
 }
 
-static void lock(struct lease_shard *shard)
-{
-    (void)pthread_mutex_lock(&shard->lock);
-}
-
-static void unlock(struct lease_shard *shard)
-{
-    (void)pthread_mutex_unlock(&shard->lock);
-}
-
-static void lock_scopes(struct lease_table *table)
-{
-    (void)pthread_mutex_lock(&table->scopes.lock);
-}
-
-static void unlock_scopes(struct lease_table *table)
-{
-    (void)pthread_mutex_unlock(&table->scopes.lock);
-}
-
 /* The upper bits choose the shard, the lower ones the bucket in it. */
-static struct lease_shard *lock_shard_of(struct lease_table *table,
-                                         struct str hostname,
-                                         uint32_t *ret_hash)
+struct lease_shard *table_lock_shard(struct lease_table *table,
+                                     struct str hostname, uint32_t *ret_hash)
 {
     uint64_t hash = XXH3_64bits_withSeed(hostname.p, hostname.n, table->seed);
     struct lease_shard *shard = &table->shards[(hash >> 32) % SHARDS];
@@ -83,12 +45,12 @@ static struct lease_shard *lock_shard_of(struct lease_table *table,
 
 /* The lease of that hostname and its shard, locked; *ret_lease NULL when there
  * is none. */
-static struct lease_shard *lock_lease(struct lease_table *table,
-                                      struct str hostname,
-                                      struct lease **ret_lease)
+struct lease_shard *table_lock_lease(struct lease_table *table,
+                                     struct str hostname,
+                                     struct lease **ret_lease)
 {
     uint32_t hash = 0;
-    struct lease_shard *shard = lock_shard_of(table, hostname, &hash);
+    struct lease_shard *shard = table_lock_shard(table, hostname, &hash);
 
     *ret_lease = lease_shard_find(shard, hostname, hash);
     return shard;
@@ -153,7 +115,7 @@ void lease_table_put(struct lease_table *table,
     lock_scopes(table);
     struct lease_set *set =
         lease_scopes_set(&table->scopes, told->scopes, told->n_scopes);
-    struct lease_shard *shard = lock_shard_of(table, told->hostname, &hash);
+    struct lease_shard *shard = table_lock_shard(table, told->hostname, &hash);
     struct lease *lease = lease_shard_find(shard, told->hostname, hash);
     uint64_t now = lease_shard_now(shard, mono_ms);
     bool begins = told->registered;
@@ -182,7 +144,7 @@ void lease_table_del(struct lease_table *table, struct str hostname,
 {
     struct lease *lease = NULL;
     lock_scopes(table);
-    struct lease_shard *shard = lock_lease(table, hostname, &lease);
+    struct lease_shard *shard = table_lock_lease(table, hostname, &lease);
 
     if (lease != NULL && ulid_compare(lease->id, id) == 0) {
         shard->n_expired += lease->ending;
@@ -196,7 +158,7 @@ int lease_heartbeat(struct lease_table *table, struct str hostname,
                     uint64_t mono_ms)
 {
     struct lease *lease = NULL;
-    struct lease_shard *shard = lock_lease(table, hostname, &lease);
+    struct lease_shard *shard = table_lock_lease(table, hostname, &lease);
     int r = 0;
 
     if (!shard->serving) {
@@ -242,7 +204,7 @@ int lease_get(struct lease_table *table, struct str hostname, uint64_t mono_ms,
               struct lease_info *ret_info)
 {
     struct lease *lease = NULL;
-    struct lease_shard *shard = lock_lease(table, hostname, &lease);
+    struct lease_shard *shard = table_lock_lease(table, hostname, &lease);
     int r = ERR_NOT_FOUND;
 
     if (lease != NULL) {
@@ -251,146 +213,6 @@ int lease_get(struct lease_table *table, struct str hostname, uint64_t mono_ms,
     }
     unlock(shard);
     return r;
-}
-
-/* Due leases are copied out of the shard, so that `due` runs without its lock
- * and may use the table:  id (16)  length of hostname (1)  hostname */
-static void note_due(struct buf *found, const struct lease *lease)
-{
-    buf_add(found, &lease->id, sizeof lease->id);
-    buf_add(found, &lease->hostname_n, 1);
-    buf_add(found, lease->hostname, lease->hostname_n);
-}
-
-static void tell_due(const struct buf *found, lease_due_func *due, void *user)
-{
-    size_t at = 0;
-
-    while (at < found->n) {
-        struct ulid id;
-        memcpy(&id, found->p + at, sizeof id);
-        at += sizeof id;
-        size_t n = (uint8_t)found->p[at++];
-        due((struct str){found->p + at, n}, id, user);
-        at += n;
-    }
-}
-
-static void advance(struct lease_table *table)
-{
-    for (size_t i = 0; i < SHARDS; i++) {
-        struct lease_shard *shard = &table->shards[i];
-        lock(shard);
-        shard->clock = table->clock;
-        lease_shard_advance(shard);
-        unlock(shard);
-    }
-}
-
-static void unpark(struct lease_table *table)
-{
-    for (size_t i = 0; i < SHARDS; i++) {
-        struct lease_shard *shard = &table->shards[i];
-        lock(shard);
-        lease_shard_unpark(shard);
-        unlock(shard);
-    }
-}
-
-static size_t collect_shard(struct lease_table *table,
-                            struct lease_shard *shard, size_t limit,
-                            struct buf *found)
-{
-    size_t n = 0;
-
-    lock(shard);
-    while (n < limit) {
-        struct lease *lease = lease_shard_next_due(shard, &table->breaker);
-        if (lease == NULL) {
-            break;
-        }
-        note_due(found, lease);
-        n++;
-    }
-    unlock(shard);
-    return n;
-}
-
-static size_t collect(struct lease_table *table, size_t limit,
-                      struct buf *found)
-{
-    size_t first = table->turn;
-    size_t n = 0;
-
-    for (size_t i = 0; i < SHARDS && n < limit; i++) {
-        size_t at = (first + i) % SHARDS;
-        n += collect_shard(table, &table->shards[at], limit - n, found);
-        if (n == limit) {
-            /* Next time begin behind the last one served, so that leases that
-             * are spared again and again cannot starve the others. */
-            table->turn = (at + 1) % SHARDS;
-        }
-    }
-    return n;
-}
-
-/* Before anybody is collected. Heartbeats may lie unread while a process stood
- * still: nothing is concluded from silence in the tick that finds out. */
-static void decide(struct lease_table *table, bool stood_still)
-{
-    lock_scopes(table);
-    bool freed = lease_breaker_tick(&table->breaker, table->clock.tick_time,
-                                    !stood_still);
-    unlock_scopes(table);
-    if (freed) {
-        unpark(table);
-    }
-}
-
-size_t lease_tick(struct lease_table *table, uint64_t mono_ms, size_t limit,
-                  lease_due_func *due, void *user)
-{
-    struct buf found = {0};
-
-    if (!table->serving) {
-        return 0;
-    }
-    bool stood_still = lease_clock_overrun(&table->clock, mono_ms) > 0;
-    lease_clock_tick(&table->clock, mono_ms);
-    advance(table);
-    decide(table, stood_still);
-    size_t n = collect(table, limit, &found);
-    tell_due(&found, due, user);
-    buf_done(&found);
-    return n;
-}
-
-bool lease_still_due(struct lease_table *table, struct str hostname,
-                     struct ulid id)
-{
-    struct lease *lease = NULL;
-    struct lease_shard *shard = lock_lease(table, hostname, &lease);
-    bool due = false;
-
-    if (lease != NULL && ulid_compare(lease->id, id) == 0) {
-        due = shard->serving && lease->ending && !lease->spared &&
-              !atomic_load(&lease_shard_set(shard, lease)->held) &&
-              lease_age(lease, shard->clock.tick_time) >= lease->ttl_ms;
-        lease_shard_set_ending(shard, lease, due);
-    }
-    unlock(shard);
-    return due;
-}
-
-void lease_spare(struct lease_table *table, struct str hostname, struct ulid id)
-{
-    struct lease *lease = NULL;
-    struct lease_shard *shard = lock_lease(table, hostname, &lease);
-
-    if (lease != NULL && ulid_compare(lease->id, id) == 0) {
-        lease_shard_set_ending(shard, lease, false);
-    }
-    unlock(shard);
 }
 
 static uint64_t count_stopped(struct lease_table *table)
@@ -425,76 +247,4 @@ struct lease_stats lease_stats(struct lease_table *table, uint64_t mono_ms)
         unlock(shard);
     }
     return stats;
-}
-
-/* ---- the breaker ---- */
-
-void lease_table_configure(struct lease_table *table,
-                           const struct lease_breaker_config *config)
-{
-    table->breaker.config = *config;
-}
-
-void lease_table_config(const struct lease_table *table,
-                        struct lease_breaker_config *ret_config)
-{
-    *ret_config = table->breaker.config;
-}
-
-void lease_table_breaker(struct lease_table *table,
-                         const struct machine_breaker *told, uint64_t mono_ms)
-{
-    uint64_t now = lease_clock_now(&table->clock, mono_ms);
-
-    lock_scopes(table);
-    bool freed =
-        lease_breaker_adopt(&table->breaker, told, table->serving, now);
-    unlock_scopes(table);
-    if (freed) {
-        unpark(table);
-    }
-}
-
-int lease_table_change(struct lease_table *table,
-                       struct lease_breaker_change *ret_change)
-{
-    return lease_breaker_change(&table->breaker, table->clock.tick_time,
-                                ret_change);
-}
-
-void lease_table_scopes(struct lease_table *table, struct buf *out)
-{
-    struct lease_scope *scope = NULL;
-
-    lock_scopes(table);
-    while ((scope = lease_scopes_next(&table->scopes, scope)) != NULL) {
-        const struct lease_scope_info info = {
-            .scope = scope->id,
-            .state = scope->state,
-            .since_ms = scope->since_ms,
-            .until_ms = scope->until_ms,
-            .n = scope->counts.n,
-            .suspect = scope->counts.suspect,
-        };
-        buf_add(out, &info, sizeof info);
-    }
-    unlock_scopes(table);
-}
-
-uint64_t lease_table_trips(struct lease_table *table)
-{
-    return atomic_load(&table->breaker.trips);
-}
-
-void lease_table_moved(struct lease_table *table)
-{
-    table->moved = true;
-}
-
-bool lease_table_take_moved(struct lease_table *table)
-{
-    bool moved = table->moved;
-
-    table->moved = false;
-    return moved;
 }

@@ -112,15 +112,18 @@ void lease_shard_set_ending(struct lease_shard *shard, struct lease *lease,
 
 /* Look at what the clock has reached: marks the suspect, finds the overdue. */
 void lease_shard_advance(struct lease_shard *shard);
+/* ---- due.c ---- */
+/* It is overdue. */
+void lease_shard_queue(struct lease_shard *shard, struct lease *lease);
 /* The oldest overdue lease of some set that may end, now marked ending and paid
  * for; NULL when there is none. Sets take turns. Core. */
 struct lease *lease_shard_next_due(struct lease_shard *shard,
                                    struct lease_breaker *breaker);
 /* Some set is not held any more. */
 void lease_shard_unpark(struct lease_shard *shard);
+
 struct lease_set *lease_shard_set(const struct lease_shard *shard,
                                   const struct lease *lease);
-
 uint64_t lease_age(const struct lease *lease, uint64_t now);
 bool lease_is_late(const struct lease *lease, uint64_t now); /* suspect */
 
