@@ -229,11 +229,6 @@ struct core_status core_status(const struct core *core)
     return core->status;
 }
 
-uint64_t core_feature_level(const struct core *core)
-{
-    return machine_view(core->machine).feature_level;
-}
-
 uint64_t core_revision(const struct core *core)
 {
     return core->status.revision;
