@@ -10,6 +10,25 @@ static void lease_put(void *user, const struct machine_lease *lease)
 
     k->spared = lease->spared;
     k->puts++;
+    k->lease_registered = lease->registered;
+    k->n_scopes = lease->n_scopes;
+    assert_true(lease->n_scopes <= 8);
+    for (size_t i = 0; i < lease->n_scopes; i++) {
+        k->scopes[i] = lease->scopes[i];
+    }
+}
+
+static void moved(void *user)
+{
+    struct kit *k = user;
+    k->moves++;
+}
+
+static void breaker(void *user, const struct machine_breaker *told)
+{
+    struct kit *k = user;
+    k->tellings++;
+    k->told = *told;
 }
 
 static void lease_del(void *user, struct str hostname, struct ulid id)
@@ -42,7 +61,9 @@ struct kit *kit_new(void)
                                   .lease_put = lease_put,
                                   .lease_del = lease_del,
                                   .changed_user = k,
-                                  .changed = changed};
+                                  .changed = changed,
+                                  .lease_scopes = moved,
+                                  .breaker = breaker};
 
     (void)snprintf(k->dir, sizeof k->dir, "/tmp/roster-machine-XXXXXX");
     assert_non_null(mkdtemp(k->dir));

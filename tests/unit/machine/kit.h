@@ -32,6 +32,11 @@ struct kit {
     bool spared;               /* what the last of them told */
     char path[64], cause[32];  /* of the last event */
     unsigned events;
+    unsigned moves, tellings;
+    bool lease_registered; /* what the last one said */
+    uint64_t scopes[8];
+    size_t n_scopes;
+    struct machine_breaker told;
 };
 
 struct kit *kit_new(void);
