@@ -153,7 +153,6 @@ int event_ns(struct apply *a, uint64_t revision, const char *op,
 
 int event_type(struct apply *a, uint64_t revision, struct str type) MUST_USE;
 int event_restore(struct apply *a, uint64_t revision) MUST_USE;
-/* Nothing when its namespace has gone. */
 int event_breaker(struct apply *a, uint64_t revision,
                   const struct machine_breaker *breaker) MUST_USE;
 

@@ -172,6 +172,11 @@ static int change(struct machine_breaker *b, const struct command_breaker *c,
     }
 }
 
+static uint64_t ns_of(const struct machine_breaker *breaker)
+{
+    return breaker->scope == 0 ? STORE_ROOT : breaker->scope;
+}
+
 static bool is_operators(uint8_t what)
 {
     return what == BREAKER_RELEASE || what == BREAKER_EXTEND;
@@ -190,23 +195,28 @@ static int tell(struct apply *a, const struct machine_breaker *breaker)
 {
     struct effect effect = {.kind = EFFECT_BREAKER, .breaker = *breaker};
     uint64_t now_ms = a->meta->log_time_ms;
-    uint64_t ns = breaker->scope == 0 ? STORE_ROOT : breaker->scope;
 
     effect.breaker.left_ms =
         breaker->state == MACHINE_BREAKER_HELD && breaker->until_ms > now_ms
             ? breaker->until_ms - now_ms
             : 0;
-    int r = apply_path(a, ns, &effect.breaker.path);
+    int r = apply_path(a, ns_of(breaker), &effect.breaker.path);
     if (r == 0) {
         apply_effect(a, &effect);
     }
     return r;
 }
 
+/* A namespace that has gone is nobody's any more: no revision, no event. */
 static int keep(struct apply *a, const struct machine_breaker *breaker)
 {
+    struct str path;
+
     int r = write_mark(a, breaker);
-    if (r != 0) {
+    if (r == 0) {
+        r = apply_path(a, ns_of(breaker), &path);
+    }
+    if (r != 0 || path.n == 0) {
         return r;
     }
     return event_breaker(a, apply_revision(a), breaker);

@@ -98,7 +98,6 @@ int event_ns(struct apply *a, uint64_t revision, const char *op,
     return keep(a, revision, &event);
 }
 
-/* A scope whose namespace has gone is nobody's any more. */
 int event_breaker(struct apply *a, uint64_t revision,
                   const struct machine_breaker *breaker)
 {
@@ -110,7 +109,7 @@ int event_breaker(struct apply *a, uint64_t revision,
 
     int r = begin(a, revision, "breaker",
                   breaker->scope == 0 ? STORE_ROOT : breaker->scope, &head);
-    if (r != 0 || head.ns.n == 0) {
+    if (r != 0) {
         return r;
     }
     event_write_head(&event, &head);
