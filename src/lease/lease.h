@@ -155,8 +155,8 @@ int lease_table_change(struct lease_table *table,
  * the log has it, and the numbers mean nothing. */
 struct lease_scope_info {
     uint64_t scope;
-    enum machine_breaker_state state;
-    uint64_t since_ms, until_ms; /* log time; until: of the hold */
+    enum machine_breaker_state state, told; /* in force; as the log has it */
+    uint64_t since_ms, until_ms;            /* log time; until: of the hold */
     uint64_t n, suspect;
 };
 /* Appends those of all scopes, the whole first. */

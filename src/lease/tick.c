@@ -187,6 +187,7 @@ void lease_table_scopes(struct lease_table *table, struct buf *out)
         const struct lease_scope_info info = {
             .scope = scope->id,
             .state = scope->state,
+            .told = scope->told,
             .since_ms = scope->since_ms,
             .until_ms = scope->until_ms,
             .n = scope->counts.n,

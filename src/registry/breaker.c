@@ -26,6 +26,16 @@ static const char *const states[] = {[MACHINE_BREAKER_CLOSED] = "closed",
 
 /* ---- what the leader says ---- */
 
+/* Where the log is told of it, what that has: an operator's word goes through
+ * the log, and would come too early for what is not in it yet. */
+static enum machine_breaker_state state_of(const struct registry *registry,
+                                           const struct lease_scope_info *info)
+{
+    return core_feature_level(registry->core) < MACHINE_FEATURE_CHANGES
+               ? info->state
+               : info->told;
+}
+
 static void write_all(struct registry *registry, struct buf *out)
 {
     struct lease_breaker_config config;
@@ -42,7 +52,7 @@ static void write_all(struct registry *registry, struct buf *out)
          at += sizeof info) {
         memcpy(&info, scopes.p + at, sizeof info);
         buf_add_le(out, info.scope, 8);
-        buf_add_le(out, info.state, 1);
+        buf_add_le(out, state_of(registry, &info), 1);
         buf_add_le(out, info.since_ms, 8);
         buf_add_le(out, info.until_ms, 8);
         buf_add_le(out, info.n, 8);
@@ -341,11 +351,12 @@ static void add_states(struct registry *registry, struct store_txn *txn,
                 "closed.");
     for (size_t at = 0; at < scopes.n; at += sizeof info) {
         memcpy(&info, scopes.p + at, sizeof info);
-        if ((info.scope == 0 || info.state != MACHINE_BREAKER_CLOSED) &&
+        enum machine_breaker_state state = state_of(registry, &info);
+        if ((info.scope == 0 || state != MACHINE_BREAKER_CLOSED) &&
             scope_path(txn, info.scope, &path) == 0) {
             buf_add_char(&path, '\0');
             metric_labelled(out, "roster_breaker_state", "scope", path.p,
-                            info.state);
+                            state);
         }
     }
     buf_done(&scopes);

@@ -8,7 +8,7 @@ import signal
 import time
 
 from harness import (Answer, REPOSITORY, Server, Skip, bare, in_threads,
-                     make_list, make_ns, path, request_bytes, say)
+                     make_list, make_ns, path, request_bytes, say, until)
 
 METHODS = ("get", "head", "post", "put", "patch", "delete", "options")
 OURS = {"etag", "location", "link", "allow", "retry-after",
@@ -243,10 +243,13 @@ def requests(s, shop, web, to, rows):
     yield ("PUT", "/v1/agents/web-1/heartbeat"), [
         (404, "/v1/agents/nobody/heartbeat")]
     yield ("POST", "/v1/heartbeats", {"hostnames": ["web-1", "nobody"]}), []
-    for target in ("backup", "digest", "history", "snapshots"):
+    for target in ("backup", "breaker", "digest", "history", "snapshots"):
         yield ("GET", f"/v1/admin/{target}"), []
     yield ("PUT", "/v1/admin/history", {"changes": 5000, "bytes": 4096}), []
     yield ("POST", "/v1/admin/snapshot"), []
+    yield ("POST", "/v1/admin/breaker", lambda: hold(s)), [
+        (404, {"action": "release", "ns": "nowhere.roster"}),
+        (409, lambda: {"action": "release", "ns": make_ns(s)})]
     for target in ("/v1/cluster", "/leader", "/livez", "/readyz", "/metrics", "/openapi.json"):
         yield ("GET", target), []
 
@@ -255,10 +258,25 @@ def real(x):
     return x() if callable(x) else x
 
 
+def hold(s):
+    """What an operator may say of a scope that is held: all in it is silent."""
+    target = {"action": "extend", "ns": "quiet.roster", "duration": "1h"}
+    if s.get("/v1/ns/quiet.roster").status == 404:
+        make_ns(s, name="quiet", match="^quiet-")
+        s.post("/v1/agents", {"hostname": "quiet-1", "ttl": "2s"}).must(201)
+
+        def is_held():
+            scopes = s.get("/v1/admin/breaker").must(200).json["scopes"]
+            return any(x["ns"] == target["ns"] and x["state"] == "held"
+                       for x in scopes)
+        until(is_held, 10)
+    return target
+
+
 @bare(timeout=120)
 def every_documented_status_can_be_seen_and_is_as_documented():
     document = Document()
-    with Server("--max-body", "64KiB") as s:
+    with Server("--max-body", "64KiB", "--breaker-min", "1") as s:
         what = build(s)
         call = Replay(s, document)
         s.post(make_list(s), {"name": "k"}, {"Idempotency-Key": "used"}).must(201)

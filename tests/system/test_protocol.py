@@ -33,6 +33,7 @@ ROUTES = {
     "/v1/admin/snapshots": {"GET"},
     "/v1/admin/digest": {"GET"},
     "/v1/admin/history": {"GET", "PUT"},
+    "/v1/admin/breaker": {"GET", "POST"},
     "/v1/cluster": {"GET"},
     "/v1/cluster/nodes": {"POST"},
     "/v1/cluster/nodes/n9": {"DELETE"},
