@@ -85,7 +85,7 @@ void lease_table_clear(struct lease_table *table);
  * the same, until its end is ordered or lease_still_due says that it is not to
  * be. */
 void lease_table_put(struct lease_table *table,
-                     const struct machine_lease *lease, uint64_t mono_ms);
+                     const struct machine_lease *told, uint64_t mono_ms);
 /* It is gone (applied). Only when the id is the same. */
 void lease_table_del(struct lease_table *table, struct str hostname,
                      struct ulid id);

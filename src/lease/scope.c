@@ -141,7 +141,7 @@ static struct lease_set *make_set(struct lease_scopes *scopes,
     }
     set->n_scopes = (unsigned)n;
     set->ids = mem_dup(ids, n * sizeof *ids);
-    set->scopes = mem_zero(n * sizeof *set->scopes);
+    set->scopes = mem_zero(n * sizeof(struct lease_scope *));
     for (size_t i = 0; i < n; i++) {
         set->scopes[i] = lease_scopes_scope(scopes, ids[i]);
         set->scopes[i]->n_sets++;

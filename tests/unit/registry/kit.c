@@ -229,6 +229,12 @@ struct core_status core_status(const struct core *core)
     return core->status;
 }
 
+uint64_t core_feature_level(const struct core *core)
+{
+    (void)core;
+    return MACHINE_FEATURE_LEVEL;
+}
+
 uint64_t core_revision(const struct core *core)
 {
     return core->status.revision;
