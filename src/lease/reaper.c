@@ -151,13 +151,19 @@ void reaper_begin(struct reaper *reaper)
     reaper->sure = true;
 }
 
-/* What the log does not know yet is told again at the next tick. */
+static void tell_breaker(struct reaper *reaper);
+
+/* What came to nothing is told again at the next tick. */
 static void changed(struct core_request *request)
 {
     struct reaper *reaper = CONTAINER(request, struct reaper, change);
 
+    bool more = request->outcome == 0 && request->result.answer == 0;
     machine_result_done(&request->result);
     reaper->changing = false;
+    if (more) {
+        tell_breaker(reaper);
+    }
 }
 
 /* What the breaker does is in force already: this is for whoever leads next,

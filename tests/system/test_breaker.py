@@ -119,6 +119,7 @@ def a_mass_outage_removes_nobody_and_then_a_few_at_a_time(s):
         assert held["leases"] == 995 and held["suspect"] > 149, held
         assert held["until_ms"] - held["since_ms"] in range(5500, 6501), held
         assert metric(s, 'roster_breaker_state{scope="roster"}') == 1
+        wait_state(s, "held", "pool.roster", seconds=3)
         assert metric(s, 'roster_breaker_state{scope="pool.roster"}') == 1
         until(lambda: len(agents(s, "held")) == 995, 5)
         assert metric(s, "roster_leases_held") == 995
