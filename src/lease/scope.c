@@ -82,6 +82,7 @@ void lease_scopes_drop(struct lease_scopes *scopes, struct lease_scope *scope)
         scope->told != MACHINE_BREAKER_CLOSED) {
         return;
     }
+    assert(scopes->scopes != NULL && scope->hh.tbl != NULL);
     HASH_DEL(scopes->scopes, scope);
     (void)mem_free(scope);
 }
@@ -89,6 +90,7 @@ void lease_scopes_drop(struct lease_scopes *scopes, struct lease_scope *scope)
 struct lease_scope *lease_scopes_next(struct lease_scopes *scopes,
                                       struct lease_scope *scope)
 {
+    assert(scopes != NULL);
     if (scope == NULL) {
         return &scopes->whole;
     }
@@ -214,9 +216,10 @@ static void add(struct lease_counts *sum, const struct lease_counts *more)
 
 void lease_scopes_sum(struct lease_scopes *scopes)
 {
-    struct lease_scope *scope = NULL;
+    assert(scopes != NULL);
+    struct lease_scope *scope = &scopes->whole;
 
-    while ((scope = lease_scopes_next(scopes, scope)) != NULL) {
+    for (; scope != NULL; scope = lease_scopes_next(scopes, scope)) {
         scope->counts = (struct lease_counts){0};
     }
     for (size_t i = 0; i < scopes->n_sets; i++) {

@@ -255,8 +255,9 @@ def a_leader_that_dies_while_it_holds_changes_nothing():
                                     "ns": "pool.roster"}).must(200)
             time.sleep(max(0, held["until_ms"] / 1000 - time.time() + 1))
             assert len(agents(other)) == 400
-            # Back for a moment: who is known was never removed.
+            # Who is back was never removed, and is not now.
             fleet.alive = all_[:60]
+            until(lambda: len(agents(other, "alive")) == 60, 10)
             for ns in ("roster", "pool.roster"):
                 s = follower.post(BREAKER, {"action": "release",
                                             "ns": ns}).must(200).json

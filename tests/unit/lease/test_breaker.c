@@ -22,10 +22,10 @@ enum {
     LOG = 70000000, /* the log's time at START */
     SHOP = 11,
     BANK = 12,
-    HOLD = 60000,
-    RATE = 20,
     SLOW = 2,
 };
+#define HOLD UINT64_C(60000)
+#define RATE UINT64_C(20)
 
 struct agent {
     char name[16];
@@ -671,7 +671,7 @@ static void places_of_sets_are_used_again(void **state)
     lease_table_configure(table,
                           &(struct lease_breaker_config){15, 10, HOLD, RATE});
     lease_table_serve(table, START, LOG);
-    for (uint64_t i = 0; i < 3 * LEASE_SETS_MOST; i++) {
+    for (uint64_t i = 0; i < UINT64_C(3) * LEASE_SETS_MOST; i++) {
         uint64_t scopes[] = {i + 3, i + 4};
         struct machine_lease lease = {.hostname = STR("h0"),
                                       .id = id,
@@ -696,7 +696,7 @@ static void places_of_sets_are_used_again(void **state)
     lease_table_scopes(table, &scopes);
     assert_int_equal(scopes.n, sizeof(struct lease_scope_info));
     buf_done(&scopes);
-    table = lease_table_free(table);
+    (void)lease_table_free(table);
 }
 
 int main(void)

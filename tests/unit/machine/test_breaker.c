@@ -1,7 +1,8 @@
 #include "kit.h"
 #include "machine/leased.h"
 
-enum { T0 = 5000000, HOLD = 60000 };
+enum { T0 = 5000000 };
+#define HOLD UINT64_C(60000)
 
 static struct command step(struct kit *k, uint64_t scope,
                            enum breaker_what what, uint64_t hold_ms)
