@@ -214,6 +214,9 @@ def requests(s, shop, web, to, rows):
         yield ("POST", lambda v=verb: f"{row_to_lose()}/{v}", {"to": to}), [
             (404, f"{rows}/a/{verb}", {"to": "nowhere.roster"}),
             (409, f"{rows}/b/{verb}", {"to": to})]
+    for method, *body in (("PUT", {"duration": "1h", "reason": "x"}), ("DELETE",)):
+        yield (method, rows + "/a/maintenance", *body), [
+            (404, rows + "/nobody/maintenance", *body)]
     yield ("GET", "/v1/search?v=a"), [(404, "/v1/search?ns=nowhere.roster")]
     yield ("POST", "/v1/txn", lambda: {"do": [
         {"op": "put", "ns": web, "type": "service", "id": "a",
@@ -240,6 +243,9 @@ def requests(s, shop, web, to, rows):
         s.post("/v1/agents", {"hostname": name}).must(201)
         return f"/v1/agents/{name}"
     yield ("DELETE", agent_to_lose), [(404, "/v1/agents/nobody")]
+    for method, *body in (("PUT", {"duration": "1h", "reason": "x"}), ("DELETE",)):
+        yield (method, "/v1/agents/web-1/maintenance", *body), [
+            (404, "/v1/agents/nobody/maintenance", *body)]
     yield ("PUT", "/v1/agents/web-1/heartbeat"), [
         (404, "/v1/agents/nobody/heartbeat")]
     yield ("POST", "/v1/heartbeats", {"hostnames": ["web-1", "nobody"]}), []
@@ -435,6 +441,9 @@ def full(document, s):
             elif template.startswith("/v1/types"):
                 body = {"required": ["more"]}
                 target = "/v1/types/more"
+            elif method == "delete":
+                call("DELETE", target).must(507)
+                continue
             else:
                 body = FULL_BODIES[method, name]
             call(method.upper(), target, body).must(507)
@@ -451,6 +460,7 @@ FULL_BODIES = {
     ("post", "txn"): {"do": [{"op": "put", "ns": "pool.roster", "type": "t",
                               "resource": {"v": "more"}}]},
     ("post", "agents"): {"hostname": "more"},
+    ("put", "maintenance"): {"duration": "1h"},
 }
 
 
