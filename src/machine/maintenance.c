@@ -285,8 +285,8 @@ static int maintain_row(struct apply *a, const struct command_maint *c)
 int maintenance_row_due(struct apply *a, struct str name)
 {
     struct str copy = arena_str(a->arena, name);
-    struct place p;
-    struct ulid id;
+    struct place p = {0};
+    struct ulid id = {{0}};
     struct str path;
     struct held held;
 
