@@ -342,6 +342,37 @@ static void what_the_breaker_does_is_told_until_the_log_has_it(void **state)
     assert_int_equal(the_core.expiries, 0);
 }
 
+struct asked {
+    unsigned n;
+    bool takes;
+};
+
+static bool take(void *user, struct str hostname, struct ulid id)
+{
+    struct asked *asked = user;
+
+    (void)id;
+    assert_true(str_is(hostname, "web-1"));
+    asked->n++;
+    return asked->takes;
+}
+
+static void who_is_taken_care_of_is_not_ended(void **state)
+{
+    struct fixture *f = *state;
+    struct asked asked = {.takes = true};
+
+    reaper_ask_first(f->reaper, take, &asked);
+    ticks(f, 5500);
+    assert_int_equal(asked.n, 1); /* It is ending: nobody is asked again. */
+    assert_int_equal(the_core.expiries, 0);
+    asked.takes = false;
+    lease_spare(f->leases, STR("web-1"), (struct ulid){{1}});
+    ticks(f, 200);
+    assert_int_equal(asked.n, 2);
+    assert_int_equal(the_core.expiries, 1);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, begin, end)
@@ -355,6 +386,7 @@ int main(void)
         TEST(the_others_of_a_batch_end),
         TEST(nobody_ends_whom_an_earlier_leadership_collected),
         TEST(what_the_breaker_does_is_told_until_the_log_has_it),
+        TEST(who_is_taken_care_of_is_not_ended),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
