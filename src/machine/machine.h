@@ -157,8 +157,8 @@ struct machine_view {
     uint64_t lease_epoch;
     uint64_t log_time_ms;   /* greatest time stamp applied */
     uint64_t feature_level; /* 0 before the first command */
-    uint64_t next_end_ms; /* when SWEEP has something to do, UINT64_MAX: never
-                           */
+    uint64_t next_end_ms;   /* when SWEEP has something to do, UINT64_MAX: never
+                             */
     bool has_trash;
     bool initialized;
 };
