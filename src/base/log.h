@@ -22,6 +22,7 @@ enum log_format { LOG_AUTO, LOG_TEXT, LOG_JSON };
 #define LOG_STORE "store"
 #define LOG_LEASE "lease"
 #define LOG_HTTP "http"
+#define LOG_HOOK "hook"
 #define LOG_AGENT "agent"
 
 struct log_field {

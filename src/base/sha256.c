@@ -38,3 +38,10 @@ struct sha256 *sha256_end(struct sha256 *hash, uint8_t ret_digest[SHA256_BYTES])
     free(hash);
     return NULL;
 }
+
+void sha256_hmac(const void *key, size_t n_key, const void *bytes, size_t n,
+                 uint8_t ret_code[SHA256_BYTES])
+{
+    or_stop(
+        gnutls_hmac_fast(GNUTLS_MAC_SHA256, key, n_key, bytes, n, ret_code));
+}
