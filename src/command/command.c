@@ -151,6 +151,7 @@ static size_t get_count(struct cursor *in)
 #define PUT_list_txn_op(name) PUT_LIST(txn_op, name)
 #define PUT_list_lease_item(name) PUT_LIST(lease_item, name)
 #define PUT_list_leaf_item(name) PUT_LIST(leaf_item, name)
+#define PUT_list_hook_item(name) PUT_LIST(hook_item, name)
 #define PUT(kind, name) PUT_##kind(name)
 
 #define GET_u8(name) get_u8(in, &v->name);
@@ -170,6 +171,7 @@ static size_t get_count(struct cursor *in)
 #define GET_list_txn_op(name) GET_LIST(txn_op, name)
 #define GET_list_lease_item(name) GET_LIST(lease_item, name)
 #define GET_list_leaf_item(name) GET_LIST(leaf_item, name)
+#define GET_list_hook_item(name) GET_LIST(hook_item, name)
 #define GET(kind, name) GET_##kind(name)
 
 #define CODEC(name, FIELDS)                                                    \
@@ -187,6 +189,7 @@ CODEC(txn_if, TXN_IF_FIELDS)
 CODEC(txn_op, TXN_OP_FIELDS)
 CODEC(lease_item, LEASE_ITEM_FIELDS)
 CODEC(leaf_item, LEAF_ITEM_FIELDS)
+CODEC(hook_item, HOOK_ITEM_FIELDS)
 #define C(NAME, name, number, shrinks) CODEC(name, NAME##_FIELDS)
 COMMAND_LIST(C)
 #undef C

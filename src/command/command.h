@@ -91,6 +91,9 @@ enum breaker_what {
     F(ulid, id) F(str, key) F(ulid, new_id) F(str, fields) F(str, secret)
 #define LEASE_ITEM_FIELDS(F) F(str, hostname) F(ulid, lease)
 #define LEAF_ITEM_FIELDS(F) F(u64, ns) F(ulid, new_id)
+#define HOOK_ITEM_FIELDS(F)                                                    \
+    F(ulid, id) F(u64, ns) F(u64, cursor) F(u8, state) F(u64, since_ms)        \
+    F(str, text)
 
 #define INIT_FIELDS(F) F(cluster, cluster) F(str, domain) F(u64, history_limit)
 #define EPOCH_FIELDS(F) F(u64, term)
@@ -134,6 +137,9 @@ enum breaker_what {
 
 #define FEATURE_FIELDS(F) F(u64, level)
 #define HISTORY_FIELDS(F) F(u64, events) F(u64, bytes)
+/* How far webhooks are; `id` zero: those from before there was this command
+ * have been found. */
+#define HOOKS_FIELDS(F) F(list_hook_item, hooks)
 /* `scope`: a top-level namespace, 0: the whole registry. `hold_ms` of TRIP and
  * EXTEND: from the time of the pack on. `epoch`: of the leader that decided;
  * not of an operator's RELEASE or EXTEND (0). */
@@ -171,6 +177,7 @@ enum breaker_what {
     C(RESTORE,    restore,    17, false)                                       \
     C(FEATURE,    feature,    18, true)                                        \
     C(HISTORY,    history,    19, false)                                       \
+    C(HOOKS,      hooks,      20, false)                                       \
     C(BREAKER,    breaker,    21, true)                                        \
     C(MAINT,      maint,      22, false)                                       \
     C(SWEEP,      sweep,      23, true)                                        \
@@ -204,6 +211,9 @@ enum command_kind {
 #define COMMAND_TYPE_list_leaf_item(name)                                      \
     struct command_leaf_item *name;                                            \
     size_t n_##name;
+#define COMMAND_TYPE_list_hook_item(name)                                      \
+    struct command_hook_item *name;                                            \
+    size_t n_##name;
 #define COMMAND_MEMBER(kind, name) COMMAND_TYPE_##kind(name)
 
 struct command_row_item {
@@ -224,6 +234,20 @@ struct command_lease_item {
 };
 struct command_leaf_item {
     LEAF_ITEM_FIELDS(COMMAND_MEMBER)
+};
+/* How a webhook is. HOOK_SAME: as it was, only the cursor moves; HOOK_FOUND: a
+ * row from before there were marks. `since_ms`: it has been failing, 0: it is
+ * not. `text`: what the row shows as its `_status`. */
+enum hook_state {
+    HOOK_SAME = 0,
+    HOOK_OK = 1,
+    HOOK_FAILING = 2,
+    HOOK_DEAD = 3,
+    HOOK_RESET = 4,
+    HOOK_FOUND = 9,
+};
+struct command_hook_item {
+    HOOK_ITEM_FIELDS(COMMAND_MEMBER)
 };
 
 #define C(NAME, name, number, shrinks)                                         \

@@ -3,6 +3,7 @@
 #define MACHINE_APPLY_H
 
 #include "machine/machine.h"
+#include "machine/webhook.h"
 #include "model/row.h"
 #include "model/type.h"
 
@@ -287,6 +288,21 @@ int flap_due(struct apply *a, struct str hostname) MUST_USE;
 
 /* ---- sweep.c ---- */
 int apply_sweep(struct apply *a, const struct command_sweep *c) MUST_USE;
+/* ---- webhooks.c ---- */
+/* After a put of any row: a webhook is told what comes from here on. */
+int webhook_row_put(struct apply *a, const struct place *p,
+                    struct ulid id) MUST_USE;
+int webhook_row_gone(struct apply *a, const struct place *p,
+                     struct ulid id) MUST_USE;
+/* What is known of a row that is about to move; ns 0: nothing. */
+int webhook_hold(struct apply *a, const struct place *p, struct ulid id,
+                 struct webhook_mark *ret_mark) MUST_USE;
+/* It goes on where it was, with what happens where it is now. */
+int webhook_row_moved(struct apply *a, const struct webhook_mark *mark,
+                      uint64_t to) MUST_USE;
+/* Rows of a state that a release without marks made have to be looked for. */
+int webhook_look(struct apply *a) MUST_USE;
+int apply_hooks(struct apply *a, const struct command_hooks *c) MUST_USE;
 
 /* ---- keys.c ---- */
 /* SEEN: res is the older result. OTHER: the key was used for another request.

@@ -4,10 +4,13 @@
 /* There is no way down. */
 static int apply_feature(struct apply *a, const struct command_feature *c)
 {
+    bool begins =
+        a->meta->feature_level < WEBHOOK_LEVEL && c->level >= WEBHOOK_LEVEL;
+
     if (c->level > a->meta->feature_level) {
         a->meta->feature_level = c->level;
     }
-    return 0;
+    return begins ? webhook_look(a) : 0;
 }
 
 static int dispatch(struct apply *a, const struct command *c)
@@ -51,6 +54,8 @@ static int dispatch(struct apply *a, const struct command *c)
         return apply_feature(a, &c->feature);
     case COMMAND_HISTORY:
         return store_history_keep(a->txn, c->history.events, c->history.bytes);
+    case COMMAND_HOOKS:
+        return apply_hooks(a, &c->hooks);
     case COMMAND_BREAKER:
         return apply_breaker(a, &c->breaker);
     case COMMAND_MAINT:

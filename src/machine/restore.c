@@ -38,8 +38,13 @@ static int stamp(struct apply *a, const struct store_meta *own,
 {
     struct store_node root;
 
+    bool begins = a->meta->feature_level < WEBHOOK_LEVEL &&
+                  own->feature_level >= WEBHOOK_LEVEL;
     stamp_meta(a, own, revision);
     int r = store_history_clear(a->txn);
+    if (r == 0 && begins) {
+        r = webhook_look(a);
+    }
     if (r == 0) {
         r = store_node_get(a->txn, STORE_ROOT, &root);
     }

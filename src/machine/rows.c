@@ -125,6 +125,9 @@ static int write_row(struct apply *a, const struct place *p, struct ulid id,
         r = apply_type_touch(a, p->type);
     }
     if (r == 0) {
+        r = webhook_row_put(a, p, id);
+    }
+    if (r == 0) {
         r = event_row(a, revision, "put", p, id, buf_str(&row), old);
     }
     if (r == 0) {
@@ -232,6 +235,9 @@ static int take_out(struct apply *a, const struct place *p,
     a->gone += 1 + old->row.n / 4096;
     if (r == 0) {
         r = maintenance_row_gone(a, p, old);
+    }
+    if (r == 0) {
+        r = webhook_row_gone(a, p, old->id);
     }
     return r != 0 ? r : lease_row_gone(a, p, old->id);
 }
@@ -452,10 +458,14 @@ static int move_row(struct apply *a, void *user)
     const struct command_row_move *c = user;
     struct place from = {c->ns, c->type, c->key_field};
     struct place to = {c->to, c->type, c->key_field};
+    struct webhook_mark mark;
     struct held held, other;
     uint64_t until_ms = 0;
 
     int r = row_target(a, &from, c->by_key, c->id, c->key, &held);
+    if (r == 0) {
+        r = webhook_hold(a, &from, held.id, &mark);
+    }
     if (r != 0) {
         return r;
     }
@@ -477,7 +487,7 @@ static int move_row(struct apply *a, void *user)
     if (r == 0 && until_ms > 0) {
         r = maintenance_keep(a, &to, held.id, until_ms);
     }
-    return r;
+    return r == 0 ? webhook_row_moved(a, &mark, c->to) : r;
 }
 
 int apply_row_move(struct apply *a, const struct command_row_move *c)

@@ -5,7 +5,13 @@
 #include "model/name.h"
 #include "store/check.h"
 
-enum { NS_ID = 8 + 16, REASON_MOST = 256, GOINGS_MOST = 16 };
+enum {
+    NS_ID = 8 + 16,
+    REASON_MOST = 256,
+    GOINGS_MOST = 16,
+    HOOK = 18,
+    HOOK_STATES = 4,
+};
 
 static bool is_goings(struct str record)
 {
@@ -14,7 +20,7 @@ static bool is_goings(struct str record)
 }
 
 /* Whether name and record are what the machine takes for one of the kind. The
- * records of webhooks and scopes are looked at by who reads them. */
+ * records of scopes are looked at by who reads them. */
 static bool is_mark(char kind, struct str name, struct str record)
 {
     struct str text = {record.p + 1, record.n - 1};
@@ -23,7 +29,8 @@ static bool is_mark(char kind, struct str name, struct str record)
     case STORE_MARK_BREAKER:
         return name.n == 8;
     case STORE_MARK_WEBHOOK:
-        return name.n == 16;
+        return name.n == NS_ID && record.n == HOOK && record.p[9] >= 0 &&
+               record.p[9] <= HOOK_STATES;
     case STORE_MARK_FLAPPING:
         return name_is_host(name) && text.n == 0;
     case STORE_MARK_GOINGS:

@@ -411,7 +411,7 @@ enum store_mark {
     STORE_MARK_BREAKER = 'b',     /* scope ns:8 */
     STORE_MARK_FLAPPING = 'f',    /* hostname */
     STORE_MARK_GOINGS = 'g',      /* hostname: when it went */
-    STORE_MARK_WEBHOOK = 'h',     /* id:16 of its row */
+    STORE_MARK_WEBHOOK = 'h',     /* ns:8 id:16 of its row */
     STORE_MARK_MAINTENANCE = 'm', /* hostname */
     STORE_MARK_ROW = 'r',         /* ns:8 id:16 type: maintenance of a row */
 };

@@ -76,6 +76,7 @@ static inline struct str fill_text(struct filler *f)
 #define FILL_list_txn_op(name) FILL_LIST(txn_op, name)
 #define FILL_list_lease_item(name) FILL_LIST(lease_item, name)
 #define FILL_list_leaf_item(name) FILL_LIST(leaf_item, name)
+#define FILL_list_hook_item(name) FILL_LIST(hook_item, name)
 #define FILL(kind, name) FILL_##kind(name)
 #define FILLER(name, FIELDS)                                                   \
     static inline void fill_##name(struct filler *f, struct command_##name *v) \
@@ -88,6 +89,7 @@ FILLER(txn_if, TXN_IF_FIELDS)
 FILLER(txn_op, TXN_OP_FIELDS)
 FILLER(lease_item, LEASE_ITEM_FIELDS)
 FILLER(leaf_item, LEAF_ITEM_FIELDS)
+FILLER(hook_item, HOOK_ITEM_FIELDS)
 #define C(NAME, name, number, shrinks) FILLER(name, NAME##_FIELDS)
 COMMAND_LIST(C)
 #undef C

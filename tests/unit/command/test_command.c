@@ -22,6 +22,7 @@ enum { HEAD = 36, KEYED_HEAD = 100 };
 #define SAME_list_txn_op(name) SAME_LIST(txn_op, name)
 #define SAME_list_lease_item(name) SAME_LIST(lease_item, name)
 #define SAME_list_leaf_item(name) SAME_LIST(leaf_item, name)
+#define SAME_list_hook_item(name) SAME_LIST(hook_item, name)
 #define SAME(kind, name) SAME_##kind(name)
 #define SAMER(name, FIELDS)                                                    \
     static void same_##name(const struct command_##name *a,                    \
@@ -35,6 +36,7 @@ SAMER(txn_if, TXN_IF_FIELDS)
 SAMER(txn_op, TXN_OP_FIELDS)
 SAMER(lease_item, LEASE_ITEM_FIELDS)
 SAMER(leaf_item, LEAF_ITEM_FIELDS)
+SAMER(hook_item, HOOK_ITEM_FIELDS)
 #define C(NAME, name, number, shrinks) SAMER(name, NAME##_FIELDS)
 COMMAND_LIST(C)
 #undef C
@@ -274,7 +276,7 @@ static void strings_are_lent_from_the_bytes(void **state)
 static void numbers_in_the_log_stay(void **state)
 {
     (void)state;
-    assert_int_equal(N_KINDS, 23);
+    assert_int_equal(N_KINDS, 24);
     assert_int_equal(COMMAND_INIT, 1);
     assert_int_equal(COMMAND_EPOCH, 2);
     assert_int_equal(COMMAND_NS_CREATE, 3);
@@ -294,6 +296,7 @@ static void numbers_in_the_log_stay(void **state)
     assert_int_equal(COMMAND_RESTORE, 17);
     assert_int_equal(COMMAND_FEATURE, 18);
     assert_int_equal(COMMAND_HISTORY, 19);
+    assert_int_equal(COMMAND_HOOKS, 20);
     assert_int_equal(COMMAND_BREAKER, 21);
     assert_int_equal(BREAKER_TRIP, 1);
     assert_int_equal(BREAKER_RELEASE, 2);
@@ -309,6 +312,8 @@ static void numbers_in_the_log_stay(void **state)
     assert_int_equal(ROW_ADD | ROW_REPLACE << 4 | ROW_PATCH << 8, 0x321);
     assert_int_equal(NS_NAME | NS_PARENT | NS_MATCH | NS_COMMENT, 15);
     assert_int_equal(TXN_DELETE, 9);
+    assert_int_equal(HOOK_SAME | HOOK_OK << 4 | HOOK_FAILING << 8, 0x210);
+    assert_int_equal(HOOK_DEAD | HOOK_RESET << 4 | HOOK_FOUND << 8, 0x943);
 }
 
 static void only_what_takes_away_shrinks(void **state)
