@@ -56,6 +56,9 @@ static enum MHD_Result metrics(struct rest_request *request)
 
     rest_metrics(rest, &out);
     registry_metrics(rest->registry, &out);
+    if (rest->config.add_metrics != NULL) {
+        rest->config.add_metrics(rest->config.user, &out);
+    }
     return rest_answer_text(request, 200,
                             "text/plain; version=0.0.4; charset=utf-8",
                             arena_take(request->arena, &out));

@@ -44,6 +44,10 @@ struct rest_config {
     uint64_t head_timeout_ms;    /* for the whole header */
     uint64_t request_timeout_ms; /* until the body is there */
     uint64_t idle_timeout_ms;    /* between requests; a stalled reader */
+    /* Appends metrics of rooms that this one does not know; NULL: there are
+     * none. */
+    void (*add_metrics)(void *user, struct buf *out);
+    void *user;
 };
 
 /* Readers of the store this room opens: one for each loop and worker. */

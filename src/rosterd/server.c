@@ -16,6 +16,7 @@
 
 #include "base/err.h"
 #include "cache/cache.h"
+#include "hook/hook.h"
 #include "lease/damper.h"
 #include "lease/lease.h"
 #include "lease/reaper.h"
@@ -41,6 +42,7 @@ struct server {
     struct reaper *reaper;
     struct damper *damper;
     struct sweeper *sweeper;
+    struct hook *hook;
     struct rest *rest;
     pthread_t ending;
     bool ends;       /* `ending` runs, or has run */
@@ -58,6 +60,7 @@ static void on_lead(void *user, bool leads)
     struct server *server = user;
 
     registry_on_lead(server->registry, leads);
+    hook_on_lead(server->hook, leads);
     if (leads) {
         reaper_begin(server->reaper);
     }
@@ -97,6 +100,7 @@ static void on_revision(void *user, uint64_t revision)
 {
     struct server *server = user;
     registry_on_revision(server->registry, revision);
+    hook_on_revision(server->hook);
 }
 
 static void on_restored(void *user)
@@ -105,6 +109,7 @@ static void on_restored(void *user)
 
     watch_hub_replaced(server->hub, core_revision(server->core));
     registry_on_restored(server->registry);
+    hook_on_restored(server->hook);
     reaper_begin(server->reaper);
 }
 
@@ -158,9 +163,9 @@ static void on_stop(void *user)
     notify_manager(NOTIFY_STOPPING);
     core_drain(server->core);
     rest_drain(server->rest);
-    /* At once: who asks this node until the end is answered through it, and
-     * nobody has to wait for an election. */
-    core_hand_over(server->core);
+    /* Leadership goes at once: who asks this node until the end is answered
+     * through another one, and nobody has to wait for an election. */
+    hook_drain(server->hook);
     server->ends = pthread_create(&server->ending, NULL, end, server) == 0;
     if (!server->ends) {
         core_stop(server->core);
@@ -227,6 +232,13 @@ static int open_core(struct server *server)
     return core_open(&config, &server->core);
 }
 
+/* Of the rooms that the mouth does not know. */
+static void add_metrics(void *user, struct buf *out)
+{
+    struct server *server = user;
+    hook_metrics(server->hook, out);
+}
+
 static int open_rest(struct server *server)
 {
     const struct settings *s = server->settings;
@@ -240,6 +252,8 @@ static int open_rest(struct server *server)
         .head_timeout_ms = HEAD_TIMEOUT_MS,
         .request_timeout_ms = s->request_timeout_ms,
         .idle_timeout_ms = IDLE_TIMEOUT_MS,
+        .user = server,
+        .add_metrics = add_metrics,
     };
     return rest_open(&config, &server->rest);
 }
@@ -279,6 +293,9 @@ static int start(struct server *server)
     if (r == 0) {
         r = watch_hub_load(server->hub, core_store(server->core));
     }
+    if (r == 0) {
+        r = hook_new(server->core, &server->settings->allow, &server->hook);
+    }
     return r != 0 ? r
                   : rest_start(server->rest, server->registry, server->core,
                                server->hub);
@@ -312,6 +329,7 @@ static void leave_if_torn(struct server *server)
 
 static void close_all(struct server *server)
 {
+    server->hook = hook_free(server->hook);
     server->sweeper = sweeper_free(server->sweeper);
     server->reaper = reaper_free(server->reaper);
     server->damper = damper_free(server->damper);

@@ -16,7 +16,7 @@
 
 #define DEFAULT_RAFT "127.0.0.1:7071"
 
-enum { ID_MOST = 63, OPTIONS = 33 };
+enum { ID_MOST = 63, OPTIONS = 34 };
 
 /* The table of one struct settings. */
 struct table {
@@ -100,6 +100,9 @@ static struct table table_of(struct settings *s)
          "then"},
         {"snapshot-bytes", OPTION_BYTES, &s->snapshot_bytes, MIB(1), 0, "BYTES",
          "log written between two snapshots"},
+        {"webhook-allow", OPTION_TEXT, &s->webhook_allow, 0, 0, "CIDR,...",
+         "networks whose webhooks are called though they are loopback, "
+         "link-local or the like, as 127.0.0.1/32; the same on each node"},
         {"log-level", OPTION_TEXT, &s->log_level, 0, 0, "LEVEL",
          "debug, info, warn or error; read again on SIGHUP"},
         {"log-format", OPTION_TEXT, &s->log_format, 0, 0, "FORMAT",
@@ -314,6 +317,14 @@ static bool check_voters(const struct settings *s)
                   "survives no more");
 }
 
+static bool check_allow(struct settings *s)
+{
+    const char *why = NULL;
+
+    return allow_read(s->webhook_allow, &s->allow, &why) == 0 ||
+           refuse("webhook-allow", s->webhook_allow, why);
+}
+
 static bool check(struct settings *s)
 {
     if (s->io_threads == 0) {
@@ -323,7 +334,8 @@ static bool check(struct settings *s)
         return refuse("domain", s->domain, "is no DNS name in lower case");
     }
     return check_level(s) && check_id(s->id) && check_format(s) &&
-           check_voters(s) && check_join(s) && check_places(s);
+           check_voters(s) && check_join(s) && check_allow(s) &&
+           check_places(s);
 }
 
 static enum options_outcome read_all(struct settings *settings, int argc,
@@ -371,5 +383,6 @@ void settings_done(struct settings *settings)
     struct table table = table_of(settings);
     const struct options options = {.table = table.rows};
 
+    allow_done(&settings->allow);
     options_done(&options);
 }

@@ -7,6 +7,7 @@
 
 #include "base/log.h"
 #include "base/options.h"
+#include "hook/allow.h"
 
 struct settings {
     char *id;
@@ -18,6 +19,7 @@ struct settings {
     char *domain;
     char *join;
     char *cluster;
+    char *webhook_allow;
     char *log_level;
     char *log_format;
     bool insecure;
@@ -41,9 +43,10 @@ struct settings {
     uint64_t breaker_rate;
     uint64_t voters;
     uint64_t voter_timeout_ms;
-    /* Made of the two texts. */
+    /* Made of the texts. */
     enum log_level level;
     enum log_format format;
+    struct allow allow;     /* of webhook_allow */
     uint32_t feature_level; /* of the program itself */
 };
 
