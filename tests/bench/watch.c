@@ -258,6 +258,9 @@ static void send_change(void)
 {
     static char bytes[ROOM];
 
+    /* A new one: servers end those that are idle. */
+    change_fd = dial();
+    add(change_fd, NULL);
     (void)snprintf(number, sizeof number, "%012" PRIu64, change.item);
     template_next(&change, bytes);
     memset(times, 0, sizeof *times);
@@ -282,6 +285,7 @@ static void one_change(void)
            now_ns() < began + GIVE_UP_S * UINT64_C(1000000000)) {
         turn(100);
     }
+    close(change_fd);
     printf("{\"told\": %zu, \"missed\": %zu, \"p50_us\": %.1f, "
            "\"p99_us\": %.1f, \"last_us\": %.1f, \"answer_us\": %.1f}\n",
            n_told, n_watchers - n_told, ms(spread_quantile(times, 0.5)),
@@ -339,8 +343,6 @@ static void start(void)
     watchers = calloc(n_watchers, sizeof *watchers);
     times = calloc(1, sizeof *times);
     poll_fd = epoll_create1(0);
-    change_fd = dial();
-    add(change_fd, NULL);
     everybody_in();
 }
 

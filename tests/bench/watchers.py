@@ -45,17 +45,21 @@ class Watchers:
     def answer(self, seconds):
         out = self.process.stdout
         line = select.select([out], [], [], seconds)[0] and out.readline()
-        if not line:
-            self.process.kill()
-            raise parts.Fault(f"the client of {self.server.name}: "
-                              f"{self.process.stderr.read().strip()[:600]}")
-        return json.loads(line)
+        return json.loads(line) if line else self.failed()
+
+    def failed(self):
+        self.process.kill()
+        raise parts.Fault(f"the client of {self.server.name}: "
+                          f"{self.process.stderr.read().strip()[:600]}")
 
     def change(self):
         """One change, and how it was told."""
         before = self.server.cpu_us()
-        self.process.stdin.write("change\n")
-        self.process.stdin.flush()
+        try:
+            self.process.stdin.write("change\n")
+            self.process.stdin.flush()
+        except BrokenPipeError:
+            self.failed()
         sample = self.answer(30)
         sample["cpu_us"] = (self.server.cpu_us() - before) / self.n
         sample["command"] = " ".join(self.argv)
