@@ -149,7 +149,7 @@ class Contest:
                            "&wait=10m")
         for type_ in ("streamed", "polled"):
             self.roster.call("PUT", f"{self.leaf}/{type_}/r", {
-                **bodies.resource("r"), "text": "0" * len(bodies.ITEM)})
+                **bodies.resource("r"), "text": "x" * len(bodies.ITEM)})
         bytes_ = frame(self.roster, self.leaf, "streamed", ask)
         self.memory.notes.append(f"a change of a stream: {len(bytes_)} bytes")
         self.weigh("roster", "streams", lambda: self.add(
