@@ -249,16 +249,22 @@ class Poller(Worker):
 
     def run(self):
         try:
-            while not (self.storm.goal and self.since >= self.storm.goal):
+            while not (self.goal() and self.since >= self.goal()):
                 self.turn()
                 if self.storm.overdue():
                     raise AssertionError(f"{self.spec}: is at {self.since}, "
-                                         f"not {self.storm.goal}")
+                                         f"not {self.goal()}")
         except BaseException as e:  # pylint: disable=broad-except
             self.storm.history.complain(f"{self.name}: {e!r}")
         finally:
             for client in self.clients.values():
                 client.close()
+
+    def goal(self):
+        """The last change of what it asks for."""
+        return self.storm.goal and max(
+            revision for (ns, type_), revision in self.storm.last_of.items()
+            if type_ == self.spec.type and self.spec.below(ns))
 
     def target(self):
         query = {"since": self.since, "wait": self.wait}
@@ -285,8 +291,8 @@ class Poller(Worker):
         self.polls.append(Poll(self.name, self.spec, self.since, a.revision,
                                etag, a.body, woken))
         # Both are what one may go on with: of the list, or of all.
-        self.since = etag if etag is not None and not self.storm.goal and \
-            self.rng.random() < 0.5 else a.revision
+        self.since = etag if etag is not None and self.rng.random() < 0.5 \
+            else a.revision
 
 
 # ---- who changes things -----------------------------------------------------
@@ -463,6 +469,7 @@ class ChangeStorm:
         self.claims, self.goal, self.patience_ends = [], 0, None
         self.n_agents, self.agent_at = 0, 0
         self.n_events = self.n_polls = 0
+        self.last_of = {}       # (leaf, type) -> revision of its last change
         self.log = []           # as it was read in the end
         self.nemesis = Nemesis(self)
         self.lay_out()
@@ -575,9 +582,9 @@ class ChangeStorm:
         for ns in self.leaves:
             for type_ in TYPES:
                 def done(target=path("v1", "ns", ns, type_)):
-                    return leader.post(target, {
-                        "color": "red", "v": "last"}).status == 201
-                until(done, 20)
+                    a = leader.post(target, {"color": "red", "v": "last"})
+                    return a.status == 201 and a.revision
+                self.last_of[ns, type_] = until(done, 20)
         self.goal = leader.get("/v1/types?consistency=linearizable").revision
         self.patience_ends = time.monotonic() + 40 * PATIENCE
 
