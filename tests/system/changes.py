@@ -211,8 +211,9 @@ class Watcher(Worker):
                 silent = time.monotonic() - heard
                 assert silent < SILENT_S * PATIENCE, \
                     f"no progress in {silent:.0f} s"
-            if time.monotonic() > leave and self.last is not None and \
-                    not self.storm.goal:
+            # At the end a new connection is told at once how far all is.
+            if time.monotonic() > leave and self.last is not None or \
+                    self.storm.goal and time.monotonic() > heard + 1:
                 return
 
     def one(self, r, seconds):
@@ -274,8 +275,8 @@ class Poller(Worker):
                                           "limit": 100000})
 
     def turn(self):
-        client = self.client(self.anybody(), timeout=30)
         seconds = float(self.wait[:-1]) * (60 if self.wait[-1] == "m" else 1)
+        client = self.client(self.anybody(), timeout=seconds + 20)
         began = time.monotonic()
         try:
             a = client.get(self.target())
@@ -286,7 +287,9 @@ class Poller(Worker):
             a.must(503)
             time.sleep(0.02)
             return
-        woken = time.monotonic() - began < seconds * 0.85
+        # A node that leaves answers all who wait.
+        woken = time.monotonic() - began < seconds * 0.85 and \
+            a.headers.get("connection", "").lower() != "close"
         etag = int(a.etag.strip('"')) if self.spec.only else None
         self.polls.append(Poll(self.name, self.spec, self.since, a.revision,
                                etag, a.body, woken))
@@ -573,20 +576,28 @@ class ChangeStorm:
                 self.history.complain(f"{worker.name} hangs")
 
     def last_words(self):
-        """A change of everything that is watched; its revision is where all have
+        """A change of everything that is polled; its revision is where all have
         to come."""
         self.cluster.wait_ready()
         leader = self.cluster.client(self.cluster.leader())
         leader.patch(path("v1", "ns", f"elsewhere.{self.top}"),
                      {"name": "moving"}).must(200, 404)
-        for ns in self.leaves:
-            for type_ in TYPES:
-                def done(target=path("v1", "ns", ns, type_)):
-                    a = leader.post(target, {"color": "red", "v": "last"})
-                    return a.status == 201 and a.revision
-                self.last_of[ns, type_] = until(done, 20)
+        self.last_of = self.change_all(leader)
         self.goal = leader.get("/v1/types?consistency=linearizable").revision
         self.patience_ends = time.monotonic() + 40 * PATIENCE
+        # For those who had that before they could know that it was the last.
+        self.change_all(leader)
+
+    def change_all(self, client):
+        """A row more in every list; {(leaf, type): revision}."""
+        def add(ns, type_):
+            def done():
+                a = client.post(path("v1", "ns", ns, type_),
+                                {"color": "red", "v": "last"})
+                return a.status == 201 and a.revision
+            return until(done, 20)
+        return {(ns, type_): add(ns, type_) for ns in self.leaves
+                for type_ in TYPES}
 
     def read_log(self, name):
         """All since the storm began, in peace: lines."""
