@@ -77,17 +77,19 @@ static int look_back(struct op_state *s, const struct watch_spec *spec)
 }
 
 /* A regular expression is run over rows, not over all that happens: a row with
- * any value may be among its. */
+ * any value in the field may be among its. */
 static struct watch_spec spec_of(const struct op_query *query, struct str top,
                                  enum pattern_mode mode)
 {
-    return (struct watch_spec){
-        .ns = top,
-        .type = query->type,
-        .k = query->k,
-        .v = mode == PATTERN_REGEX ? STR_NONE : query->v,
-        .mode = mode,
-    };
+    bool any = query->v.p == NULL || mode == PATTERN_REGEX;
+    struct watch_spec spec = {.ns = top, .type = query->type};
+
+    if (query->k.p != NULL || !any) {
+        spec.k = query->k;
+        spec.v = any ? STR("") : query->v;
+        spec.mode = any ? PATTERN_PREFIX : mode;
+    }
+    return spec;
 }
 
 static int look(struct op_state *s, const struct watch_spec *spec)
