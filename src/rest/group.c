@@ -4,69 +4,8 @@
 #include "base/clock.h"
 #include "rest/state.h"
 
-/* ---- what they asked ---- */
-
-enum { KEY_HEAD = 1, KEY_GZIP = 2, NOT_GIVEN = UINT32_MAX };
-
-static void add_part(struct buf *key, struct str part)
-{
-    buf_add_le(key, part.p == NULL ? NOT_GIVEN : part.n, 4);
-    buf_add_str(key, part.p == NULL ? STR("") : part);
-}
-
-static struct str take_part(const char **at)
-{
-    size_t n = le_get(*at, 4);
-    struct str part = {*at + 4, n};
-
-    *at += 4;
-    if (n == NOT_GIVEN) {
-        return STR_NONE;
-    }
-    *at += n;
-    return part;
-}
-
-struct str rest_group_key(struct rest_request *request)
-{
-    const struct op *op = &request->op;
-    struct buf key = {0};
-
-    buf_add_le(&key,
-               (request->head ? KEY_HEAD : 0U) | (op->gzip ? KEY_GZIP : 0U), 1);
-    buf_add_le(&key, op->if_.min_revision, 8);
-    add_part(&key, request->target);
-    add_part(&key, op->if_.if_match);
-    add_part(&key, op->if_.if_none_match);
-    add_part(&key, op->if_.idempotency_key);
-    return arena_take(request->arena, &key);
-}
-
-/* The request that was asked, again. Lends out of the key. */
-static struct rest_request *ask_again(struct rest_group *group)
-{
-    struct rest_request *request = rest_request_new(group->loop);
-    const char *at = group->key;
-
-    request->loop = group->loop;
-    request->group = group;
-    request->stage = REST_RUNNING;
-    request->method = REST_GET;
-    request->op.method = STR("GET");
-    request->head = ((unsigned char)*at & KEY_HEAD) != 0;
-    bool gzip = ((unsigned char)*at & KEY_GZIP) != 0;
-    uint64_t min_revision = le_get(at + 1, 8);
-    at += 9;
-    request->target = take_part(&at);
-    rest_request_read_target(request);
-    request->op.gzip = gzip;
-    request->op.if_.min_revision = min_revision;
-    request->op.if_.if_match = take_part(&at);
-    request->op.if_.if_none_match = take_part(&at);
-    request->op.if_.idempotency_key = take_part(&at);
-    assert(request->problem.status == 0); /* it was none the first time */
-    return request;
-}
+/* Of the workers' queue: others have long requests too. */
+enum { WORKING_MOST = 16 };
 
 /* ---- groups ---- */
 
@@ -74,6 +13,8 @@ void rest_park_init(struct rest_park *park)
 {
     *park = (struct rest_park){.seed = chance_u64()};
     rest_ring_init(&park->answered);
+    rest_ring_init(&park->ready);
+    rest_ring_init(&park->workless);
 }
 
 void rest_park_done(struct rest_park *park)
@@ -125,11 +66,11 @@ static void unlink_it(struct rest_group *group)
 void rest_group_leave(struct rest_group *group)
 {
     if (!rest_ring_is_empty(&group->waiting) ||
-        !rest_ring_is_empty(&group->due) || group->runner != NULL ||
-        group->ready) {
+        !rest_ring_is_empty(&group->due) || group->runner != NULL) {
         return;
     }
     unlink_it(group);
+    rest_ring_remove(&group->line);
     HASH_DEL(group->loop->park.groups, group);
     (void)mem_free(group->text);
     (void)mem_free(group);
@@ -137,19 +78,9 @@ void rest_group_leave(struct rest_group *group)
 
 void rest_group_line_up(struct rest_group *group)
 {
-    struct rest_park *park = &group->loop->park;
-
-    if (group->ready || group->runner != NULL) {
-        return;
+    if (group->line.next == NULL && group->runner == NULL) {
+        rest_ring_add(&group->loop->park.ready, &group->line);
     }
-    group->ready = true;
-    group->next_ready = NULL;
-    if (park->first_ready == NULL) {
-        park->first_ready = group;
-    } else {
-        park->last_ready->next_ready = group;
-    }
-    park->last_ready = group;
 }
 
 void rest_group_note(struct rest_group *group, enum rest_news news)
@@ -229,27 +160,20 @@ static void settle(struct rest_group *group)
     rest_group_leave(group);
 }
 
-static void answer(struct rest_group *group,
-                   enum MHD_Result (*render)(struct rest_request *runner))
+static void answer(struct rest_group *group)
 {
     struct rest_shared *shared = mem_zero(sizeof *shared);
 
     shared->users = 1;
     shared->head = group->runner->head;
     group->made = shared;
-    (void)render(group->runner);
+    (void)rest_answer_op(group->runner); /* comes back with it, or nothing */
     group->made = NULL;
     rest_count(&group->loop->counts.renderings, 1);
     give(group, shared);
     rest_shared_unref(shared);
     rest_request_release(group->runner);
     settle(group);
-}
-
-static enum MHD_Result render_busy(struct rest_request *runner)
-{
-    rest_request_busy(runner);
-    return rest_answer_problem(runner, &runner->problem);
 }
 
 /* A copy: the op's memory goes. All that ask the same wait for the same. */
@@ -301,38 +225,35 @@ static void park(struct rest_group *group)
     settle(group);
 }
 
-static enum op_step run_here(struct rest_request *runner, bool no_worker)
+static enum op_step run_here(struct rest_request *runner)
 {
     runner->opened = true;
-    runner->op.no_worker = no_worker;
     return registry_run(runner->loop->rest->registry, &runner->op,
                         runner->loop->reader);
+}
+
+static void suspend(struct rest_group *group)
+{
+    group->runner->stage = REST_SUSPENDED;
+    group->runner->woken_stage = REST_RUNNING;
+    rest_count(&group->loop->counts.suspended, 1);
 }
 
 /* As much as is to be done now. */
 static void step_on(struct rest_group *group, enum op_step step)
 {
-    struct rest_request *runner = group->runner;
-
-    if (step == OP_WORK) {
-        step = rest_workers_push(group->loop->rest, runner)
-                   ? OP_WAIT
-                   : run_here(runner, true);
-    }
     switch (step) {
     case OP_WAIT:
-        runner->stage = REST_SUSPENDED;
-        runner->woken_stage = REST_RUNNING;
-        rest_count(&group->loop->counts.suspended, 1);
+        suspend(group);
+        return;
+    case OP_WORK:
+        rest_ring_add(&group->loop->park.workless, &group->line);
         return;
     case OP_PARK:
         park(group);
         return;
     case OP_DONE:
-        answer(group, rest_answer_op);
-        return;
-    case OP_WORK:
-        answer(group, render_busy);
+        answer(group);
         return;
     }
 }
@@ -347,10 +268,41 @@ void rest_group_go_on(struct rest_group *group, struct rest_request *runner,
 
 void rest_group_woken(struct rest_request *runner)
 {
-    enum op_step step = runner->parks      ? OP_PARK
-                        : runner->finished ? OP_DONE
-                                           : run_here(runner, false);
-    step_on(runner->group, step);
+    struct rest_group *group = runner->group;
+
+    group->loop->park.n_working -= group->works;
+    group->works = false;
+    step_on(group, runner->parks      ? OP_PARK
+                   : runner->finished ? OP_DONE
+                                      : run_here(runner));
+}
+
+/* Nobody waits for it any more. */
+static void give_up(struct rest_group *group)
+{
+    rest_request_release(group->runner);
+    settle(group);
+}
+
+void rest_group_hire(struct rest_park *park)
+{
+    while (!rest_ring_is_empty(&park->workless)) {
+        struct rest_group *group =
+            CONTAINER(park->workless.next, struct rest_group, line);
+        bool wanted = !rest_ring_is_empty(&group->taken);
+        if (wanted && (park->n_working == WORKING_MOST ||
+                       !rest_workers_push(group->loop->rest, group->runner))) {
+            return;
+        }
+        rest_ring_remove(&group->line);
+        if (!wanted) {
+            give_up(group);
+            continue;
+        }
+        group->works = true;
+        park->n_working++;
+        suspend(group);
+    }
 }
 
 /* [PARK-1] Who waits now is taken. Whether there is news comes first: it is an
@@ -380,18 +332,19 @@ static void run(struct rest_group *group)
         rest_group_leave(group);
         return;
     }
-    group->runner = ask_again(group);
+    group->runner = rest_asked_again(group->loop, group->key);
+    group->runner->group = group;
     group->runner->op.expired = group->ends;
     group->runner->op.woken = woken;
     rest_count(&group->loop->counts.looks, 1);
-    step_on(group, run_here(group->runner, false));
+    step_on(group, run_here(group->runner));
 }
 
 void rest_group_run(struct rest_park *park)
 {
-    struct rest_group *group = park->first_ready;
+    struct rest_group *group =
+        CONTAINER(park->ready.next, struct rest_group, line);
 
-    park->first_ready = group->next_ready;
-    group->ready = false;
+    rest_ring_remove(&group->line);
     run(group);
 }

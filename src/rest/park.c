@@ -8,7 +8,7 @@
 /* In one turn of a loop, so that reads do not wait: groups that run, and
  * connections that are resumed (the library walks over all that are suspended
  * each time, so a few at a time would be worse). */
-enum { TURN_RUNS = 64, TURN_RESUMES = 512 };
+enum { TURN_RUNS = 64, TURN_RESUMES = 512, HIRE_AGAIN_MS = 10 };
 
 /* ---- waiters ---- */
 
@@ -138,7 +138,7 @@ enum MHD_Result rest_park_begin(struct rest_request *request)
         struct rest_problem problem = rest_watchers_problem();
         return rest_answer_problem(request, &problem);
     }
-    struct str key = rest_group_key(request);
+    struct str key = rest_asked_key(request);
     struct rest_group *group = rest_group_find(&request->loop->park, key);
     return group != NULL ? join(request, group) : begin(request, key);
 }
@@ -218,9 +218,10 @@ void rest_park_turn(struct rest_loop *loop)
     struct rest_park *park = &loop->park;
 
     take_due(loop);
-    for (int i = 0; i < TURN_RUNS && park->first_ready != NULL; i++) {
+    for (int i = 0; i < TURN_RUNS && !rest_ring_is_empty(&park->ready); i++) {
         rest_group_run(park);
     }
+    rest_group_hire(park);
     resume(park, TURN_RESUMES);
 }
 
@@ -228,14 +229,21 @@ uint64_t rest_park_next(const struct rest_loop *loop, uint64_t now_ms)
 {
     const struct rest_park *park = &loop->park;
     const struct rest_due *due = rest_dues_first(&park->dues);
+    uint64_t next = UINT64_MAX;
 
-    if (park->first_ready != NULL || !rest_ring_is_empty(&park->answered)) {
+    if (!rest_ring_is_empty(&park->ready) ||
+        !rest_ring_is_empty(&park->answered)) {
         return 0;
     }
-    if (due == NULL) {
-        return UINT64_MAX;
+    if (due != NULL) {
+        next = due->at_ms > now_ms ? due->at_ms - now_ms : 0;
     }
-    return due->at_ms > now_ms ? due->at_ms - now_ms : 0;
+    /* No worker of this loop's will be free: others have them. */
+    if (!rest_ring_is_empty(&park->workless) && park->n_working == 0 &&
+        next > HIRE_AGAIN_MS) {
+        next = HIRE_AGAIN_MS;
+    }
+    return next;
 }
 
 void rest_park_close(struct rest_loop *loop)
@@ -249,25 +257,26 @@ void rest_park_close(struct rest_loop *loop)
     }
 }
 
-static void leave_all(struct rest_ring *ring)
+/* Runners that are left wait for a worker. */
+static void abandon(struct rest_group *group)
 {
-    while (!rest_ring_is_empty(ring)) {
-        leave(CONTAINER(ring->next, struct rest_waiter, ring));
+    if (group->runner != NULL) {
+        rest_ring_move(&group->due, &group->taken);
+        rest_request_release(group->runner);
+        group->runner = NULL;
+    }
+    rest_ring_move(&group->due, &group->waiting);
+    if (rest_ring_is_empty(&group->due)) {
+        rest_group_leave(group);
+    } else {
+        leave(CONTAINER(group->due.next, struct rest_waiter, ring));
     }
 }
 
 void rest_park_abandon(struct rest_loop *loop)
 {
-    struct rest_group *group, *next;
-
-    loop->park.first_ready = NULL;
-    HASH_ITER(hh, loop->park.groups, group, next)
-    {
-        group->ready = true; /* it stays until it is empty */
-        leave_all(&group->waiting);
-        leave_all(&group->due);
-        group->ready = false;
-        rest_group_leave(group);
+    while (loop->park.groups != NULL) {
+        abandon(loop->park.groups);
     }
     resume(&loop->park, SIZE_MAX);
 }

@@ -72,7 +72,6 @@ struct rest_group {
     struct watch_link link; /* its spec is in `text` */
     bool linked;
     bool exact; /* rows below its namespace do not concern it */
-    bool ready; /* in line to run */
     bool ends;  /* what runs is for those who are due */
     enum rest_news news;
     struct rest_loop *loop;
@@ -81,7 +80,8 @@ struct rest_group {
     struct rest_ring waiting;    /* for news */
     struct rest_ring due;        /* whose time is over */
     struct rest_ring taken;      /* who get what the runner makes */
-    struct rest_group *next_ready;
+    struct rest_ring line;       /* to run, or for a worker */
+    bool works;                  /* a worker has its runner */
     char *text;
     UT_hash_handle hh;
     size_t n;
@@ -91,8 +91,10 @@ struct rest_group {
 /* One of a loop. */
 struct rest_park {
     struct rest_group *groups;
-    uint64_t seed; /* keys come from strangers */
-    struct rest_group *first_ready, *last_ready;
+    uint64_t seed;             /* keys come from strangers */
+    struct rest_ring ready;    /* groups in line to run */
+    struct rest_ring workless; /* whose runners wait for a worker */
+    unsigned n_working;
     struct rest_dues dues;
     struct rest_ring answered; /* not resumed yet */
     uint64_t n;                /* waiters, the answered among them */
@@ -126,21 +128,31 @@ void rest_park_close(struct rest_loop *loop);
 /* The very end: those who are left are resumed without an answer. */
 void rest_park_abandon(struct rest_loop *loop);
 
+/* ---- asked.c ---- */
+
+/* All that the answer to a poll depends on; in the request's arena. When
+ * answers come to depend on who asks, what that one may see belongs in here
+ * too. */
+struct str rest_asked_key(struct rest_request *request);
+/* The same request again, without a connection. The key is lent to it. */
+struct rest_request *rest_asked_again(struct rest_loop *loop,
+                                      const char *key) MUST_USE;
+
 /* ---- group.c: what is found out for them ---- */
 
-/* All that the answer to a poll depends on; in the request's arena. */
-struct str rest_group_key(struct rest_request *request);
 /* NULL: nobody has asked that. */
 struct rest_group *rest_group_find(struct rest_park *park, struct str key);
 /* With nobody in it. */
 struct rest_group *rest_group_new(struct rest_loop *loop, struct str key);
-/* One that nobody waits in, unless something still has to happen to it. */
+/* The end of one that nobody waits in, unless it has a runner. */
 void rest_group_leave(struct rest_group *group);
 /* It has to look, or to end for those who are due, when it is its turn. */
 void rest_group_note(struct rest_group *group, enum rest_news news);
 void rest_group_line_up(struct rest_group *group);
 /* The first in line runs. */
 void rest_group_run(struct rest_park *park);
+/* Those that need a worker get one, as far as that goes. */
+void rest_group_hire(struct rest_park *park);
 /* Its first look was begun by this request, which came so far: its runner. */
 void rest_group_go_on(struct rest_group *group, struct rest_request *runner,
                       enum op_step step);

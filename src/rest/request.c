@@ -291,13 +291,6 @@ static enum op_step run_here(struct rest_request *request, bool no_worker)
     return registry_run(loop->rest->registry, &request->op, loop->reader);
 }
 
-void rest_request_busy(struct rest_request *request)
-{
-    rest_request_wrong(request, 503,
-                       STR("too many long requests are running: try again"),
-                       STR_NONE);
-}
-
 static enum MHD_Result run_op(struct rest_request *request)
 {
     enum op_step step = request->finished ? OP_DONE : run_here(request, false);
@@ -317,7 +310,9 @@ static enum MHD_Result run_op(struct rest_request *request)
                    ? rest_stream_begin(request)
                    : rest_answer_op(request);
     }
-    rest_request_busy(request);
+    rest_request_wrong(request, 503,
+                       STR("too many long requests are running: try again"),
+                       STR_NONE);
     return rest_answer_problem(request, &request->problem);
 }
 

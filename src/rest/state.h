@@ -187,8 +187,6 @@ void rest_request_end(void *user, struct MHD_Connection *connection,
 void rest_request_read_target(struct rest_request *request);
 /* All it holds, and itself. */
 void rest_request_release(struct rest_request *request);
-/* No worker has time for it. */
-void rest_request_busy(struct rest_request *request);
 /* What is wrong with it, unless something is already. */
 void rest_request_wrong(struct rest_request *request, unsigned status,
                         struct str detail, struct str field);

@@ -8,8 +8,8 @@ import threading
 import time
 
 from cluster import Cluster
-from harness import (Client, Server, Wire, bare, make_ns, path, request_bytes, shared,
-                     test, until, without)
+from harness import (Client, Server, Skip, Wire, bare, make_ns, memory_counts,
+                     path, request_bytes, say, shared, test, until, without)
 
 SERVICE = "service"
 
@@ -393,8 +393,9 @@ def other_conditions_of_a_read_hold_for_a_poll(s):
 
 def many(s, n, *targets):
     """So many waiters of each; when all of them wait."""
+    before = parked(s)
     polls = [(t, Poll(s, t)) for t in targets for _ in range(n)]
-    until(lambda: parked(s) == len(polls), 60)
+    until(lambda: parked(s) == before + len(polls), 60)
     return polls
 
 
@@ -406,7 +407,7 @@ def thousands_who_ask_the_same_are_one_look_and_one_rendering(s):
     targets = (list_of(ns, since=r), list_of(ns, since=r, fields="name"),
                search(ns=ns, k="name", v="s1", mode="prefix", since=r))
     before = looks(s), renderings(s)
-    polls = many(s, 700, *targets)
+    polls = many(s, 2000, targets[0]) + many(s, 200, *targets[1:])
     assert looks(s) == before[0] + 3
     before = looks(s), renderings(s)
     last = s.post(list_of(ns), {"name": "s1000"}).must(201).revision
@@ -426,6 +427,44 @@ def thousands_who_ask_the_same_are_one_look_and_one_rendering(s):
         p.wire.send(request_bytes("GET", list_of(ns)))
         assert len(p.wire.answer().must(200).json) == 101
     assert parked(s) == 0
+
+
+@test(timeout=180)
+def more_searches_than_workers_take_are_all_answered(s):
+    """And leave the workers some time for others."""
+    ns = make_ns(s)
+    s.post(list_of(ns), {"name": "a"}).must(201)
+    r = s.revision()
+    polls = poll(s, *[search(ns=ns, type=SERVICE, limit=i + 1, since=r)
+                      for i in range(300)])
+    s.post(list_of(ns), {"name": "b"}).must(201)
+    for _ in range(20):
+        s.get(search(ns=ns)).must(200)
+    for i, p in enumerate(polls):
+        assert found(p.answer()) == {ns: ["a", "b"][:i + 1]}
+    # Some are gone when it is their turn.
+    polls = poll(s, *[search(ns=ns, v="b$", mode="regex", limit=i + 1,
+                             since=s.revision()) for i in range(300)])
+    for p in polls[::2]:
+        p.close()
+    s.post(list_of(ns), {"name": "b2"}).must(201)
+    for p in polls[1::2]:
+        assert found(p.answer()) == {ns: ["b"]}
+    wait_for(s, 0)
+
+
+@test(alone=True)
+def an_idle_poll_costs_little(s):
+    if not memory_counts():
+        raise Skip("a sanitizer's memory is not ours")
+    ns = make_ns(s)
+    target = list_of(ns, since=s.revision(), wait="10m")
+    polls = poll(s, *[target] * 100)
+    before = s.rss_anon_kib()
+    polls += poll(s, *[target] * 2000)
+    each = (s.rss_anon_kib() - before) / 2000
+    say(f"an idle poll: {each:.1f} KiB")
+    assert each < 6, f"{each} KiB"
 
 
 @test(timeout=120)
@@ -573,6 +612,19 @@ def in_the_drain_window_changes_are_told():
         s.client().post(list_of(ns), {"name": "a"}).must(201)
         a = p.answer()
         assert names(a) == ["a"] and a.headers["connection"] == "close"
+        assert s.ended_within(20) and s.process.returncode == 0
+
+
+@bare
+def the_end_waits_for_no_poll_that_waits_for_its_since():
+    with Server() as s:
+        ns = make_ns(s)
+        polls = [Poll(s, list_of(ns, since=10**9)),
+                 Poll(s, search(ns=ns, since=10**9))]
+        wait_for(s, 2)
+        s.signal(signal.SIGTERM)
+        for p in polls:
+            assert p.answer().must(200).body in (b"[]", b"{}")
         assert s.ended_within(20) and s.process.returncode == 0
 
 

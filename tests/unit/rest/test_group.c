@@ -33,12 +33,12 @@ static void what_an_answer_depends_on_tells_groups_apart(void **state)
     requests[6].op.if_.min_revision = 1;
     requests[7].op.if_.if_none_match = STR("");
     for (size_t i = 0; i < 8; i++) {
-        struct str key = rest_group_key(&requests[i]);
+        struct str key = rest_asked_key(&requests[i]);
         assert_null(rest_group_find(&loop->park, key));
         groups[i] = rest_group_new(loop, key);
     }
     for (size_t i = 0; i < 8; i++) {
-        struct str key = rest_group_key(&requests[i]);
+        struct str key = rest_asked_key(&requests[i]);
         assert_ptr_equal(rest_group_find(&loop->park, key), groups[i]);
     }
     for (size_t i = 0; i < 8; i++) {
@@ -49,11 +49,11 @@ static void what_an_answer_depends_on_tells_groups_apart(void **state)
     (void)mem_free(loop);
 }
 
-static void nobody_in_it_and_nothing_to_do_is_the_end_of_a_group(void **state)
+static void nobody_in_it_is_the_end_of_a_group(void **state)
 {
     struct rest_loop *loop = new_loop();
     struct rest_request request = ask(*state, "/v1/search?since=1");
-    struct str key = rest_group_key(&request);
+    struct str key = rest_asked_key(&request);
     struct rest_group *group = rest_group_new(loop, key);
     struct rest_ring member = {0};
 
@@ -61,12 +61,16 @@ static void nobody_in_it_and_nothing_to_do_is_the_end_of_a_group(void **state)
     rest_group_leave(group);
     assert_non_null(rest_group_find(&loop->park, key));
     rest_group_note(group, REST_NEWS);
+    assert_ptr_equal(loop->park.ready.next, &group->line);
     rest_ring_remove(&member);
-    rest_group_leave(group); /* it is in line */
-    assert_ptr_equal(loop->park.first_ready, group);
-    rest_group_run(&loop->park); /* and finds nobody */
+    rest_group_leave(group);
     assert_null(rest_group_find(&loop->park, key));
-    assert_null(loop->park.first_ready);
+    assert_true(rest_ring_is_empty(&loop->park.ready));
+    /* Nor does one stay that finds nobody when it is its turn. */
+    group = rest_group_new(loop, key);
+    rest_group_note(group, REST_NEWS);
+    rest_group_run(&loop->park);
+    assert_null(rest_group_find(&loop->park, key));
     rest_park_done(&loop->park);
     (void)mem_free(loop);
 }
@@ -75,7 +79,7 @@ static void what_is_uncertain_stays_so(void **state)
 {
     struct rest_loop *loop = new_loop();
     struct rest_request request = ask(*state, "/v1/search?since=1");
-    struct rest_group *group = rest_group_new(loop, rest_group_key(&request));
+    struct rest_group *group = rest_group_new(loop, rest_asked_key(&request));
 
     rest_group_note(group, REST_NEWS);
     assert_int_equal(group->news, REST_NEWS);
@@ -114,7 +118,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         WITH_ARENA(what_an_answer_depends_on_tells_groups_apart),
-        WITH_ARENA(nobody_in_it_and_nothing_to_do_is_the_end_of_a_group),
+        WITH_ARENA(nobody_in_it_is_the_end_of_a_group),
         WITH_ARENA(what_is_uncertain_stays_so),
         cmocka_unit_test(a_ring_moves_whole_and_is_left_from_anywhere),
     };
