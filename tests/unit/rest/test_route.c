@@ -194,6 +194,11 @@ static void parameters_reach_their_operation(void **state)
                      0);
     assert_true(q.op.has_since && q.op.since == (UINT64_C(1) << 53) - 1);
     assert_false(q.op.initial);
+    assert_int_equal(query(*state, "/v1/ns/a/m?since=7", &q, &field), 0);
+    assert_int_equal(q.wait_ms, 50000);
+    assert_int_equal(query(*state, "/v1/search?wait=10m&since=7", &q, &field),
+                     0);
+    assert_int_equal(q.wait_ms, 600000);
     assert_int_equal(query(*state, "/v1/watch?initial", &q, &field), 0);
     assert_true(q.op.initial && !q.op.has_since);
 }
@@ -235,7 +240,11 @@ static void a_wrong_parameter_is_named(void **state)
         {"/v1/ns?flat=maybe", "flat"},
         {"/v1/ns?consistency=strong", "consistency"},
         {"/v1/ns/a/m?=1", ""},
-        {"/v1/ns/a/m/i?since=1", "since"},
+        {"/v1/ns/a/m/x?since=1", "since"},
+        {"/v1/ns/a/m?wait=1s", "wait"},
+        {"/v1/ns/a/m?since=1&wait=601s", "wait"},
+        {"/v1/search?since=1&wait=1", "wait"},
+        {"/v1/watch?since=1&wait=1s", "wait"},
         {"/v1/watch?since=", "since"},
         {"/v1/watch?since=9007199254740992", "since"},
         {"/v1/watch?initial=2", "initial"},
