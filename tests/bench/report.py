@@ -6,7 +6,8 @@ import parts
 NAMES = {"rate": "requests/s", "renewals": "renewals/s", "rows": "rows/s",
          "p50_us": "p50", "p99_us": "p99", "cpu_us": "CPU of the server",
          "seconds": "time", "joined": "joined in", "rss_anon": "RssAnon", "last_us": "the last",
-         "answer_us": "the answer"}
+         "answer_us": "the answer",
+         "each": "bytes"}
 
 SECONDS = ("seconds", "silence", "joined")
 

@@ -172,7 +172,7 @@ class Contest:
         each = (roster.memory()["rss_anon"] - before) / n
         self.memory.figures[name] = {"each": middle([each])}
         # As few are less than the allocator's steps.
-        self.memory.bound(f"RssAnon of one of {n:,} {what} <= 5 KiB",
+        self.memory.bound(f"bytes that one of {n:,} {what} takes: <= {EACH:,}",
                           middle([each]) if n >= 1000 else None,
                           lambda v: v <= EACH)
 
