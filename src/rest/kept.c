@@ -103,8 +103,7 @@ static uint64_t held_bytes(const struct op_answer *answer)
     return answer->list == NULL ? answer->body.n : answer->list->body.n + form;
 }
 
-/* Reads of lists and resources: what stands in the store at one revision. Who
- * polls asks for the next one. */
+/* Reads of lists and resources: what stands in the store at one revision. */
 static bool is_worth_it(const struct rest_request *request)
 {
     const struct op *op = &request->op;
@@ -112,8 +111,7 @@ static bool is_worth_it(const struct rest_request *request)
 
     return request->plain && request->key.n > 0 &&
            (op->kind == OP_LIST_GET || op->kind == OP_ROW_GET) &&
-           !op->query.linearizable && !op->query.has_since &&
-           !answer->passing &&
+           !op->query.linearizable && !answer->passing &&
            (answer->code == OP_OK || answer->code == OP_NOT_MODIFIED) &&
            answer->body.n <= (answer->list != NULL ? LENT_MOST : COPY_MOST) &&
            held_bytes(answer) <= HELD_MOST &&

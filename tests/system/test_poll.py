@@ -376,10 +376,15 @@ def other_conditions_of_a_read_hold_for_a_poll(s):
     ns = make_ns(s)
     a = s.post(list_of(ns), {"name": "a"}).must(201)
     least = (("Roster-Min-Revision", str(a.revision)),)
-    polls = poll(s, *[list_of(ns, since=a.revision)] * 3, headers=least)
-    polls += poll(s, *[list_of(ns, since=a.revision,
-                               consistency="linearizable")] * 3)
-    polls += poll(s, *[list_of(ns, since=a.revision, max_stale="1h")] * 3)
+    polls = []
+    for target, headers in (
+            (list_of(ns, since=a.revision), least),
+            (list_of(ns, since=a.revision, consistency="linearizable"), ()),
+            (list_of(ns, since=a.revision, max_stale="1h"), ())):
+        before = looks(s)
+        for n in range(1, 4):  # who joins is looked for anew
+            polls += poll(s, target, headers=headers)
+            until(lambda n=n, before=before: looks(s) == before + n)
     s.post(list_of(ns), {"name": "b"}).must(201)
     for p in polls:
         assert names(p.answer()) == ["a", "b"]

@@ -91,6 +91,33 @@ static void what_is_uncertain_stays_so(void **state)
     (void)mem_free(loop);
 }
 
+/* A look that nobody waits for any more is given up; who came meanwhile waits
+ * for the next. */
+static void who_comes_during_a_look_is_looked_for_again(void **state)
+{
+    struct rest_loop *loop = new_loop();
+    struct rest_request request = ask(*state, "/v1/search?since=1");
+    struct rest_group *group = rest_group_new(loop, rest_asked_key(&request));
+    struct rest_request *runner = rest_request_new(loop);
+    struct rest_ring late = {0};
+
+    runner->loop = loop;
+    rest_group_go_on(group, runner, OP_WORK);
+    rest_ring_add(&group->waiting, &late);
+    rest_group_note(group, REST_NEWS); /* it has a runner: not in line */
+    group->news = REST_NO_NEWS;
+    assert_true(rest_ring_is_empty(&loop->park.ready));
+    rest_group_hire(&loop->park);
+    assert_null(group->runner);
+    assert_int_equal(group->news, REST_MAYBE);
+    assert_ptr_equal(loop->park.ready.next, &group->line);
+    rest_ring_remove(&late);
+    rest_group_leave(group);
+    rest_park_done(&loop->park);
+    rest_request_free_spare(loop);
+    (void)mem_free(loop);
+}
+
 static void a_ring_moves_whole_and_is_left_from_anywhere(void **state)
 {
     struct rest_ring from, to, members[4] = {{0}};
@@ -120,6 +147,7 @@ int main(void)
         WITH_ARENA(what_an_answer_depends_on_tells_groups_apart),
         WITH_ARENA(nobody_in_it_is_the_end_of_a_group),
         WITH_ARENA(what_is_uncertain_stays_so),
+        WITH_ARENA(who_comes_during_a_look_is_looked_for_again),
         cmocka_unit_test(a_ring_moves_whole_and_is_left_from_anywhere),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
