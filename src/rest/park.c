@@ -248,7 +248,7 @@ uint64_t rest_park_next(const struct rest_loop *loop, uint64_t now_ms)
 
 void rest_park_close(struct rest_loop *loop)
 {
-    struct rest_group *group, *next;
+    struct rest_group *group = NULL, *next = NULL;
 
     HASH_ITER(hh, loop->park.groups, group, next)
     {

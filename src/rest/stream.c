@@ -258,7 +258,7 @@ static void cut_blocked(struct rest_loop *loop)
 static void tell_progress(struct rest_loop *loop, struct stream *first)
 {
     uint64_t told = watch_table_revision(loop->watching);
-    struct stream *stream, *next;
+    struct stream *stream = NULL, *next = NULL;
 
     DL_FOREACH_SAFE2(first, stream, next, slot_next)
     {

@@ -209,7 +209,7 @@ static void tell_links(struct watch_subject *subject, struct watch_event *event)
 
 static void tell_all(struct watch_table *table, struct watch_event *event)
 {
-    struct watch_subject *subject, *next;
+    struct watch_subject *subject = NULL, *next = NULL;
 
     HASH_ITER(hh, table->subjects, subject, next)
     {
