@@ -245,7 +245,7 @@ static void add_meta(const struct store_meta *meta, struct buf *out)
                  meta->n_keys);
     metric_gauge(out, "roster_history_events", "Events kept.", meta->history_n);
     metric_gauge(out, "roster_history_limit_events",
-                 "Events that are kept at most.", meta->history_limit);
+                 "Events that are kept at least.", meta->history_limit);
 }
 
 static const struct {
