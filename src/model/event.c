@@ -168,11 +168,13 @@ static struct str object(struct scan *scan)
     size_t begin = scan->at;
 
     expect(scan, "{");
-    for (char c = '{'; c != '}' && !scan->bad;) {
-        scan->bad = scan->at >= scan->text.n;
-        c = scan->bad ? '}' : scan->text.p[scan->at++];
-        if (c == '"') {
+    for (bool open = true; open && !scan->bad;) {
+        if (scan->at >= scan->text.n) {
+            scan->bad = true;
+        } else if (scan->text.p[scan->at++] == '"') {
             skip_string(scan);
+        } else {
+            open = scan->text.p[scan->at - 1] != '}';
         }
     }
     return scan->bad ? STR("{}")
