@@ -66,12 +66,14 @@ static void set_told(struct stream *stream, const struct stream_round *round,
 bool stream_round_send(struct stream *stream, const struct stream_round *round,
                        size_t skip)
 {
-    size_t left = round->bytes.n - skip;
     ssize_t taken = 0;
 
-    if (left == 0) {
+    /* A part of the history with none of his events in it: the one that is half
+     * sent is further on. */
+    if (skip >= round->bytes.n) {
         return true;
     }
+    size_t left = round->bytes.n - skip;
     taken = stream_send(stream, round->bytes.p + skip, left);
     if (taken < 0) {
         stream_end(stream);

@@ -523,6 +523,28 @@ def who_reads_slowly_gets_everything(s):
         assert metric(s, "roster_watch_cut_total") == 0
 
 
+@test(timeout=120)
+def what_others_wrote_between_does_not_get_into_a_slow_stream(s):
+    """Half an event is on its way, and the next is far behind it in the
+    history."""
+    ns = make_ns(s)
+    with Watch(s, ns=ns, type="wanted", timeout=60) as w, \
+            Watch(s, ns=ns, type="wanted", timeout=60, lines=True) as other:
+        for x in (w, other):
+            x.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 16)
+            x.caught_up()
+        want = []
+        for i in range(20):
+            for k in range(3):
+                put(s, ns, f"o{k}", "other", x=str(i % 10) * 60000)
+            want.append(put(s, ns, "w", "wanted",
+                            x=chr(97 + i) * 80000).revision)
+        time.sleep(0.5)
+        for x in (w, other):
+            assert [e["revision"] for e in x.up_to(want[-1])] == want
+        assert metric(s, "roster_watch_cut_total") == 0
+
+
 @test(flags=("--io-threads", "2"))
 def reads_and_writes_go_on_beside_streams(s):
     ns = make_ns(s)
