@@ -201,20 +201,10 @@ static void keep_spec(struct rest_group *group, const struct op_watch *watch)
     }
 }
 
-/* A snapshot sees a commit a moment before it is published: what comes behind
- * that is told, and looked at once more. */
-static uint64_t known_upto(const struct rest_group *group)
-{
-    uint64_t from = group->runner->op.answer.watch->from;
-    uint64_t published = watch_hub_revision(group->loop->rest->hub);
-
-    return from < published ? from : published;
-}
-
 static void park(struct rest_group *group)
 {
     struct rest_loop *loop = group->loop;
-    uint64_t from = known_upto(group);
+    uint64_t from = group->runner->op.answer.watch->from;
 
     keep_spec(group, group->runner->op.answer.watch);
     rest_request_release(group->runner);

@@ -146,9 +146,11 @@ static bool has_missed(struct watch_table *table, const struct watch_link *link)
 int watch_table_add(struct watch_table *table, struct watch_link *link,
                     uint64_t from)
 {
+    uint64_t now = watch_hub_revision(table->hub);
+
     link->from = from;
     if (table->n_links == 0) {
-        table->revision = from;
+        table->revision = from < now ? from : now;
     } else if (has_missed(table, link)) {
         return ERR_RETRY;
     }

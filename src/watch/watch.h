@@ -120,10 +120,10 @@ struct watch_table *watch_table_new(struct watch_hub *hub,
                                     void *user) MUST_USE;
 /* Nobody is in it any more. */
 struct watch_table *watch_table_free(struct watch_table *table);
-/* It is told what comes behind `from`, which is no later than the hub's
- * revision. Answers: RETRY (something that it wants came behind `from` and was
- * told to the others before, or that cannot be known: it is not in the table).
- */
+/* It is told what comes behind `from`; a snapshot may have shown that a moment
+ * before the hub has it. Answers: RETRY (something that it wants came behind
+ * `from` and was told to the others before, or that cannot be known: it is not
+ * in the table). */
 int watch_table_add(struct watch_table *table, struct watch_link *link,
                     uint64_t from) MUST_USE;
 /* Also one that is not in. */

@@ -175,6 +175,25 @@ static void what_one_knows_is_not_told_again(void **state)
     leave(k, first), leave(k, ahead);
 }
 
+/* A commit is seen in the store a moment before the hub has it. */
+static void who_knows_more_than_the_hub_waits_for_what_is_newer(void **state)
+{
+    struct kit *k = *state;
+    struct told *ahead = wait_for(k, "r", ""), *other = wait_for(k, "a.r", "");
+
+    publish(k, 1, "a.r", "t");
+    assert_int_equal(watch_table_add(k->table, &ahead->link, 2), 0);
+    assert_int_equal(watch_table_add(k->table, &other->link, 1), 0);
+    assert_int_equal(watch_table_revision(k->table), 1);
+    publish(k, 2, "a.r", "t");
+    publish(k, 3, "a.r", "t");
+    assert_false(watch_table_turn(k->table));
+    assert_int_equal(ahead->n, 1);
+    assert_int_equal(ahead->revisions[0], 3);
+    assert_int_equal(other->n, 2);
+    leave(k, ahead), leave(k, other);
+}
+
 static void one_may_leave_while_it_is_told(void **state)
 {
     struct kit *k = *state;
@@ -271,6 +290,7 @@ int main(void)
         TEST(what_came_before_entering_is_told_soon),
         TEST(who_missed_something_is_not_let_in),
         TEST(what_one_knows_is_not_told_again),
+        TEST(who_knows_more_than_the_hub_waits_for_what_is_newer),
         TEST(one_may_leave_while_it_is_told),
         TEST(who_fell_behind_the_ring_learns_it),
         TEST(another_state_is_told_to_all),
