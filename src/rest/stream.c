@@ -368,6 +368,7 @@ int rest_streams_open(struct rest_loop *loop)
     int ends[2];
 
     loop->streams = streams;
+    streams->seed = chance_u64();
     streams->ended = -1;
     if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0,
                    ends) != 0) {

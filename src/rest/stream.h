@@ -83,6 +83,7 @@ enum { STREAM_SLOTS = 48 };
 /* Those of a loop. */
 struct rest_streams {
     struct stream_group *groups; /* hash */
+    uint64_t seed;               /* keys come from strangers */
     struct stream_group *busy;   /* have something to tell; the first is being
                                     told */
     struct stream *cursor;       /* its next member to be told */

@@ -1,5 +1,4 @@
 /* Streams that want the same: told together. */
-#define HASH_FUNCTION(key, n, hash) ((hash) = (unsigned)XXH3_64bits((key), (n)))
 #include <uthash.h>
 #include <utlist.h>
 #include <xxhash.h>
@@ -90,10 +89,12 @@ struct stream_group *stream_group_join(struct rest_loop *loop,
     struct buf key = {0};
 
     make_key(&key, spec, frame);
-    HASH_FIND(hh, streams->groups, key.p, key.n, group);
+    unsigned hash = (unsigned)XXH3_64bits_withSeed(key.p, key.n, streams->seed);
+    HASH_FIND_BYHASHVALUE(hh, streams->groups, key.p, key.n, hash, group);
     if (group == NULL) {
         group = group_new(loop, spec, frame, buf_str(&key));
-        HASH_ADD(hh, streams->groups, key, group->key_n, group);
+        HASH_ADD_BYHASHVALUE(hh, streams->groups, key, group->key_n, hash,
+                             group);
     }
     buf_done(&key);
     group->n++;

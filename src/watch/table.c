@@ -2,11 +2,11 @@
  * namespace above it is looked up, so an event costs what its path is deep and
  * who wants it, not who waits. Only what moves or removes namespaces, which is
  * rare, looks at all. */
-#define HASH_FUNCTION(key, n, hash) ((hash) = (unsigned)XXH3_64bits((key), (n)))
 #include <assert.h>
 #include <uthash.h>
 #include <xxhash.h>
 
+#include "base/clock.h"
 #include "base/err.h"
 #include "watch/inside.h"
 
@@ -25,6 +25,7 @@ struct watch_table {
     struct watch_hub *hub;
     struct watch_listener listener;
     struct watch_subject *subjects;
+    uint64_t seed;               /* keys come from strangers */
     struct watch_subject *empty; /* to be freed when nobody walks */
     size_t n_links;
     uint64_t revision;
@@ -38,6 +39,7 @@ struct watch_table *watch_table_new(struct watch_hub *hub,
     struct watch_table *table = mem_zero(sizeof *table);
 
     table->hub = hub;
+    table->seed = chance_u64();
     table->listener.poke = poke;
     table->listener.user = user;
     watch_hub_listen(hub, &table->listener);
@@ -67,13 +69,19 @@ static struct str key_of(struct watch_table *table, struct str path,
     return buf_str(&table->key);
 }
 
+static unsigned hash_of(const struct watch_table *table, struct str key)
+{
+    return (unsigned)XXH3_64bits_withSeed(key.p, key.n, table->seed);
+}
+
 static struct watch_subject *find(struct watch_table *table, struct str path,
                                   struct str type)
 {
     struct str key = key_of(table, path, type);
-    struct watch_subject *subject;
+    struct watch_subject *subject = NULL;
 
-    HASH_FIND(hh, table->subjects, key.p, key.n, subject);
+    HASH_FIND_BYHASHVALUE(hh, table->subjects, key.p, key.n,
+                          hash_of(table, key), subject);
     return subject;
 }
 
@@ -86,7 +94,8 @@ static struct watch_subject *find_or_make(struct watch_table *table,
         subject = mem_zero(sizeof *subject + table->key.n);
         subject->n = table->key.n;
         memcpy(subject->key, table->key.p, subject->n);
-        HASH_ADD(hh, table->subjects, key, subject->n, subject);
+        HASH_ADD_BYHASHVALUE(hh, table->subjects, key, subject->n,
+                             hash_of(table, buf_str(&table->key)), subject);
     }
     return subject;
 }
