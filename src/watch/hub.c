@@ -22,24 +22,11 @@ struct watch_hub {
 
 static struct watch_event *event_new(struct str text)
 {
-    static const char id[] = "id: ", data[] = "\ndata: ", end[] = "\n\n";
-    struct watch_event *event =
-        mem_alloc(sizeof *event + text.n + sizeof id + sizeof data + 24);
-    struct event parsed;
-    struct buf sse = {0};
+    struct watch_event *event = mem_alloc(sizeof *event + text.n);
 
-    event_read(text, &parsed);
-    buf_add_text(&sse, id);
-    buf_add_u64(&sse, parsed.revision);
-    buf_add_text(&sse, data);
-    size_t at = sse.n;
-    memcpy(event->bytes, sse.p, at);
-    memcpy(event->bytes + at, text.p, text.n);
-    memcpy(event->bytes + at + text.n, end, sizeof end - 1);
-    buf_done(&sse);
+    memcpy(event->bytes, text.p, text.n);
     atomic_init(&event->users, 1);
-    event->sse = (struct str){event->bytes, at + text.n + sizeof end - 1};
-    event_read((struct str){event->bytes + at, text.n}, &event->event);
+    event_read((struct str){event->bytes, text.n}, &event->event);
     return event;
 }
 
@@ -69,7 +56,7 @@ static void drop_oldest(struct watch_hub *hub)
     struct watch_event *event = at(hub, 0);
 
     hub->first = event->event.revision;
-    hub->bytes -= event->sse.n;
+    hub->bytes -= event->event.text.n;
     hub->begin++;
     hub->n--;
     (void)watch_event_unref(event);
@@ -97,7 +84,7 @@ static void add(struct watch_hub *hub, struct watch_event *event)
     }
     hub->ring[(hub->begin + hub->n) & (hub->room - 1)] = event;
     hub->n++;
-    hub->bytes += event->sse.n;
+    hub->bytes += event->event.text.n;
     hub->published++;
     while (hub->bytes > hub->most_bytes && hub->n > 1) {
         drop_oldest(hub);

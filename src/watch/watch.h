@@ -55,8 +55,7 @@ struct watch_hub; /* opaque */
 struct watch_event {
     _Atomic unsigned users;
     struct event event;
-    struct str sse; /* "id: 7\ndata: {…}\n\n", around event.text */
-    char bytes[];
+    char bytes[]; /* its text */
 };
 void watch_event_ref(struct watch_event *event);
 /* Always NULL. */
