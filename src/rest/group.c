@@ -4,7 +4,8 @@
 #include "base/clock.h"
 #include "rest/state.h"
 
-/* Of the workers' queue: others have long requests too. */
+/* Of the workers' queue, for all loops together: others have long requests too.
+ */
 enum { WORKING_MOST = 16 };
 
 /* ---- groups ---- */
@@ -274,13 +275,21 @@ static void give_up(struct rest_group *group)
     settle(group);
 }
 
+static bool may_hire(const struct rest_loop *loop)
+{
+    unsigned n_loops = loop->rest->n_loops;
+    unsigned share = n_loops < WORKING_MOST ? WORKING_MOST / n_loops : 1;
+
+    return loop->park.n_working < share;
+}
+
 void rest_group_hire(struct rest_park *park)
 {
     while (!rest_ring_is_empty(&park->workless)) {
         struct rest_group *group =
             CONTAINER(park->workless.next, struct rest_group, line);
         bool wanted = !rest_ring_is_empty(&group->taken);
-        if (wanted && (park->n_working == WORKING_MOST ||
+        if (wanted && (!may_hire(group->loop) ||
                        !rest_workers_push(group->loop->rest, group->runner))) {
             return;
         }

@@ -8,8 +8,9 @@ import threading
 import time
 
 from cluster import Cluster
-from harness import (Client, Server, Skip, Wire, bare, make_ns, memory_counts,
-                     path, request_bytes, say, shared, test, until, without)
+from harness import (Client, Server, Skip, Wire, bare, in_threads, make_ns,
+                     memory_counts, path, request_bytes, say, shared, test, until,
+                     without)
 
 SERVICE = "service"
 
@@ -455,6 +456,27 @@ def more_searches_than_workers_take_are_all_answered(s):
     s.post(list_of(ns), {"name": "b2"}).must(201)
     for p in polls[1::2]:
         assert found(p.answer()) == {ns: ["b"]}
+    wait_for(s, 0)
+
+
+@test(timeout=180, flags=["--io-threads", "8"])
+def polls_of_all_loops_leave_room_for_other_searches(s):
+    ns = make_ns(s)
+    for k in range(4):
+        s.post(list_of(ns), [{"name": f"r{k}-{i}", "x": "y" * 300}
+                             for i in range(1000)]).must(201)
+    r = s.revision()
+    polls = poll(s, *[search(ns=ns, v=f"no{i}$", mode="regex", since=r)
+                      for i in range(400)])
+    s.post(list_of(ns), {"name": "news"}).must(201)
+
+    def ask(_):
+        api = s.client()
+        for _ in range(20):
+            api.get(search(ns=ns, limit=1)).must(200)
+    in_threads(4, ask)
+    for p in polls:
+        p.close()
     wait_for(s, 0)
 
 
