@@ -107,6 +107,7 @@ static void free_empty(struct watch_table *table)
         table->empty = subject->next_empty;
         subject->is_empty = false;
         if (subject->links == NULL) {
+            assert(table->subjects != NULL); /* it is in there */
             HASH_DEL(table->subjects, subject);
             (void)mem_free(subject);
         }
