@@ -268,16 +268,50 @@ void event_read(struct str text, struct event *ret_event)
     *ret_event = event;
 }
 
-static bool is_patch(struct arena *arena, struct str text)
+/* Values are texts, or null where there was none. Of a whole row of other keys
+ * it is more than a patch may be. */
+static bool add_member(struct buf *out, const struct json *member)
 {
-    struct json *object = NULL;
-    struct json_error error;
-    struct row_error wrong;
-    struct row_input input;
+    if (member->key.n == 0 || member->key.p[0] == '_' ||
+        (member->kind != JSON_STRING && member->kind != JSON_NULL)) {
+        return false;
+    }
+    buf_add_text(out, out->n > 0 ? "," : "");
+    json_add_string(out, member->key);
+    buf_add_char(out, ':');
+    if (member->kind == JSON_NULL) {
+        buf_add_text(out, "null");
+    } else {
+        json_add_string(out, member->text);
+    }
+    return true;
+}
 
-    return json_parse(arena, text, &object, &error) == 0 &&
-           row_read(arena, object, true, &input, &wrong) == 0 &&
-           str_equal(input.fields, inside(text));
+static bool is_sorted(struct str was)
+{
+    struct str before = STR(""), key, value;
+
+    for (size_t at = 0; row_next(was, &at, &key, &value); before = key) {
+        if (str_compare(before, key) >= 0) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* Read and written again it is the same. */
+static bool is_was(const struct json *object, struct str was)
+{
+    struct buf again = {0};
+    bool good = object->kind == JSON_OBJECT;
+
+    for (const struct json *m = good ? object->first : NULL; good && m != NULL;
+         m = m->next) {
+        good = add_member(&again, m);
+    }
+    good = good && str_equal(buf_str(&again), was) && is_sorted(was);
+    buf_done(&again);
+    return good;
 }
 
 bool event_is_sound(struct arena *arena, struct str text)
@@ -295,8 +329,7 @@ bool event_is_sound(struct arena *arena, struct str text)
     if (event.row.n > 0 && !row_is_sound(arena, event.row, &input, &revision)) {
         return false;
     }
-    return event.was.n == 0 ||
-           is_patch(arena, (struct str){event.was.p - 1, event.was.n + 2});
+    return event.was.n == 0 || is_was(json_get(object, "was"), event.was);
 }
 
 struct str event_old_value(const struct event *event, struct str key)

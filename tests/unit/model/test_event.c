@@ -138,6 +138,68 @@ static void damage_is_seen(void **state)
     arena = arena_free(arena);
 }
 
+static void add_keys(struct buf *out, char letter, size_t value)
+{
+    for (unsigned i = 0; i < ROW_KEYS_MAX; i++) {
+        buf_printf(out, "%s\"%c%03u\":\"", i > 0 ? "," : "", letter, i);
+        for (size_t n = 0; n < value; n++) {
+            buf_add_char(out, 'x');
+        }
+        buf_add_char(out, '"');
+    }
+}
+
+/* Of all keys that were, and all that are: more than a row can have. */
+static void was_is_sound_however_much_changed(void **state)
+{
+    static const size_t values[] = {1, ROW_FIELDS_MAX / ROW_KEYS_MAX - 10};
+    struct arena *arena = arena_new();
+
+    (void)state;
+    for (size_t i = 0; i < sizeof values / sizeof values[0]; i++) {
+        struct buf old = {0}, now = {0}, out = {0};
+        add_keys(&old, 'a', values[i]);
+        add_keys(&now, 'b', values[i]);
+        assert_true(old.n <= ROW_FIELDS_MAX);
+        buf_add_char(&old, '\0');
+        buf_add_char(&now, '\0');
+        write_put(&out, now.p, old.p);
+        assert_true(event_is_sound(arena, buf_str(&out)));
+        buf_done(&old);
+        buf_done(&now);
+        buf_done(&out);
+    }
+    arena = arena_free(arena);
+}
+
+static void was_has_its_own_form(void **state)
+{
+    static const char *const wrong[] = {
+        "\"b\":\"1\",\"a\":null",
+        "\"a\":\"1\",\"a\":null",
+        "\"a\":1",
+        "\"\":\"1\"",
+        "\"_rev\":\"1\"",
+        "\"a\":\"\\u0041\"",
+        "\"a\":\"1\" ,\"b\":null",
+    };
+    struct arena *arena = arena_new();
+
+    (void)state;
+    for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
+        struct buf out = {0}, changed = {0};
+        write_put(&out, "\"a\":\"2\"", "\"a\":\"1\"");
+        char *at = strstr(out.p, "\"was\":{");
+        assert_non_null(at);
+        buf_add(&changed, out.p, (size_t)(at - out.p) + 7);
+        buf_printf(&changed, "%s}}", wrong[i]);
+        assert_false(event_is_sound(arena, buf_str(&changed)));
+        buf_done(&out);
+        buf_done(&changed);
+    }
+    arena = arena_free(arena);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -146,6 +208,8 @@ int main(void)
         cmocka_unit_test(a_value_before_is_the_old_or_the_same),
         cmocka_unit_test(a_namespace_has_its_old_path),
         cmocka_unit_test(damage_is_seen),
+        cmocka_unit_test(was_is_sound_however_much_changed),
+        cmocka_unit_test(was_has_its_own_form),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
