@@ -252,26 +252,32 @@ static bool take(struct walk *w, uint64_t *left, uint64_t n)
     return true;
 }
 
-/* Values that do not fit a page lie on pages of their own. */
+/* Values that do not fit a page lie on pages of their own: on more than they
+ * take when a longer one was there before in the same transaction. */
 static bool walk_big(struct path *path, const struct node *node,
                      uint64_t *ret_page)
 {
     struct walk *w = path->walk;
     uint8_t head[HEAD];
-    uint64_t n = (HEAD - 1 + node->n_value) / w->page_size + 1;
+    uint64_t least = (HEAD - 1 + node->n_value) / w->page_size + 1;
 
     if (node->room < 8) {
         return bad(w, "a value lies outside of its page");
     }
     uint64_t number = get(node->value, 8);
+    if (number > w->last) {
+        return bad(w, "a page has a number that there is not");
+    }
+    if (pread(w->fd, head, sizeof head, (off_t)(number * w->page_size)) !=
+            (ssize_t)sizeof head ||
+        get(head, 8) != number || get(head + 10, 2) != OVERFLOW) {
+        return bad(w, "a long value is not where it should be");
+    }
+    uint64_t n = get(head + 12, 4);
     if (!claim(w, number, n) || !take(w, &path->left.overflows, n)) {
         return false;
     }
-    if (number + n > w->n_file ||
-        pread(w->fd, head, sizeof head, (off_t)(number * w->page_size)) !=
-            (ssize_t)sizeof head ||
-        get(head, 8) != number || get(head + 10, 2) != OVERFLOW ||
-        get(head + 12, 4) != n) {
+    if (n < least || number + n > w->n_file) {
         return bad(w, "a long value is not where it should be");
     }
     *ret_page = number;
