@@ -11,6 +11,8 @@ enum {
     GOINGS_MOST = 16,
     HOOK = 18,
     HOOK_STATES = 4,
+    SCOPE = 34,
+    SCOPE_STATES = 2,
 };
 
 static bool is_goings(struct str record)
@@ -19,18 +21,29 @@ static bool is_goings(struct str record)
            record.n == 2 + (size_t)8 * (uint8_t)record.p[1];
 }
 
-/* Whether name and record are what the machine takes for one of the kind. The
- * records of scopes are looked at by who reads them. */
-static bool is_mark(char kind, struct str name, struct str record)
+/* It has been told nothing that there has not been. */
+static bool is_hook(const struct check *c, struct str record)
+{
+    return record.n == HOOK && record.p[9] >= 0 && record.p[9] <= HOOK_STATES &&
+           kv_le64(record.p + 1) <= c->txn->meta.revision;
+}
+
+static bool is_scope(struct str record)
+{
+    return record.n == SCOPE && record.p[1] > 0 && record.p[1] <= SCOPE_STATES;
+}
+
+/* Whether name and record are what the machine takes for one of the kind. */
+static bool is_mark(const struct check *c, char kind, struct str name,
+                    struct str record)
 {
     struct str text = {record.p + 1, record.n - 1};
 
     switch (kind) {
     case STORE_MARK_BREAKER:
-        return name.n == 8;
+        return name.n == 8 && is_scope(record);
     case STORE_MARK_WEBHOOK:
-        return name.n == NS_ID && record.n == HOOK && record.p[9] >= 0 &&
-               record.p[9] <= HOOK_STATES;
+        return name.n == NS_ID && is_hook(c, record);
     case STORE_MARK_FLAPPING:
         return name_is_host(name) && text.n == 0;
     case STORE_MARK_GOINGS:
@@ -46,6 +59,13 @@ static bool is_mark(char kind, struct str name, struct str record)
     }
 }
 
+/* A scope and a webhook are ended by who made them, the others by their time:
+ * one without would be there for ever. */
+static bool ends_itself(char kind)
+{
+    return kind != STORE_MARK_BREAKER && kind != STORE_MARK_WEBHOOK;
+}
+
 static int check_record(struct check *c, struct str key, struct str value)
 {
     struct str name = {key.p + 2, key.n - 2};
@@ -53,7 +73,8 @@ static int check_record(struct check *c, struct str key, struct str value)
 
     if (key.n < 3 || name.n > STORE_MARK_NAME_MOST || value.n < 9 ||
         record.n > STORE_MARK_MOST || record.p[0] != KV_FORMAT ||
-        !is_mark(key.p[1], name, record)) {
+        !is_mark(c, key.p[1], name, record) ||
+        (kv_le64(value.p) > 0) != ends_itself(key.p[1])) {
         return check_wrong(c, "a mark is damaged");
     }
     c->n_ending += kv_le64(value.p) > 0;

@@ -682,6 +682,7 @@ static void damage(struct bench *b, const struct damage *d)
 #define LOG_TIME_AT "\x28"
 #define EPOCH_AT "\x30"
 #define NEXT_NS_AT "\x38"
+#define ZERO_8 "\0\0\0\0\0\0\0\0"
 #define HUGE_8 "\0\0\0\0\0\0\0\x7f"
 #define BYTES(literal)                                                         \
     {                                                                          \
@@ -729,8 +730,17 @@ static void a_file_with_right_sums_and_wrong_records_is_refused(void **state)
          "a mark is damaged"},
         {"keys", PUT, BYTES("mr" ID_1 ULID_NEW), BYTES(ID_1 "\1"),
          "a mark is damaged"},
-        {"keys", PUT, BYTES("mb" ID_1), BYTES("\0\0\0\0\0\0\0\x01\1"),
-         "not as much in it"},
+        {"keys", PUT, BYTES("mfweb-1"), BYTES(ID_1 "\1"), "not as much in it"},
+        {"keys", PUT, BYTES("mfweb-1"), BYTES(ZERO_8 "\1"),
+         "a mark is damaged"},
+        {"keys", PUT, BYTES("mb" ID_1), BYTES(ZERO_8 "\1"),
+         "a mark is damaged"},
+        {"keys", PUT, BYTES("mb" ID_1),
+         BYTES(ZERO_8 "\1\3" ZERO_8 ZERO_8 ZERO_8 ZERO_8), "a mark is damaged"},
+        {"keys", PUT, BYTES("mb" ID_1),
+         BYTES(ID_1 "\1\1" ZERO_8 ZERO_8 ZERO_8 ZERO_8), "a mark is damaged"},
+        {"keys", PUT, BYTES("mh" ID_1 ULID_NEW),
+         BYTES(ZERO_8 "\1" HUGE_8 "\1" ZERO_8), "a mark is damaged"},
         {"keys", PUT, BYTES("t" ID_1 "mweb-1"), BYTES(""), "a mark ends"},
         {"history", PUT, BYTES("\0\0\0\0\0\0\0"), BYTES("{}"), "an event"},
         {"history", DELETE, BYTES(ID_2), BYTES(""), "not as much in it"},
