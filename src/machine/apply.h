@@ -277,6 +277,10 @@ int maintenance_row_gone(struct apply *a, const struct place *p,
 int maintenance_of_row(struct apply *a, const struct place *p,
                        const struct held *held,
                        uint64_t *ret_until_ms) MUST_USE;
+/* What it says for the agent that placed it, "": nothing. */
+int maintenance_inherited(struct apply *a, const struct place *p,
+                          const struct held *held,
+                          struct str *ret_text) MUST_USE;
 int maintenance_keep(struct apply *a, const struct place *p, struct ulid id,
                      uint64_t until_ms) MUST_USE;
 

@@ -209,9 +209,8 @@ int maintenance_keep(struct apply *a, const struct place *p, struct ulid id,
 
 /* ---- of a row ---- */
 
-/* The text that a row has from the agent that placed it. */
-static int inherited(struct apply *a, const struct place *p,
-                     const struct held *held, struct str *ret_text)
+int maintenance_inherited(struct apply *a, const struct place *p,
+                          const struct held *held, struct str *ret_text)
 {
     struct store_lease lease;
     struct str hostname = STR_NONE;
@@ -243,7 +242,7 @@ static int end_of_row(struct apply *a, const struct place *p,
 
     int r = maintenance_row_gone(a, p, held);
     if (r == 0) {
-        r = inherited(a, p, held, &text);
+        r = maintenance_inherited(a, p, held, &text);
     }
     if (r == 0) {
         r = say(a, p, held, text);

@@ -481,6 +481,11 @@ static int move_row(struct apply *a, void *user)
     if (r == 0) {
         r = row_del(a, &from, &held);
     }
+    if (r == 0 && until_ms == 0 && held.server.maintenance.n > 0) {
+        /* A row that is bound by hand to another lease moves away from its
+         * agent. */
+        r = maintenance_inherited(a, &to, &held, &held.server.maintenance);
+    }
     if (r == 0) {
         r = row_put_as(a, &to, held.id, &held);
     }

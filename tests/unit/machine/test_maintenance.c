@@ -273,6 +273,50 @@ static void a_row_that_stays_says_nothing_of_an_agent_that_left(void **state)
     kit_free(k);
 }
 
+static struct ulid other_lease(struct kit *k)
+{
+    struct command c = {.kind = COMMAND_AGENT_PUT};
+
+    c.agent_put.hostname = STR("db-1");
+    c.agent_put.ttl_ms = 30000;
+    c.agent_put.fields = STR("\"hostname\":\"db-1\"");
+    c.agent_put.lease = kit_id(k);
+    c.agent_put.pool_id = kit_id(k);
+    assert_int_equal(kit_do(k, &c), 0);
+    return k->res.id;
+}
+
+/* Another lease says when such a row goes: nothing follows it. */
+static void
+a_row_that_moves_away_from_its_agent_says_nothing_of_it(void **state)
+{
+    uint64_t leaf;
+    struct kit *k = begun(&leaf);
+    uint64_t away = kit_mkns(k, STORE_ROOT, STORE_LEAF, "away");
+    struct ulid lease = other_lease(k);
+    struct command add =
+        kit_add(k, leaf, "machine", "hostname", "\"hostname\":\"web-1\"");
+    struct command move = {.kind = COMMAND_ROW_MOVE};
+    struct command set = agent(true);
+
+    (void)state;
+    add.row_put.has_lease = 1;
+    add.row_put.lease = lease;
+    assert_int_equal(kit_do(k, &add), 0);
+    assert_int_equal(kit_enrol(k, leaf), 0);
+    assert_int_equal(kit_do(k, &set), 0);
+    assert_true(says(k, leaf, "machine", "_maintenance"));
+    move.row_move.ns = leaf;
+    move.row_move.type = STR("machine");
+    move.row_move.key_field = STR("hostname");
+    move.row_move.by_key = 1;
+    move.row_move.key = STR("web-1");
+    move.row_move.to = away;
+    assert_int_equal(kit_do(k, &move), 0);
+    assert_false(says(k, away, "machine", "_maintenance"));
+    kit_free(k);
+}
+
 static void a_rows_own_comes_before_its_agents(void **state)
 {
     uint64_t leaf;
@@ -375,6 +419,8 @@ int main(void)
         cmocka_unit_test(an_agent_is_spared_and_all_its_rows_say_so),
         cmocka_unit_test(it_holds_for_a_machine_that_was_away),
         cmocka_unit_test(a_row_that_stays_says_nothing_of_an_agent_that_left),
+        cmocka_unit_test(
+            a_row_that_moves_away_from_its_agent_says_nothing_of_it),
         cmocka_unit_test(a_rows_own_comes_before_its_agents),
         cmocka_unit_test(it_ends_by_itself_in_steps),
         cmocka_unit_test(a_row_without_room_says_less_or_is_refused),
