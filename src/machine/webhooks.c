@@ -175,8 +175,12 @@ static int show(struct apply *a, const struct command_hook_item *item)
     struct row_server server = held.server;
     server.status = escaped(a, item->text);
     r = row_set_server(a, &p, &held, &server);
-    /* No room for it in this row: it goes without. */
-    return r == ERR_TOO_LARGE ? 0 : r;
+    if (r == ERR_TOO_LARGE) {
+        /* No room for it in this row: nothing is better than what was. */
+        server.status = STR("");
+        r = row_set_server(a, &p, &held, &server);
+    }
+    return r;
 }
 
 /* A row from before: what is told begins here. */

@@ -225,6 +225,31 @@ static void a_state_is_shown_in_the_row_and_told_as_its_own(void **state)
     kit_free(k);
 }
 
+/* What it said before is not so any more. */
+static void a_state_without_room_in_the_row_is_not_the_one_before(void **state)
+{
+    struct kit *k = kit_new();
+    struct buf fields = {0};
+
+    (void)state;
+    raise_level(k);
+    buf_add_text(&fields, "\"name\":\"w\",\"note\":\"");
+    while (fields.n < ROW_FIELDS_MAX - 40) {
+        buf_add_char(&fields, 'x');
+    }
+    buf_add(&fields, "\",\"url\":\"h\"", sizeof "\",\"url\":\"h\"");
+    struct command c = kit_add(k, STORE_POOL, "webhook", "name", fields.p);
+    assert_int_equal(kit_do(k, &c), 0);
+    struct ulid id = k->res.id;
+    report_one(k, STORE_POOL, id, 0, HOOK_OK, "ok");
+    assert_non_null(strstr(kit_list(k, STORE_POOL, "webhook"), "_status"));
+    report_one(k, STORE_POOL, id, 0, HOOK_FAILING, "failing since today: why");
+    assert_null(strstr(kit_list(k, STORE_POOL, "webhook"), "_status"));
+    assert_int_equal(mark(k, STORE_POOL, id).state, HOOK_FAILING);
+    buf_done(&fields);
+    kit_free(k);
+}
+
 static void reports_about_what_is_gone_are_passed_over(void **state)
 {
     struct kit *k = kit_new();
@@ -315,6 +340,7 @@ int main(void)
         cmocka_unit_test(a_reclaimed_namespace_takes_marks_along),
         cmocka_unit_test(a_cursor_grows_and_takes_no_revision),
         cmocka_unit_test(a_state_is_shown_in_the_row_and_told_as_its_own),
+        cmocka_unit_test(a_state_without_room_in_the_row_is_not_the_one_before),
         cmocka_unit_test(reports_about_what_is_gone_are_passed_over),
         cmocka_unit_test(rows_from_before_are_looked_for_and_found),
         cmocka_unit_test(without_rows_from_before_nobody_has_to_look),
