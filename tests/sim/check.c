@@ -468,7 +468,8 @@ static void check_leases(struct node *node)
     for (unsigned i = 0; i < SIM_AGENTS; i++) {
         struct agent *agent = &sim->agents[i];
         bool has = state_has_lease(node, agent->hostname);
-        if (has != agent->running) {
+        bool kept = has && state_is_spared(node, agent->hostname);
+        if (has != agent->running && !kept) {
             sim_fail(sim, "P5: %s %s on node %u", agent->hostname,
                      has ? "is dead and still there" : "is alive and not there",
                      node->slot);

@@ -237,11 +237,80 @@ static void put_twin(struct sim *sim, struct node *node)
     begin(sim, node, OP_OTHER, 0, &c);
 }
 
+/* Long enough that some end by themselves and some do not: a leader's clock may
+ * be an hour ahead. */
+static void maintain(struct sim *sim, struct node *node)
+{
+    struct command c = {.kind = COMMAND_MAINT};
+    char key[16];
+
+    (void)snprintf(key, sizeof key, "b%u", (unsigned)sim_chance(sim, 40));
+    c.maint.what = sim_odds(sim, 200) ? MAINT_AGENT : MAINT_ROW;
+    c.maint.set = sim_odds(sim, 700);
+    c.maint.hostname =
+        str_of(sim->agents[sim_chance(sim, SIM_AGENTS)].hostname);
+    c.maint.ns = some_ns(sim, node);
+    c.maint.type = STR("service");
+    c.maint.key_field = STR("name");
+    c.maint.by_key = 1;
+    c.maint.key = str_of(key);
+    c.maint.duration_ms = sim_between(sim, 1000, 4000);
+    c.maint.reason = STR("disk");
+    begin(sim, node, OP_OTHER, 0, &c);
+    c = (struct command){.kind = COMMAND_SWEEP};
+    c.sweep.limit = sim_between(sim, 1, 5);
+    begin(sim, node, OP_OTHER, 0, &c);
+}
+
+static void flap(struct sim *sim, struct node *node)
+{
+    struct agent *agent = &sim->agents[sim_chance(sim, SIM_AGENTS)];
+    struct machine_view view = machine_view(node->state.machine);
+    struct command c = {.kind = COMMAND_FLAP};
+
+    if (sim_odds(sim, 800)) {
+        return;
+    }
+    c.flap.epoch = view.lease_epoch;
+    c.flap.hostname = str_of(agent->hostname);
+    c.flap.lease = agent->ok_lease;
+    c.flap.until_ms = view.log_time_ms + sim_between(sim, 1000, 4000);
+    begin(sim, node, OP_OTHER, 0, &c);
+}
+
+/* A webhook of its own, what it has been told, and its end. */
+static void hook(struct sim *sim, struct node *node)
+{
+    struct command c = row_put(sim, ROW_REPLACE, "webhook",
+                               "\"name\":\"w\",\"url\":\"http://h/\"");
+    struct command_hook_item item = {
+        .id = c.row_put.new_id,
+        .ns = some_ns(sim, node),
+        .cursor = sim_chance(sim, state_meta(node).revision + 2),
+        .state = (uint8_t)sim_chance(sim, HOOK_RESET + 1),
+        .text = sim_odds(sim, 500) ? STR("ok") : STR("failing")};
+
+    c.row_put.ns = item.ns;
+    c.row_put.id = item.id;
+    begin(sim, node, OP_OTHER, 0, &c);
+    c = (struct command){.kind = COMMAND_HOOKS};
+    c.hooks.hooks = &item;
+    c.hooks.n_hooks = 1;
+    begin(sim, node, OP_OTHER, 0, &c);
+    if (sim_odds(sim, 300)) {
+        c = (struct command){.kind = COMMAND_LIST_PUT};
+        c.list_put.ns = item.ns;
+        c.list_put.type = STR("webhook");
+        c.list_put.key_field = STR("name");
+        begin(sim, node, OP_OTHER, 0, &c);
+    }
+}
+
 static void other(struct sim *sim, struct node *node)
 {
     static void (*const ways[])(struct sim *, struct node *) = {
-        make_ns,   make_ns,  drop_ns,      rename_ns,
-        fill_list, move_row, put_with_key, put_twin};
+        make_ns,      make_ns,  drop_ns,  rename_ns, fill_list, move_row,
+        put_with_key, put_twin, maintain, maintain,  flap,      hook};
 
     ways[sim_chance(sim, sizeof ways / sizeof ways[0])](sim, node);
 }

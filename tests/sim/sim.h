@@ -268,6 +268,8 @@ bool state_has_row(struct node *node, const char *type, const char *key,
 uint64_t state_rows(struct node *node, const char *type);
 /* Whether a path leads to it. */
 bool state_reaches(struct node *node, uint64_t ns);
+/* In maintenance, or flapping. */
+bool state_is_spared(struct node *node, const char *hostname);
 bool state_machine_id(struct node *node, const char *hostname,
                       struct ulid *ret_id);
 bool state_has_lease(struct node *node, const char *hostname);

@@ -329,6 +329,17 @@ bool state_machine_id(struct node *node, const char *hostname,
     return r == 0;
 }
 
+bool state_is_spared(struct node *node, const char *hostname)
+{
+    struct store_txn *txn = NULL;
+    bool spared = false;
+
+    must(node, store_read_begin(node->state.reader, &txn), "read");
+    must(node, machine_lease_spared(txn, str_of(hostname), &spared), "read");
+    store_read_end(txn);
+    return spared;
+}
+
 bool state_has_lease(struct node *node, const char *hostname)
 {
     struct arena *arena = arena_new();
