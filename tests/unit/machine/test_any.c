@@ -14,7 +14,7 @@ static uint64_t seed, first_seed, n_seeds;
 static uint64_t chance(uint64_t below)
 {
     seed = seed * 6364136223846793005ULL + 1442695040888963407ULL;
-    return (seed >> 33) % below;
+    return below == 0 ? 0 : (seed >> 33) % below;
 }
 
 struct any {
