@@ -2,6 +2,7 @@
  * node would believe of another, each revision has one event, texts in rows are
  * those of their marks, and the log makes the same again. */
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "kit.h"
@@ -696,37 +697,96 @@ static void replay(const struct any *w, size_t per_commit,
     kit_free(k);
 }
 
+/* The state of another in the place of its own: then all goes on. */
+static void take_over(struct any *w, struct kit *other)
+{
+    struct kit *k = w->k;
+    struct command c = {.kind = COMMAND_RESTORE};
+    struct buf bytes = {0}, pack = {0};
+    struct store_next *next = NULL;
+    char directory[80], file[96];
+
+    (void)snprintf(directory, sizeof directory, "%s/next", k->dir);
+    (void)snprintf(file, sizeof file, "%s/data.mdb", directory);
+    assert_int_equal(mkdir(directory, 0700), 0);
+    assert_int_equal(store_copy(other->store, file), 0);
+    c.restore.file = STR("staged-1");
+    c.restore.revision = (kit_meta(k).revision / COMMAND_RESTORE_STEP + 99) *
+                         COMMAND_RESTORE_STEP;
+    command_encode(&bytes, &c);
+    command_pack_begin(&pack, k->now_ms, 1);
+    command_pack_add(&pack, buf_str(&bytes));
+    command_pack_end(&pack);
+    assert_int_equal(store_next_open(k->store, directory, &next), 0);
+    assert_int_equal(
+        machine_restore(k->m, ++k->index, buf_str(&pack), next, NULL), 0);
+    (void)store_next_close(machine_restored(k->m, next));
+    (void)unlink(file);
+    (void)snprintf(file, sizeof file, "%s/lock.mdb", directory);
+    (void)unlink(file);
+    (void)rmdir(directory);
+    buf_done(&bytes);
+    buf_done(&pack);
+}
+
+static void go_on(struct any *w, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        struct command c = {.kind = COMMAND_SWEEP};
+        arena_reset(w->k->arena);
+        find_all(w);
+        w->k->now_ms += chance(4000);
+        any_command(w, &c);
+        run_one(w, &c);
+        if (i % LOOK == 0) {
+            look(w);
+        }
+    }
+}
+
+static void run_restored(const struct any *of)
+{
+    enum { BEFORE = 40, AFTER = 150 };
+    struct any w = {.k = kit_new(),
+                    .marks_since = UINT64_MAX,
+                    .no_room = true,
+                    .log = mem_zero((BEFORE + AFTER + 1) * sizeof *w.log)};
+
+    w.k->ids = of->k->ids;
+    find_all(&w);
+    go_on(&w, BEFORE);
+    kit_rise(w.k, 2);
+    take_over(&w, of->k);
+    go_on(&w, AFTER);
+    look(&w);
+    for (size_t i = 0; i < w.n_log; i++) {
+        buf_done(&w.log[i]);
+    }
+    mem_free(w.log);
+    kit_free(w.k);
+}
+
 static void run(uint64_t from, size_t n)
 {
     struct any w = {.k = kit_new(),
                     .marks_since = UINT64_MAX,
                     .log = mem_zero((n + 2) * sizeof(struct buf))};
     struct command keep = {.kind = COMMAND_HISTORY, .history = {20, 0}};
+    struct command rise = {.kind = COMMAND_FEATURE, .feature = {2}};
     uint8_t sum[32];
 
     seed = from;
     find_all(&w);
     run_one(&w, &keep);
-    for (size_t i = 0; i < n; i++) {
-        struct command c = {.kind = COMMAND_SWEEP};
-        arena_reset(w.k->arena);
-        find_all(&w);
-        w.k->now_ms += chance(4000);
-        if (i == n / 8) {
-            c.kind = COMMAND_FEATURE;
-            c.feature.level = 2;
-            w.marks_since = w.meta.revision;
-        } else {
-            any_command(&w, &c);
-        }
-        run_one(&w, &c);
-        if (i % LOOK == 0) {
-            look(&w);
-        }
-    }
+    go_on(&w, n / 8);
+    find_all(&w);
+    w.marks_since = w.meta.revision;
+    run_one(&w, &rise);
+    go_on(&w, n - n / 8);
     look(&w);
     check_file(w.k, sum);
     replay(&w, 1 + from % 17, sum);
+    run_restored(&w);
     for (size_t i = 0; i < w.n_log; i++) {
         buf_done(&w.log[i]);
     }
