@@ -67,8 +67,8 @@ const struct cli_verb cli_verbs[] = {
      "roster breaker extend [NS] TIME\n\n"
      "While very many machines are silent at once none is removed, for some\n"
      "minutes: an outage of the network is likelier. release: they are gone,\n"
-     "remove them. extend: wait longer. NS is a scope of the list; without, the\n"
-     "whole registry."},
+     "remove them. extend: wait longer. NS is a scope of the list; without, all\n"
+     "that is held is released, and the whole registry extended."},
     {"leader", "", "which node leads", "", 0, 0, nodes_leader, NULL},
     {"status", "", "how the cluster is", "", 0, 0, status_run,
      "Asks one server which nodes there are, then each node by itself, and each\n"

@@ -77,6 +77,8 @@ enum breaker_what {
     BREAKER_CLOSE = 5,
 };
 
+#define COMMAND_BREAKER_ALL UINT64_MAX
+
 /* Field kinds: u8, u64, str, ulid, cluster, hash and list(item). Structs and
  * codecs are made from these lists, so the three cannot disagree. `cond_revs`
  * is revisions as u64s in a str. A target is `by_key` ? `key` : `id`.
@@ -140,8 +142,9 @@ enum breaker_what {
 /* How far webhooks are; `id` zero: those from before there was this command
  * have been found. */
 #define HOOKS_FIELDS(F) F(list_hook_item, hooks)
-/* `scope`: a top-level namespace, 0: the whole registry. `hold_ms` of TRIP and
- * EXTEND: from the time of the pack on. `epoch`: of the leader that decided;
+/* `scope`: a top-level namespace, 0: the whole registry; of RELEASE also _ALL:
+ * whatever is held. `hold_ms` of TRIP and EXTEND: from the time of the pack on;
+ * of END_HOLD and CLOSE: until when the hold was to last. `epoch`: of the leader that decided;
  * not of an operator's RELEASE or EXTEND (0). */
 #define BREAKER_FIELDS(F)                                                      \
     F(u64, epoch) F(u64, scope) F(u8, what) F(u64, hold_ms) F(u64, n)          \

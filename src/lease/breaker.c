@@ -62,9 +62,24 @@ static bool is_back(const struct lease_breaker_config *config,
            counts->heard * 100 >= (100 - config->percent) * counts->n;
 }
 
+/* Nobody is overdue, and so few are silent or were not heard in this term that
+ * they will not trip it again by themselves. Who has a long TTL is seldom
+ * heard, and must not keep a scope without a breaker for hours. */
+static bool is_quiet(const struct lease_breaker_config *config,
+                     const struct lease_counts *counts)
+{
+    uint64_t unheard =
+        counts->n > counts->heard ? counts->n - counts->heard : 0;
+
+    return counts->overdue == 0 && !is_over(config, counts) &&
+           (unheard * 2 < config->min ||
+            unheard * 200 <= config->percent * counts->n);
+}
+
 static void trip(struct lease_breaker *breaker, struct lease_scope *scope,
                  uint64_t now)
 {
+    scope->extended = false;
     scope->state = MACHINE_BREAKER_HELD;
     scope->ends_at = now + breaker->config.hold_ms;
     scope->since_ms = now + breaker->log_ahead;
@@ -94,7 +109,7 @@ static void hold(struct lease_breaker *breaker, struct lease_scope *scope,
 {
     if (now >= scope->ends_at) {
         pace(scope);
-    } else if (is_back(&breaker->config, &scope->counts)) {
+    } else if (!scope->extended && is_back(&breaker->config, &scope->counts)) {
         end_early(breaker, scope, now);
     }
 }
@@ -132,7 +147,7 @@ static void decide(struct lease_breaker *breaker, struct lease_scope *scope,
         return;
     case MACHINE_BREAKER_PACING:
         earn(breaker, scope, now - breaker->ticked_at);
-        if (counts->overdue == 0 && counts->heard >= counts->n) {
+        if (is_quiet(&breaker->config, counts)) {
             scope->state = MACHINE_BREAKER_CLOSED;
         }
         return;
@@ -218,6 +233,7 @@ void lease_breaker_clear(struct lease_breaker *breaker)
     for (scope = next(breaker, NULL); scope != NULL; scope = after) {
         after = next(breaker, scope);
         scope->state = scope->told = MACHINE_BREAKER_CLOSED;
+        scope->extended = false;
         lease_scopes_drop(breaker->scopes, scope);
     }
     (void)mark_sets(breaker);
@@ -232,6 +248,8 @@ bool lease_breaker_adopt(struct lease_breaker *breaker,
     bool freed = false;
 
     scope->told = told->state;
+    scope->told_until_ms = told->until_ms;
+    scope->extended = told->extended;
     scope->since_ms = told->since_ms;
     scope->until_ms = told->until_ms;
     if (scope->state != told->state) {
@@ -265,6 +283,17 @@ static bool step(const struct lease_scope *scope, enum breaker_what *ret_what)
     return true;
 }
 
+/* A hold begins for so long, or one ends that was to last until then: what an
+ * operator has extended meanwhile is another one. */
+static uint64_t hold_of(const struct lease_scope *scope, uint64_t now,
+                        enum breaker_what what)
+{
+    if (what == BREAKER_END_HOLD || what == BREAKER_CLOSE) {
+        return scope->told_until_ms;
+    }
+    return scope->ends_at > now ? scope->ends_at - now : 0;
+}
+
 int lease_breaker_change(struct lease_breaker *breaker, uint64_t now,
                          struct lease_breaker_change *ret_change)
 {
@@ -278,7 +307,7 @@ int lease_breaker_change(struct lease_breaker *breaker, uint64_t now,
         *ret_change = (struct lease_breaker_change){
             .scope = scope->id,
             .what = what,
-            .hold_ms = scope->ends_at > now ? scope->ends_at - now : 0,
+            .hold_ms = hold_of(scope, now, what),
             .n = scope->counts.n,
             .bad = scope->counts.suspect,
         };

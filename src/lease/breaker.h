@@ -7,11 +7,12 @@
  *      │  most are back      │ └───────────────────────────────┘  │
  *      ├─────────────────────┘                                    │
  *      └──────────────────────────────────────────────────────────┘
- *                    nobody is overdue, all were heard
+ *                    nobody is overdue, few are silent, most were heard
  *
  * HELD: nobody ends. PACING: so many end in a second, no more. An operator's
  * EXTEND makes either HELD again. What is decided here is in force at once;
  * what the log has (`told`) follows, and is what the next leader begins with.
+ * A hold that an operator extended does not end early.
  * Only the end of a hold waits for the log: whoever reads that sees nobody
  * removed between "held" and what follows it.
  *

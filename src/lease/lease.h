@@ -144,7 +144,7 @@ void lease_table_breaker(struct lease_table *table,
 struct lease_breaker_change {
     uint64_t scope;
     enum breaker_what what;
-    uint64_t hold_ms;
+    uint64_t hold_ms; /* as in the command */
     uint64_t n, bad;
 };
 /* Core. Answers: END. */

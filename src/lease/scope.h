@@ -43,8 +43,10 @@ struct lease_scope {
     struct lease_counts counts; /* as of the last tick */
     enum machine_breaker_state state, told; /* in force; as the log has it */
     uint64_t since_ms, until_ms;            /* log time */
-    uint64_t ends_at;                       /* of a hold: lease time */
-    uint64_t credit; /* of pacing: thousandths of a removal */
+    uint64_t told_until_ms;                 /* until_ms as the log has it */
+    bool extended;    /* by an operator: no hold ends early */
+    uint64_t ends_at; /* of a hold: lease time */
+    uint64_t credit;  /* of pacing: thousandths of a removal */
     UT_hash_handle hh;
 };
 

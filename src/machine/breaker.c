@@ -4,7 +4,7 @@
  *
  *   a mark 'b'     name: scope:8 (big-endian; 0: the whole registry)
  *   0      1       format (1)
- *   1      1       state: 1 held, 2 pacing
+ *   1      1       1 held, 2 pacing, 3 held by an operator's word
  *   2      8       since, log time
  *   10     8       until, log time: when the hold ends or ended
  *   18     8       leases when it last changed
@@ -13,7 +13,7 @@
 #include "machine/apply.h"
 #include "machine/leased.h"
 
-enum { FORMAT = 1, RECORD_BYTES = 34, NAME_BYTES = 8 };
+enum { FORMAT = 1, RECORD_BYTES = 34, NAME_BYTES = 8, EXTENDED = 3 };
 
 static void add_name(struct buf *out, uint64_t scope)
 {
@@ -35,11 +35,12 @@ static uint64_t name_scope(struct str name)
 static int read_record(struct str record, struct machine_breaker *ret)
 {
     if (record.n != RECORD_BYTES || record.p[0] != FORMAT ||
-        record.p[1] < MACHINE_BREAKER_HELD ||
-        record.p[1] > MACHINE_BREAKER_PACING) {
+        record.p[1] < MACHINE_BREAKER_HELD || record.p[1] > EXTENDED) {
         return err_raise(ERR_CORRUPT);
     }
-    ret->state = (enum machine_breaker_state)record.p[1];
+    ret->extended = record.p[1] == EXTENDED;
+    ret->state = ret->extended ? MACHINE_BREAKER_HELD
+                               : (enum machine_breaker_state)record.p[1];
     ret->since_ms = le_get(record.p + 2, 8);
     ret->until_ms = le_get(record.p + 10, 8);
     ret->n = le_get(record.p + 18, 8);
@@ -102,7 +103,8 @@ static int write_mark(struct apply *a, const struct machine_breaker *breaker)
         r = store_mark_del(a->txn, 'b', buf_str(&name));
     } else {
         buf_add_char(&record, FORMAT);
-        buf_add_char(&record, (char)breaker->state);
+        buf_add_char(&record,
+                     (char)(breaker->extended ? EXTENDED : breaker->state));
         buf_add_le(&record, breaker->since_ms, 8);
         buf_add_le(&record, breaker->until_ms, 8);
         buf_add_le(&record, breaker->n, 8);
@@ -133,11 +135,19 @@ static void hold(struct machine_breaker *b, uint64_t now_ms, uint64_t hold_ms)
 static void end_hold(struct machine_breaker *b, uint64_t now_ms)
 {
     b->state = MACHINE_BREAKER_PACING;
+    b->extended = false;
     b->until_ms = now_ms;
 }
 
-/* Answers: CONFLICT (an operator's, where there is nothing to do). What a
- * leader wants and is so already changes nothing. */
+/* It was decided before an operator's word came. */
+static bool is_late(const struct machine_breaker *b,
+                    const struct command_breaker *c)
+{
+    return b->extended && c->hold_ms != b->until_ms;
+}
+
+/* Answers: CONFLICT (an operator's, where there is nothing to do), RETRY. What
+ * a leader wants and is so already changes nothing. */
 static int change(struct machine_breaker *b, const struct command_breaker *c,
                   uint64_t now_ms)
 {
@@ -148,12 +158,19 @@ static int change(struct machine_breaker *b, const struct command_breaker *c,
         }
         return 0;
     case BREAKER_END_HOLD:
+        if (is_late(b, c)) {
+            return ERR_RETRY;
+        }
         if (b->state == MACHINE_BREAKER_HELD) {
             end_hold(b, now_ms);
         }
         return 0;
     case BREAKER_CLOSE:
+        if (is_late(b, c)) {
+            return ERR_RETRY;
+        }
         b->state = MACHINE_BREAKER_CLOSED;
+        b->extended = false;
         return 0;
     case BREAKER_RELEASE:
         if (b->state != MACHINE_BREAKER_HELD) {
@@ -166,6 +183,7 @@ static int change(struct machine_breaker *b, const struct command_breaker *c,
             return ERR_CONFLICT;
         }
         hold(b, now_ms, c->hold_ms);
+        b->extended = b->extended || c->epoch == 0;
         return 0;
     default:
         return ERR_INVALID;
@@ -186,7 +204,8 @@ static bool is_same(const struct machine_breaker *left,
                     const struct machine_breaker *right)
 {
     return left->state == right->state && left->since_ms == right->since_ms &&
-           left->until_ms == right->until_ms;
+           left->until_ms == right->until_ms &&
+           left->extended == right->extended;
 }
 
 /* The lease table hears of it also when nothing changed: it may have thought
@@ -222,22 +241,12 @@ static int keep(struct apply *a, const struct machine_breaker *breaker)
     return event_breaker(a, apply_revision(a), breaker);
 }
 
-int apply_breaker(struct apply *a, const struct command_breaker *c)
+static int change_one(struct apply *a, const struct command_breaker *c,
+                      const struct machine_breaker *now)
 {
-    struct machine_breaker now, then;
+    struct machine_breaker then = *now;
 
-    if (a->meta->feature_level < MACHINE_FEATURE_CHANGES) {
-        return ERR_INVALID;
-    }
-    if (!is_operators(c->what) && c->epoch != a->meta->lease_epoch) {
-        return ERR_RETRY; /* Decided by a leader that is none any more. */
-    }
-    int r = machine_breaker_get(a->txn, c->scope, &now);
-    if (r != 0) {
-        return r;
-    }
-    then = now;
-    r = change(&then, c, a->meta->log_time_ms);
+    int r = change(&then, c, a->meta->log_time_ms);
     if (r != 0) {
         return r;
     }
@@ -245,10 +254,48 @@ int apply_breaker(struct apply *a, const struct command_breaker *c)
         then.n = c->n;
         then.bad = c->bad;
     }
-    a->cause = "breaker";
-    r = is_same(&now, &then) ? 0 : keep(a, &then);
+    r = is_same(now, &then) ? 0 : keep(a, &then);
     if (r == 0 && !a->res->changed) {
         a->res->revision = a->meta->revision;
     }
     return r != 0 ? r : tell(a, &then);
+}
+
+/* Answers: CONFLICT (nothing is held). */
+static int release_all(struct apply *a, const struct command_breaker *c)
+{
+    struct machine_breaker now;
+    const uint64_t *after = NULL;
+    uint64_t scope = 0;
+    bool some = false;
+    int r = 0;
+
+    while ((r = machine_breaker_next(a->txn, after, &now)) == 0) {
+        scope = now.scope;
+        after = &scope;
+        r = change_one(a, c, &now);
+        some = some || r == 0;
+        if (r != 0 && r != ERR_CONFLICT) {
+            return r;
+        }
+    }
+    return r != ERR_END ? r : some ? 0 : ERR_CONFLICT;
+}
+
+int apply_breaker(struct apply *a, const struct command_breaker *c)
+{
+    struct machine_breaker now;
+
+    if (a->meta->feature_level < MACHINE_FEATURE_CHANGES) {
+        return ERR_INVALID;
+    }
+    if (!is_operators(c->what) && c->epoch != a->meta->lease_epoch) {
+        return ERR_RETRY; /* Decided by a leader that is none any more. */
+    }
+    a->cause = "breaker";
+    if (c->scope == COMMAND_BREAKER_ALL) {
+        return c->what == BREAKER_RELEASE ? release_all(a, c) : ERR_INVALID;
+    }
+    int r = machine_breaker_get(a->txn, c->scope, &now);
+    return r != 0 ? r : change_one(a, c, &now);
 }

@@ -87,6 +87,7 @@ struct machine_breaker {
     uint64_t scope;  /* a top-level namespace, 0: the whole registry */
     struct str path; /* "": the namespace has gone. Lent */
     enum machine_breaker_state state;
+    bool extended;               /* held by an operator's word */
     uint64_t since_ms, until_ms; /* log time; until: of the hold */
     uint64_t left_ms;            /* of it, when that was applied */
     uint64_t n, bad;             /* leases, and how many were silent */

@@ -258,6 +258,10 @@ static int find_scope(struct op_state *s, struct store_txn *txn, void *user)
     const struct wish *wish = user;
     uint64_t id = STORE_ROOT, top = STORE_ROOT;
 
+    if (wish->ns.p == NULL && c->what == BREAKER_RELEASE) {
+        c->scope = COMMAND_BREAKER_ALL;
+        return 0;
+    }
     int r =
         wish->ns.p == NULL ? 0 : resolve_path(s, txn, wish->ns, STR("ns"), &id);
     if (r == 0) {
@@ -303,7 +307,8 @@ static int read_back(struct op_state *s, struct store_txn *txn, void *user)
 {
     struct buf *out = user, path = {0};
     struct machine_breaker told;
-    uint64_t scope = s->command.breaker.scope;
+    uint64_t named = s->command.breaker.scope;
+    uint64_t scope = named == COMMAND_BREAKER_ALL ? 0 : named;
 
     buf_clear(out);
     int r = machine_breaker_get(txn, scope, &told);

@@ -150,13 +150,16 @@ static void apply(struct fleet *f, const struct lease_breaker_change *change)
         told->since_ms =
             told->state == MACHINE_BREAKER_HELD ? told->since_ms : log_ms(f);
         told->state = MACHINE_BREAKER_HELD;
+        told->extended = change->what == BREAKER_EXTEND;
         told->until_ms = log_ms(f) + change->hold_ms;
         break;
     case BREAKER_RELEASE:
     case BREAKER_END_HOLD:
         told->state = MACHINE_BREAKER_PACING;
+        told->extended = false;
         break;
     case BREAKER_CLOSE:
+        told->extended = false;
         told->state = MACHINE_BREAKER_CLOSED;
         break;
     }
@@ -482,6 +485,72 @@ static void an_operator_releases_and_extends(void **state)
     fleet_free(f);
 }
 
+/* Also of those who are silent but not overdue yet. */
+static void what_is_released_stays_released(void **state)
+{
+    struct fleet *f = fleet_new(15);
+
+    (void)state;
+    enrol(f, 1000, SHOP, 30000);
+    assert_int_equal(run(f, 60000), 0);
+    cut(f, 0, 500, true);
+    assert_int_equal(run(f, 23000), 0);
+    assert_int_equal(scope(f, SHOP).state, MACHINE_BREAKER_HELD);
+    for (uint64_t id = 0; id <= SHOP; id += SHOP) {
+        apply(f, &(struct lease_breaker_change){.scope = id,
+                                                .what = BREAKER_RELEASE});
+    }
+    size_t n = run(f, 20000);
+    assert_true(n > 0);
+    assert_int_equal(scope(f, SHOP).state, MACHINE_BREAKER_PACING);
+    assert_int_equal(scope(f, 0).state, MACHINE_BREAKER_PACING);
+    assert_int_equal(n + run(f, 30000), 500);
+    assert_int_equal(lease_table_trips(f->table), 2); /* whole and SHOP */
+    assert_int_equal(scope(f, SHOP).state, MACHINE_BREAKER_CLOSED);
+    fleet_free(f);
+}
+
+/* Though most are back, and though few are away. */
+static void what_an_operator_extends_lasts(void **state)
+{
+    struct fleet *f = fleet_new(15);
+
+    (void)state;
+    enrol(f, 1000, SHOP, 9000);
+    assert_int_equal(run(f, 20000), 0);
+    cut(f, 0, 200, true);
+    assert_int_equal(run(f, 10000), 0);
+    apply(f, &(struct lease_breaker_change){
+                 .scope = SHOP, .what = BREAKER_EXTEND, .hold_ms = 2 * HOLD});
+    cut(f, 0, 100, false);
+    assert_int_equal(run(f, HOLD), 0);
+    lead_anew(f);
+    assert_int_equal(run(f, HOLD - 2000), 0);
+    assert_int_equal(scope(f, SHOP).state, MACHINE_BREAKER_HELD);
+    assert_int_equal(run(f, 20000), 100);
+    fleet_free(f);
+}
+
+/* A few who are heard every eight hours keep nobody from being held again. */
+static void who_is_seldom_heard_does_not_keep_it_pacing(void **state)
+{
+    struct fleet *f = fleet_new(15);
+
+    (void)state;
+    enrol(f, 50, SHOP, LEASE_TTL_MOST_MS);
+    enrol(f, 950, SHOP, 9000);
+    assert_int_equal(run(f, 20000), 0);
+    cut(f, 50, 300, true);
+    assert_int_equal(run(f, 8000), 0);
+    lead_anew(f);
+    assert_int_equal(run(f, HOLD + 30000), 300);
+    assert_int_equal(scope(f, SHOP).state, MACHINE_BREAKER_CLOSED);
+    cut(f, 350, 400, true);
+    assert_int_equal(run(f, 20000), 0);
+    assert_int_equal(scope(f, SHOP).state, MACHINE_BREAKER_HELD);
+    fleet_free(f);
+}
+
 static void pacing_does_not_trip_again(void **state)
 {
     struct fleet *f = fleet_new(15);
@@ -713,6 +782,9 @@ int main(void)
         cmocka_unit_test(a_new_leader_paces_on),
         cmocka_unit_test(a_trip_the_log_has_not_is_made_again),
         cmocka_unit_test(an_operator_releases_and_extends),
+        cmocka_unit_test(what_is_released_stays_released),
+        cmocka_unit_test(what_an_operator_extends_lasts),
+        cmocka_unit_test(who_is_seldom_heard_does_not_keep_it_pacing),
         cmocka_unit_test(pacing_does_not_trip_again),
         cmocka_unit_test(more_than_the_percentage_trips),
         cmocka_unit_test(without_a_percentage_there_is_no_breaker),

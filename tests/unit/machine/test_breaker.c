@@ -159,6 +159,48 @@ static void an_operator_changes_only_what_is_there(void **state)
     kit_free(k);
 }
 
+/* What a leader decided before it heard of it comes too late. */
+static void what_an_operator_extended_is_not_ended_by_mistake(void **state)
+{
+    struct kit *k = kit_of_level(2);
+    struct command c = {
+        .kind = COMMAND_BREAKER,
+        .breaker = {.what = BREAKER_EXTEND, .hold_ms = 2 * HOLD}};
+
+    (void)state;
+    assert_int_equal(take(k, 0, BREAKER_TRIP, HOLD), 0);
+    assert_false(mark(k, 0).extended);
+    uint64_t until_ms = mark(k, 0).until_ms;
+    assert_int_equal(kit_do(k, &c), 0);
+    assert_true(mark(k, 0).extended);
+    assert_int_equal(take(k, 0, BREAKER_END_HOLD, until_ms), ERR_RETRY);
+    assert_int_equal(take(k, 0, BREAKER_CLOSE, until_ms), ERR_RETRY);
+    assert_int_equal(mark(k, 0).state, MACHINE_BREAKER_HELD);
+    assert_int_equal(take(k, 0, BREAKER_END_HOLD, mark(k, 0).until_ms), 0);
+    assert_int_equal(mark(k, 0).state, MACHINE_BREAKER_PACING);
+    assert_false(mark(k, 0).extended);
+    kit_free(k);
+}
+
+static void a_release_of_all_is_of_each_that_is_held(void **state)
+{
+    struct kit *k = kit_of_level(2);
+
+    (void)state;
+    assert_int_equal(take(k, COMMAND_BREAKER_ALL, BREAKER_RELEASE, 0),
+                     ERR_CONFLICT);
+    assert_int_equal(take(k, 0, BREAKER_TRIP, HOLD), 0);
+    assert_int_equal(take(k, STORE_POOL, BREAKER_TRIP, HOLD), 0);
+    assert_int_equal(take(k, COMMAND_BREAKER_ALL, BREAKER_EXTEND, HOLD),
+                     ERR_INVALID);
+    assert_int_equal(take(k, COMMAND_BREAKER_ALL, BREAKER_RELEASE, 0), 0);
+    assert_int_equal(mark(k, 0).state, MACHINE_BREAKER_PACING);
+    assert_int_equal(mark(k, STORE_POOL).state, MACHINE_BREAKER_PACING);
+    assert_int_equal(take(k, COMMAND_BREAKER_ALL, BREAKER_RELEASE, 0),
+                     ERR_CONFLICT);
+    kit_free(k);
+}
+
 static void an_older_registry_knows_no_breaker(void **state)
 {
     struct kit *k = kit_of_level(1);
@@ -288,6 +330,8 @@ int main(void)
         cmocka_unit_test(what_is_so_already_takes_no_revision_and_is_told),
         cmocka_unit_test(an_earlier_leaders_step_does_nothing),
         cmocka_unit_test(an_operator_changes_only_what_is_there),
+        cmocka_unit_test(what_an_operator_extended_is_not_ended_by_mistake),
+        cmocka_unit_test(a_release_of_all_is_of_each_that_is_held),
         cmocka_unit_test(an_older_registry_knows_no_breaker),
         cmocka_unit_test(a_scope_whose_namespace_has_gone_closes_silently),
         cmocka_unit_test(the_marks_are_found_one_after_another),
