@@ -22,6 +22,8 @@ static const struct range {
     {"169.254.169.254", 32, "the address of a metadata service"},
     {"169.254.0.0", 16, "a link-local address"},
     {"100.100.100.200", 32, "the address of a metadata service"},
+    {"168.63.129.16", 32, "the address of a metadata service"},
+    {"192.0.0.192", 32, "the address of a metadata service"},
     {"224.0.0.0", 4, "a multicast address"},
     {"240.0.0.0", 4, "a reserved or broadcast address"},
     {"::", 128, "an unspecified address"},
@@ -30,6 +32,7 @@ static const struct range {
     {"fec0::", 10, "a site-local address"},
     {"ff00::", 8, "a multicast address"},
     {"fd00:ec2::254", 128, "the address of a metadata service"},
+    {"fd20:ce::254", 128, "the address of a metadata service"},
 };
 
 /* IPv6 addresses whose packets may end at an IPv4 one inside them. */

@@ -15,6 +15,12 @@ static bool has_failed(const struct engine_target *target)
     return target->since_ms != 0;
 }
 
+/* It may keep its request for as long as it likes. */
+static bool is_doubtful(const struct engine_target *target)
+{
+    return has_failed(target) || target->slow;
+}
+
 static bool is_under_way(enum engine_place place)
 {
     return place == ENGINE_BUSY || place == ENGINE_FLYING;
@@ -45,7 +51,7 @@ static void put(struct engine *engine, struct engine_target *target,
 static void land(struct engine *engine, const struct engine_target *target)
 {
     assert(is_under_way(target->place));
-    if (has_failed(target)) {
+    if (is_doubtful(target)) {
         engine->n_retries--;
     }
 }
@@ -80,7 +86,9 @@ struct engine_target *engine_add(struct engine *engine, struct engine_key key,
     target->told_ms = now;
     target->state = past->state;
     bool fails = past->state == HOOK_FAILING || past->state == HOOK_DEAD;
-    target->since_ms = !fails ? 0 : past->since_ms == 0 ? now : past->since_ms;
+    /* The clock of who led before may have been ahead. */
+    bool known = past->since_ms > 0 && past->since_ms < now;
+    target->since_ms = !fails ? 0 : known ? past->since_ms : now;
     HASH_ADD(hh, engine->all, key, sizeof target->key, target);
     enter(engine, target, ENGINE_READY);
     return target;
@@ -188,7 +196,7 @@ bool engine_host_is_full(const struct engine *engine, const char *host)
 static bool may_go(const struct engine *engine,
                    const struct engine_target *target)
 {
-    if (has_failed(target) && engine->n_retries >= ENGINE_RETRY_MOST) {
+    if (is_doubtful(target) && engine->n_retries >= ENGINE_RETRY_MOST) {
         return false;
     }
     return target->host == NULL || !engine_host_is_full(engine, target->host);
@@ -230,7 +238,7 @@ struct engine_target *engine_next(struct engine *engine, uint64_t now)
     if (target != NULL) {
         put(engine, target, ENGINE_BUSY);
         target->again = false;
-        engine->n_retries += has_failed(target);
+        engine->n_retries += is_doubtful(target);
     }
     return target;
 }
@@ -305,6 +313,12 @@ bool engine_answered(struct engine *engine, struct engine_target *target,
     return true;
 }
 
+void engine_took(struct engine_target *target, uint64_t ms)
+{
+    assert(!is_under_way(target->place));
+    target->slow = ms > ENGINE_SLOW_MS;
+}
+
 static void show_failure(struct engine_target *target, enum hook_state state,
                          const char *why)
 {
@@ -340,7 +354,7 @@ bool engine_failed(struct engine *engine, struct engine_target *target,
         target_free(engine, target);
         return false;
     }
-    bool anew = target->since_ms == 0 || target->fresh;
+    bool anew = !has_failed(target) || target->fresh;
     if (anew) {
         target->since_ms = now > 0 ? now : 1;
     }

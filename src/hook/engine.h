@@ -11,7 +11,7 @@
  *
  * Each webhook has a state of its own, so a dead one delays nobody: it is one
  * of at most so many requests at a time, of fewer to its host, and those that
- * have failed before get half of them at most.
+ * have failed or been slow before get half of them at most.
  *
  * Invariants
  *   [HOOK-1] a cursor grows, and only over what was answered with yes or does
@@ -36,6 +36,7 @@ enum {
     ENGINE_FLYING_MOST = 64,
     ENGINE_HOST_MOST = 4,
     ENGINE_RETRY_MOST = ENGINE_FLYING_MOST / 2,
+    ENGINE_SLOW_MS = 2000,
     ENGINE_TEXT = 256,
     /* Cursors that moved over what concerns nobody are told when they have come
      * so far, or after so long. */
@@ -78,6 +79,7 @@ struct engine_target {
     bool changed;    /* or it became another one */
     bool fresh;      /* it has not been tried since it became another one */
     bool gone;       /* removed while it was FLYING */
+    bool slow;       /* its last yes took long */
     struct str path; /* the caller's, see watched.h */
     struct str types;
     struct engine_target *prev, *next; /* those in the same place */
@@ -89,7 +91,7 @@ struct engine {
     struct engine_target *all; /* by key */
     struct engine_target *in[ENGINE_FLYING + 1];
     size_t n[ENGINE_FLYING + 1];
-    size_t n_retries; /* BUSY and FLYING, that had failed before */
+    size_t n_retries; /* BUSY and FLYING, that had failed or were slow */
     uint64_t seen;    /* nobody IDLE wants anything up to there */
     uint64_t due_ms;  /* nobody WAITING is tried earlier */
 };
@@ -144,6 +146,8 @@ void engine_sent(struct engine *engine, struct engine_target *target);
  */
 bool engine_answered(struct engine *engine, struct engine_target *target,
                      uint64_t upto, bool reset) MUST_USE;
+/* And it took so long to say so. */
+void engine_took(struct engine_target *target, uint64_t ms);
 /* It did not, or could not be sent. `chance` is any number. False as above. */
 bool engine_failed(struct engine *engine, struct engine_target *target,
                    const char *why, uint64_t now, uint64_t chance) MUST_USE;

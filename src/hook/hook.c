@@ -96,6 +96,7 @@ static int scan_in_time(struct hook *hook, uint64_t *io_wait_ms)
 
 static int lead_on(struct hook *hook, uint64_t *io_wait_ms)
 {
+    bool more = false;
     int r = 0;
 
     if (!hook->loaded) {
@@ -109,7 +110,7 @@ static int lead_on(struct hook *hook, uint64_t *io_wait_ms)
         r = scan_in_time(hook, io_wait_ms);
     }
     if (r == 0 && !atomic_load(&hook->drains)) {
-        r = tell_all(hook);
+        r = tell_all(hook, &more);
     }
     if (r == 0) {
         r = report_send(hook, atomic_load(&hook->drains));
@@ -117,6 +118,7 @@ static int lead_on(struct hook *hook, uint64_t *io_wait_ms)
     *io_wait_ms = least(*io_wait_ms, report_due(hook));
     *io_wait_ms = least(*io_wait_ms, engine_due(&hook->engine, hook_now(hook)));
     *io_wait_ms = least(*io_wait_ms, count(hook));
+    *io_wait_ms = more ? 0 : *io_wait_ms;
     return r;
 }
 

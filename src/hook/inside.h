@@ -21,6 +21,7 @@ enum {
     CONNECT_MS = 5000,
     WHOLE_MS = 30000,
     COUNT_MS = 100,
+    TURNS_MS = 100,
 };
 
 /* HOOKS on its way into the log; one at a time. */
@@ -51,6 +52,7 @@ struct flight {
     struct engine_target *target;
     uint64_t upto;
     uint64_t n; /* events */
+    uint64_t sent_ms;
     size_t bytes;
     bool reset;
     struct str path;
@@ -110,8 +112,10 @@ int scan(struct hook *hook, bool *ret_more) MUST_USE;
 void scan_remove(struct hook *hook, struct engine_target *target);
 
 /* ---- tell.c: telling it ---- */
-/* Everybody whose turn it is. Faults of the store. */
-int tell_all(struct hook *hook) MUST_USE;
+/* Everybody whose turn it is, for TURNS_MS at most: there are answers to read,
+ * and leadership to lose. *ret_more: there may be others. Faults of the store.
+ */
+int tell_all(struct hook *hook, bool *ret_more) MUST_USE;
 void tell_done(void *user, void *request, const char *why);
 /* All requests that are out are cut. */
 void tell_cut(struct hook *hook);

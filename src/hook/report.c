@@ -76,6 +76,7 @@ void report_take(struct hook *hook)
         hook->look.found = hook->look.found || says_found(report);
     } else {
         report->dirty = true;
+        report->next_ms = hook_now(hook) + REPORT_MS;
         look_anew(hook);
     }
     machine_result_done(&report->request.result);

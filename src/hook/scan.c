@@ -132,6 +132,9 @@ static int look_again(struct hook *hook, struct engine_key key)
     if (target == NULL) {
         target = engine_add(&hook->engine, key, &past, hook_now(hook));
     } else {
+        if (past.cursor > engine_cursor(&hook->engine, target)) {
+            watched_remove(&hook->watched, target); /* made anew since */
+        }
         engine_back(target, &past);
     }
     engine_changed(&hook->engine, target);

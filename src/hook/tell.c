@@ -81,6 +81,7 @@ static void depart(struct hook *hook, struct engine_target *target,
     flight->target = target;
     flight->upto = batch->upto;
     flight->n = batch->n;
+    flight->sent_ms = hook_now(hook);
     flight->bytes = batch->events.n;
     hook->flying_bytes += flight->bytes;
     flight->reset = batch->reset;
@@ -106,11 +107,15 @@ static void land(struct hook *hook, const struct flight *flight)
     atomic_fetch_add(&hook->deliveries, 1);
     atomic_fetch_add(&hook->events, flight->n);
     hook->report.dirty = true;
-    if (!target->gone) {
+    /* One that was made anew meanwhile may be elsewhere. */
+    if (!target->gone && target->cursor <= flight->upto) {
         watched_set(&hook->watched, target, flight->path);
     }
-    if (engine_answered(&hook->engine, target, flight->upto, flight->reset) &&
-        (target->state != before || flight->reset)) {
+    if (!engine_answered(&hook->engine, target, flight->upto, flight->reset)) {
+        return;
+    }
+    engine_took(target, hook_now(hook) - flight->sent_ms);
+    if (target->state != before || flight->reset) {
         log_state(target);
     }
 }
@@ -217,18 +222,21 @@ static int turn(struct hook *hook, struct engine_target *target)
     return tell(hook, target, &row);
 }
 
-int tell_all(struct hook *hook)
+int tell_all(struct hook *hook, bool *ret_more)
 {
     struct engine_target *target = NULL;
+    uint64_t until_ms = hook_now(hook) + TURNS_MS;
     int r = 0;
 
-    while (r == 0 &&
+    *ret_more = false;
+    while (r == 0 && !*ret_more &&
            (target = engine_next(&hook->engine, hook_now(hook))) != NULL) {
         r = turn(hook, target);
         if (r != 0) {
             engine_hold(&hook->engine, target);
         }
         arena_reset(hook->arena);
+        *ret_more = hook_now(hook) >= until_ms;
     }
     return r;
 }

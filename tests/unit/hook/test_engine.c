@@ -276,6 +276,55 @@ static void those_that_failed_get_half_of_the_requests(void **state)
     engine_done(&w.engine);
 }
 
+/* Who says yes at last may be as much in the way as who never does. */
+static void those_that_were_slow_get_half_of_the_requests_too(void **state)
+{
+    struct world w;
+    struct engine_target *target = NULL;
+    unsigned n = 0;
+
+    (void)state;
+    begin(&w, 200);
+    happen(&w);
+    (void)turns(&w, NULL, NULL);
+    for (uint64_t i = 0; i < 200; i++) {
+        engine_took(target_of(&w, i), i < 150 ? ENGINE_SLOW_MS + 1 : 3);
+    }
+    happen(&w);
+    while ((target = engine_next(&w.engine, w.now)) != NULL) {
+        engine_sent(&w.engine, target);
+        n += target->slow;
+    }
+    assert_int_equal(n, ENGINE_RETRY_MOST);
+    assert_int_equal(w.engine.n[ENGINE_FLYING], ENGINE_RETRY_MOST + 32);
+    /* And as many as others again, once they are quick. */
+    while ((target = w.engine.in[ENGINE_FLYING]) != NULL) {
+        assert_true(engine_answered(&w.engine, target, w.revision, false));
+        engine_took(target, 3);
+    }
+    assert_int_equal(w.engine.n_retries, 0);
+    engine_done(&w.engine);
+}
+
+/* Nor is it never paused. */
+static void a_clock_that_was_ahead_ends_no_pauses(void **state)
+{
+    struct world w;
+
+    (void)state;
+    begin(&w, 0);
+    const struct engine_past past = {
+        .cursor = 100, .state = HOOK_FAILING, .since_ms = BEGIN * 2};
+    struct engine_target *target =
+        engine_add(&w.engine, key_of(1), &past, w.now);
+    w.now += 3600 * SECOND;
+    assert_ptr_equal(engine_next(&w.engine, w.now), target);
+    engine_sent(&w.engine, target);
+    assert_true(engine_failed(&w.engine, target, "answered 500", w.now, 0));
+    assert_int_equal(engine_due(&w.engine, w.now), 450 * SECOND);
+    engine_done(&w.engine);
+}
+
 static void one_host_gets_four_and_the_others_the_rest(void **state)
 {
     struct world w;
@@ -473,6 +522,8 @@ int main(void)
         cmocka_unit_test(jitter_makes_a_pause_a_tenth_shorter_at_most),
         cmocka_unit_test(one_dead_one_of_a_thousand_delays_nobody),
         cmocka_unit_test(those_that_failed_get_half_of_the_requests),
+        cmocka_unit_test(those_that_were_slow_get_half_of_the_requests_too),
+        cmocka_unit_test(a_clock_that_was_ahead_ends_no_pauses),
         cmocka_unit_test(one_host_gets_four_and_the_others_the_rest),
         cmocka_unit_test(a_changed_one_is_tried_at_once_and_begins_anew),
         cmocka_unit_test(what_comes_while_one_is_called_is_told_next),
