@@ -7,6 +7,9 @@ import json
 import os
 import re
 import socket
+import ssl
+import subprocess
+import tempfile
 import threading
 
 import harness
@@ -485,6 +488,26 @@ def the_proxy_of_the_environment_is_not_used(s):
         add(s, ns, 1)
         until(lambda: r.events())
         assert not proxy.bodies
+
+
+@test(flags=ALLOW)
+def whom_nobody_vouches_for_is_not_told(s):
+    with tempfile.TemporaryDirectory() as d, Receiver() as r:
+        cert, key = os.path.join(d, "cert"), os.path.join(d, "key")
+        subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt",
+                        "ec_paramgen_curve:P-256", "-nodes", "-subj", "/CN=x",
+                        "-addext", "subjectAltName=IP:127.0.0.1",
+                        "-keyout", key, "-out", cert],
+                       check=True, capture_output=True)
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(cert, key)
+        r.server.socket = context.wrap_socket(
+            r.server.socket, server_side=True, do_handshake_on_connect=False)
+        ns = make_ns(s)
+        put_hook(s, ns, r.url.replace("http:", "https:"))
+        add(s, ns, 1)
+        status_becomes(s, ns, "^failing .*certificate")
+        assert not r.bodies and not r.refused
 
 
 @bare
