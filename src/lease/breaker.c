@@ -1,5 +1,7 @@
 #include "lease/breaker.h"
 
+#include <string.h>
+
 #include "base/err.h"
 
 /* Thousandths of a removal. */
@@ -46,13 +48,57 @@ static void give_ttl(struct lease_breaker *breaker,
     }
 }
 
+/* ---- those who have gone ---- */
+
+/* Together they are a fifth of a hold. */
+static uint64_t slot_ms(const struct lease_breaker *breaker)
+{
+    uint64_t ms = breaker->config.hold_ms / (5 * LEASE_GONE_SLOTS);
+
+    return ms > 0 ? ms : 1;
+}
+
+static void forget_gone(struct lease_scope *scope, uint64_t from, uint64_t to)
+{
+    for (uint64_t at = from; at < to && at < from + LEASE_GONE_SLOTS; at++) {
+        scope->gone[(at + 1) % LEASE_GONE_SLOTS] = 0;
+    }
+}
+
+static void count_gone(struct lease_breaker *breaker, uint64_t now)
+{
+    uint64_t at = now / slot_ms(breaker);
+    struct lease_scope *scope = NULL;
+
+    while ((scope = next(breaker, scope)) != NULL) {
+        forget_gone(scope, breaker->gone_at, at);
+        for (size_t i = 0; i < LEASE_GONE_SLOTS; i++) {
+            scope->counts.gone += scope->gone[i];
+        }
+    }
+    breaker->gone_at = at;
+}
+
+void lease_breaker_gone(struct lease_breaker *breaker,
+                        const struct lease_set *set)
+{
+    size_t at = breaker->gone_at % LEASE_GONE_SLOTS;
+
+    breaker->scopes->whole.gone[at]++;
+    for (unsigned i = 0; i < set->n_scopes; i++) {
+        set->scopes[i]->gone[at]++;
+    }
+}
+
 /* ---- deciding ---- */
 
 static bool is_over(const struct lease_breaker_config *config,
                     const struct lease_counts *counts)
 {
-    return counts->suspect >= config->min &&
-           counts->suspect * 100 > config->percent * counts->n;
+    uint64_t bad = counts->suspect + counts->gone;
+
+    return bad >= config->min &&
+           bad * 100 > config->percent * (counts->n + counts->gone);
 }
 
 static bool is_back(const struct lease_breaker_config *config,
@@ -160,6 +206,7 @@ bool lease_breaker_tick(struct lease_breaker *breaker, uint64_t now,
     struct lease_scope *scope = NULL, *after = NULL;
 
     lease_scopes_sum(breaker->scopes);
+    count_gone(breaker, now);
     for (scope = next(breaker, NULL); scope != NULL; scope = after) {
         after = next(breaker, scope);
         decide(breaker, scope, now, may_trip);
@@ -221,6 +268,7 @@ void lease_breaker_begin(struct lease_breaker *breaker, uint64_t now,
     while ((scope = next(breaker, scope)) != NULL) {
         scope->state = scope->told;
         scope->credit = 0;
+        memset(scope->gone, 0, sizeof scope->gone);
         scope->ends_at = now + left(scope, log_ms);
     }
     (void)mark_sets(breaker);

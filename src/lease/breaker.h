@@ -12,6 +12,8 @@
  * HELD: nobody ends. PACING: so many end in a second, no more. An operator's
  * EXTEND makes either HELD again. What is decided here is in force at once;
  * what the log has (`told`) follows, and is what the next leader begins with.
+ * Bad are the silent, and those that were removed for it a moment ago: with
+ * TTLs from seconds to hours few are ever silent at once, whatever was cut off.
  * A hold that an operator extended does not end early.
  * Only the end of a hold waits for the log: whoever reads that sees nobody
  * removed between "held" and what follows it.
@@ -37,6 +39,7 @@ struct lease_breaker {
     struct lease_breaker_config config;
     struct lease_scopes *scopes;
     uint64_t ticked_at;
+    uint64_t gone_at;   /* the slot of `gone` that is counted in */
     uint64_t log_ahead; /* log time, as of the start of serving, is lease time
                            and this */
     _Atomic uint64_t trips;
@@ -55,6 +58,9 @@ bool lease_breaker_adopt(struct lease_breaker *breaker,
 /* Decide, after the marks of this tick were made. Answers as adopt. */
 bool lease_breaker_tick(struct lease_breaker *breaker, uint64_t now,
                         bool may_trip);
+/* One of this set was removed for silence. */
+void lease_breaker_gone(struct lease_breaker *breaker,
+                        const struct lease_set *set);
 /* Whether one more of this set may end now; it then counts as ended. */
 bool lease_breaker_pay(struct lease_breaker *breaker, struct lease_set *set);
 /* What the log should be told next. Answers: END. */

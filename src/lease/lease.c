@@ -148,6 +148,9 @@ void lease_table_del(struct lease_table *table, struct str hostname,
 
     if (lease != NULL && ulid_compare(lease->id, id) == 0) {
         shard->n_expired += lease->ending;
+        if (lease->ending) {
+            lease_breaker_gone(&table->breaker, lease_shard_set(shard, lease));
+        }
         lease_shard_remove(shard, lease);
     }
     unlock(shard);

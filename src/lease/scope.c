@@ -227,9 +227,10 @@ void lease_scopes_sum(struct lease_scopes *scopes)
         if (set->members == 0) {
             continue;
         }
-        const struct lease_counts counts = {
-            count(&set->n), count(&set->suspect), count(&set->overdue),
-            count(&set->heard)};
+        const struct lease_counts counts = {.n = count(&set->n),
+                                            .suspect = count(&set->suspect),
+                                            .overdue = count(&set->overdue),
+                                            .heard = count(&set->heard)};
         add(&scopes->whole.counts, &counts);
         for (unsigned j = 0; j < set->n_scopes; j++) {
             add(&set->scopes[j]->counts, &counts);

@@ -34,7 +34,10 @@
 
 struct lease_counts {
     uint64_t n, suspect, overdue, heard;
+    uint64_t gone; /* removed for silence a moment ago; of scopes only */
 };
+
+enum { LEASE_GONE_SLOTS = 6 };
 
 /* A scope and what the breaker makes of it. */
 struct lease_scope {
@@ -44,9 +47,10 @@ struct lease_scope {
     enum machine_breaker_state state, told; /* in force; as the log has it */
     uint64_t since_ms, until_ms;            /* log time */
     uint64_t told_until_ms;                 /* until_ms as the log has it */
-    bool extended;    /* by an operator: no hold ends early */
-    uint64_t ends_at; /* of a hold: lease time */
-    uint64_t credit;  /* of pacing: thousandths of a removal */
+    bool extended;                   /* by an operator: no hold ends early */
+    uint64_t ends_at;                /* of a hold: lease time */
+    uint64_t credit;                 /* of pacing: thousandths of a removal */
+    uint32_t gone[LEASE_GONE_SLOTS]; /* in each slot of time: see breaker.c */
     UT_hash_handle hh;
 };
 

@@ -551,6 +551,27 @@ static void who_is_seldom_heard_does_not_keep_it_pacing(void **state)
     fleet_free(f);
 }
 
+/* Few of them are silent at a time: the others are gone, or not late yet. */
+static void many_of_all_ttls_are_held_before_they_are_gone(void **state)
+{
+    struct fleet *f = fleet_new(15);
+    double ttl_ms = LEASE_TTL_LEAST_MS;
+
+    (void)state;
+    for (size_t i = 0; i < 1000; i++) {
+        enrol(f, 1, SHOP, (uint64_t)ttl_ms);
+        ttl_ms *= 1.0106; /* the last: 21 h */
+    }
+    assert_int_equal(run(f, 20000), 0);
+    cut(f, 0, 1000, true);
+    assert_in_range(run(f, HOLD), 0, 150);
+    assert_int_equal(scope(f, SHOP).state, MACHINE_BREAKER_HELD);
+    cut(f, 0, 1000, false);
+    assert_int_equal(run(f, HOLD), 0);
+    assert_int_equal(scope(f, SHOP).state, MACHINE_BREAKER_CLOSED);
+    fleet_free(f);
+}
+
 static void pacing_does_not_trip_again(void **state)
 {
     struct fleet *f = fleet_new(15);
@@ -785,6 +806,7 @@ int main(void)
         cmocka_unit_test(what_is_released_stays_released),
         cmocka_unit_test(what_an_operator_extends_lasts),
         cmocka_unit_test(who_is_seldom_heard_does_not_keep_it_pacing),
+        cmocka_unit_test(many_of_all_ttls_are_held_before_they_are_gone),
         cmocka_unit_test(pacing_does_not_trip_again),
         cmocka_unit_test(more_than_the_percentage_trips),
         cmocka_unit_test(without_a_percentage_there_is_no_breaker),
