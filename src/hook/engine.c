@@ -220,13 +220,23 @@ static void wake_due(struct engine *engine, uint64_t now)
     }
 }
 
+static bool has_all_out(const struct engine *engine)
+{
+    return engine->n[ENGINE_BUSY] + engine->n[ENGINE_FLYING] >=
+           ENGINE_FLYING_MOST;
+}
+
+bool engine_is_full(const struct engine *engine)
+{
+    return has_all_out(engine) && engine->n[ENGINE_READY] > 0;
+}
+
 struct engine_target *engine_next(struct engine *engine, uint64_t now)
 {
     struct engine_target *target = NULL;
 
     wake_due(engine, now);
-    if (engine->n[ENGINE_BUSY] + engine->n[ENGINE_FLYING] >=
-        ENGINE_FLYING_MOST) {
+    if (has_all_out(engine)) {
         return NULL;
     }
     DL_FOREACH(engine->in[ENGINE_READY], target)
@@ -272,10 +282,42 @@ void engine_hold(struct engine *engine, struct engine_target *target)
     put(engine, target, ENGINE_READY);
 }
 
-void engine_sent(struct engine *engine, struct engine_target *target)
+void engine_sent(struct engine *engine, struct engine_target *target,
+                 uint64_t now)
 {
     assert(target->place == ENGINE_BUSY);
+    target->sent_ms = now;
     put(engine, target, ENGINE_FLYING);
+}
+
+static bool waits_in_vain(const struct engine *engine)
+{
+    const struct engine_target *target = NULL;
+
+    DL_FOREACH(engine->in[ENGINE_READY], target)
+    {
+        if (!is_doubtful(target) && may_go(engine, target)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* The doubtful have their half, and all the time there is. */
+struct engine_target *engine_stuck(const struct engine *engine, uint64_t now)
+{
+    struct engine_target *target = NULL;
+
+    if (!engine_is_full(engine) || !waits_in_vain(engine)) {
+        return NULL;
+    }
+    DL_FOREACH(engine->in[ENGINE_FLYING], target)
+    {
+        if (!is_doubtful(target) && now - target->sent_ms > ENGINE_SLOW_MS) {
+            return target;
+        }
+    }
+    return NULL;
 }
 
 /* ---- outcomes ---- */

@@ -71,6 +71,7 @@ struct engine_target {
     enum hook_state state;
     uint64_t since_ms;      /* it has been failing; 0: it is not */
     uint64_t next_ms;       /* WAITING: tried again */
+    uint64_t sent_ms;       /* FLYING: since then */
     char text[ENGINE_TEXT]; /* what the state has to show */
     bool tell;              /* and it does not yet */
     char *host;             /* it is reached at; NULL: not known yet */
@@ -140,7 +141,13 @@ void engine_passed(struct engine *engine, struct engine_target *target,
 void engine_hold(struct engine *engine, struct engine_target *target);
 bool engine_host_is_full(const struct engine *engine, const char *host);
 /* A request is on its way. */
-void engine_sent(struct engine *engine, struct engine_target *target);
+void engine_sent(struct engine *engine, struct engine_target *target,
+                 uint64_t now);
+/* All requests are out, somebody waits who has not been in the way of others
+ * yet, and this one is: it is to be cut, and has failed. NULL: nobody. */
+struct engine_target *engine_stuck(const struct engine *engine, uint64_t now);
+/* Whether somebody waits for one that is out to end. */
+bool engine_is_full(const struct engine *engine);
 /* It said yes to what was behind its cursor up to there. `reset`: that it has
  * to list again from there. False: it was removed meanwhile, and is gone now.
  */

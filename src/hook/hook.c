@@ -118,6 +118,9 @@ static int lead_on(struct hook *hook, uint64_t *io_wait_ms)
     *io_wait_ms = least(*io_wait_ms, report_due(hook));
     *io_wait_ms = least(*io_wait_ms, engine_due(&hook->engine, hook_now(hook)));
     *io_wait_ms = least(*io_wait_ms, count(hook));
+    if (engine_is_full(&hook->engine)) {
+        *io_wait_ms = least(*io_wait_ms, STUCK_MS);
+    }
     *io_wait_ms = more ? 0 : *io_wait_ms;
     return r;
 }

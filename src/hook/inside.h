@@ -22,6 +22,7 @@ enum {
     WHOLE_MS = 30000,
     COUNT_MS = 100,
     TURNS_MS = 100,
+    STUCK_MS = 200, /* how often it is looked who is in the way */
 };
 
 /* HOOKS on its way into the log; one at a time. */
@@ -52,7 +53,6 @@ struct flight {
     struct engine_target *target;
     uint64_t upto;
     uint64_t n; /* events */
-    uint64_t sent_ms;
     size_t bytes;
     bool reset;
     struct str path;

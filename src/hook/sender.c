@@ -79,6 +79,16 @@ void sender_cut(struct sender *sender)
     }
 }
 
+void sender_cancel(struct sender *sender, const void *request)
+{
+    struct call *call = NULL;
+
+    DL_SEARCH_SCALAR(sender->calls, call, request, request);
+    if (call != NULL) {
+        call_free(call);
+    }
+}
+
 struct sender *sender_free(struct sender *sender)
 {
     if (sender == NULL) {

@@ -39,6 +39,8 @@ int sender_host_of(const char *url, char ret_host[SENDER_HOST],
 /* POST. Takes `body`; `headers` are whole lines, NULL at the end, copied. */
 void sender_send(struct sender *sender, const char *url, struct buf *body,
                  const char *const *headers, void *request);
+/* It is cut; nobody is told. */
+void sender_cancel(struct sender *sender, const void *request);
 /* Goes on with what is out; waits until there is something to do, at most so
  * long. */
 void sender_run(struct sender *sender, uint64_t most_ms, sender_done_func *done,

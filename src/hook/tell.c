@@ -81,13 +81,12 @@ static void depart(struct hook *hook, struct engine_target *target,
     flight->target = target;
     flight->upto = batch->upto;
     flight->n = batch->n;
-    flight->sent_ms = hook_now(hook);
     flight->bytes = batch->events.n;
     hook->flying_bytes += flight->bytes;
     flight->reset = batch->reset;
     flight->path = (struct str){mem_dup(path.p, path.n), path.n};
     DL_APPEND(hook->flights, flight);
-    engine_sent(&hook->engine, target);
+    engine_sent(&hook->engine, target, hook_now(hook));
     post(hook, row, batch, flight);
 }
 
@@ -114,7 +113,7 @@ static void land(struct hook *hook, const struct flight *flight)
     if (!engine_answered(&hook->engine, target, flight->upto, flight->reset)) {
         return;
     }
-    engine_took(target, hook_now(hook) - flight->sent_ms);
+    engine_took(target, hook_now(hook) - target->sent_ms);
     if (target->state != before || flight->reset) {
         log_state(target);
     }
@@ -141,6 +140,19 @@ void tell_cut(struct hook *hook)
     DL_FOREACH_SAFE(hook->flights, flight, next)
     {
         flight_free(hook, flight);
+    }
+}
+
+/* Receivers that hang are not known as such before they have been called. */
+static void cut_stuck(struct hook *hook)
+{
+    struct engine_target *target = NULL;
+    struct flight *flight = NULL;
+
+    while ((target = engine_stuck(&hook->engine, hook_now(hook))) != NULL) {
+        DL_SEARCH_SCALAR(hook->flights, flight, target, target);
+        sender_cancel(hook->sender, flight);
+        tell_done(hook, flight, "no answer in time, while others waited");
     }
 }
 
@@ -229,6 +241,7 @@ int tell_all(struct hook *hook, bool *ret_more)
     int r = 0;
 
     *ret_more = false;
+    cut_stuck(hook);
     while (r == 0 && !*ret_more &&
            (target = engine_next(&hook->engine, hook_now(hook))) != NULL) {
         r = turn(hook, target);

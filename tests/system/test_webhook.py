@@ -344,6 +344,22 @@ def one_that_does_not_answer_delays_no_other(s):
         release.set()
 
 
+@test(flags=("--webhook-allow", "127.0.0.0/8"))
+def many_that_never_answer_delay_no_other_for_long(s):
+    with contextlib.closing(socket.create_server(("", 0), backlog=256)) as dead, \
+            Receiver() as fine:
+        port = dead.getsockname()[1]
+        ns = make_ns(s)
+        put_hook(s, ns, fine, types="thing")
+        for i in range(130):
+            put_hook(s, ns, f"http://127.0.1.{i + 1}:{port}/", f"dead{i}",
+                     types="thing")
+        # Longer than half a minute: all requests, twice.
+        for i in range(3):
+            add(s, ns, 1)
+            until(lambda i=i: len(fine.events()) == i + 1, 20)
+
+
 @test(flags=ALLOW)
 def a_changed_row_is_tried_at_once(s):
     with Receiver() as r:

@@ -73,7 +73,7 @@ static bool depart(struct world *w, struct engine_target *target)
         engine_passed(&w->engine, target, w->revision, true);
         return false;
     }
-    engine_sent(&w->engine, target);
+    engine_sent(&w->engine, target, w->now);
     return true;
 }
 
@@ -220,7 +220,7 @@ static void jitter_makes_a_pause_a_tenth_shorter_at_most(void **state)
         begin(&w, 1);
         happen(&w);
         struct engine_target *target = engine_next(&w.engine, w.now);
-        engine_sent(&w.engine, target);
+        engine_sent(&w.engine, target, w.now);
         assert_true(
             engine_failed(&w.engine, target, "no", w.now, chance * 7919));
         assert_in_range(engine_due(&w.engine, w.now), 900, 1000);
@@ -260,7 +260,7 @@ static void those_that_failed_get_half_of_the_requests(void **state)
     (void)turns(&w, everybody, &to_dead);
     w.now += 2 * SECOND;
     while ((target = engine_next(&w.engine, w.now)) != NULL) {
-        engine_sent(&w.engine, target);
+        engine_sent(&w.engine, target, w.now);
         n++;
     }
     assert_int_equal(n, ENGINE_RETRY_MOST);
@@ -269,7 +269,7 @@ static void those_that_failed_get_half_of_the_requests(void **state)
         (void)engine_add(&w.engine, key_of(i), &past, w.now);
     }
     while ((target = engine_next(&w.engine, w.now)) != NULL) {
-        engine_sent(&w.engine, target);
+        engine_sent(&w.engine, target, w.now);
         n++;
     }
     assert_int_equal(n, ENGINE_FLYING_MOST);
@@ -292,7 +292,7 @@ static void those_that_were_slow_get_half_of_the_requests_too(void **state)
     }
     happen(&w);
     while ((target = engine_next(&w.engine, w.now)) != NULL) {
-        engine_sent(&w.engine, target);
+        engine_sent(&w.engine, target, w.now);
         n += target->slow;
     }
     assert_int_equal(n, ENGINE_RETRY_MOST);
@@ -303,6 +303,38 @@ static void those_that_were_slow_get_half_of_the_requests_too(void **state)
         engine_took(target, 3);
     }
     assert_int_equal(w.engine.n_retries, 0);
+    engine_done(&w.engine);
+}
+
+/* As long as nobody waits for them they have all the time there is. */
+static void those_that_hang_are_cut_when_others_wait(void **state)
+{
+    struct world w;
+    struct engine_target *target = NULL;
+
+    (void)state;
+    begin(&w, 200);
+    happen(&w);
+    for (int round = 0; round < 4; round++) {
+        while ((target = engine_next(&w.engine, w.now)) != NULL) {
+            engine_sent(&w.engine, target, w.now);
+        }
+        w.now += ENGINE_SLOW_MS;
+        assert_null(engine_stuck(&w.engine, w.now));
+        w.now++;
+        while ((target = engine_stuck(&w.engine, w.now)) != NULL) {
+            assert_true(engine_failed(&w.engine, target, "hangs", w.now, 0));
+            target = engine_next(&w.engine, w.now);
+            assert_non_null(target);
+            engine_sent(&w.engine, target, w.now);
+        }
+    }
+    /* Each has been called, in a quarter of the time that one could take. */
+    for (uint64_t i = 0; i < 200; i++) {
+        target = target_of(&w, i);
+        assert_true(target->place == ENGINE_FLYING || target->since_ms > 0);
+    }
+    assert_null(engine_stuck(&w.engine, w.now + HOUR));
     engine_done(&w.engine);
 }
 
@@ -319,7 +351,7 @@ static void a_clock_that_was_ahead_ends_no_pauses(void **state)
         engine_add(&w.engine, key_of(1), &past, w.now);
     w.now += 3600 * SECOND;
     assert_ptr_equal(engine_next(&w.engine, w.now), target);
-    engine_sent(&w.engine, target);
+    engine_sent(&w.engine, target, w.now);
     assert_true(engine_failed(&w.engine, target, "answered 500", w.now, 0));
     assert_int_equal(engine_due(&w.engine, w.now), 450 * SECOND);
     engine_done(&w.engine);
@@ -338,7 +370,7 @@ static void one_host_gets_four_and_the_others_the_rest(void **state)
     }
     happen(&w);
     while ((target = engine_next(&w.engine, w.now)) != NULL) {
-        engine_sent(&w.engine, target);
+        engine_sent(&w.engine, target, w.now);
         flying[n++] = target;
         to_one += strcmp(target->host, "one:80") == 0;
     }
@@ -376,7 +408,7 @@ static void a_changed_one_is_tried_at_once_and_begins_anew(void **state)
     /* While it is under way it counts as soon as that is over. */
     w.now += 2 * SECOND;
     struct engine_target *target = engine_next(&w.engine, w.now);
-    engine_sent(&w.engine, target);
+    engine_sent(&w.engine, target, w.now);
     engine_changed(&w.engine, target);
     assert_true(engine_failed(&w.engine, target, "no", w.now, 0));
     assert_int_equal(turns(&w, NULL, NULL), 1);
@@ -392,7 +424,7 @@ static void what_comes_while_one_is_called_is_told_next(void **state)
     begin(&w, 1);
     happen(&w);
     struct engine_target *target = engine_next(&w.engine, w.now);
-    engine_sent(&w.engine, target);
+    engine_sent(&w.engine, target, w.now);
     uint64_t first = w.revision;
     happen(&w);
     assert_null(engine_next(&w.engine, w.now)); /* [HOOK-2] */
@@ -413,7 +445,7 @@ one_that_is_removed_while_it_is_called_goes_with_the_answer(void **state)
         begin(&w, 1);
         happen(&w);
         struct engine_target *target = engine_next(&w.engine, w.now);
-        engine_sent(&w.engine, target);
+        engine_sent(&w.engine, target, w.now);
         assert_false(engine_remove(&w.engine, target));
         assert_int_equal(engine_cursor(&w.engine, target), 100);
         assert_false(yes ? engine_answered(&w.engine, target, 101, false)
@@ -432,7 +464,7 @@ static void one_that_comes_back_meanwhile_stays(void **state)
     begin(&w, 1);
     happen(&w);
     struct engine_target *target = engine_next(&w.engine, w.now);
-    engine_sent(&w.engine, target);
+    engine_sent(&w.engine, target, w.now);
     assert_false(engine_remove(&w.engine, target));
     const struct engine_past past = {.cursor = 140};
     engine_back(target, &past);
@@ -450,7 +482,7 @@ static void a_reset_is_shown_until_something_else_is(void **state)
     begin(&w, 1);
     happen(&w);
     struct engine_target *target = engine_next(&w.engine, w.now);
-    engine_sent(&w.engine, target);
+    engine_sent(&w.engine, target, w.now);
     assert_true(engine_answered(&w.engine, target, w.revision, true));
     assert_string_equal(target->text, "reset at 101");
     happen(&w);
@@ -523,6 +555,7 @@ int main(void)
         cmocka_unit_test(one_dead_one_of_a_thousand_delays_nobody),
         cmocka_unit_test(those_that_failed_get_half_of_the_requests),
         cmocka_unit_test(those_that_were_slow_get_half_of_the_requests_too),
+        cmocka_unit_test(those_that_hang_are_cut_when_others_wait),
         cmocka_unit_test(a_clock_that_was_ahead_ends_no_pauses),
         cmocka_unit_test(one_host_gets_four_and_the_others_the_rest),
         cmocka_unit_test(a_changed_one_is_tried_at_once_and_begins_anew),
