@@ -15,8 +15,7 @@ static bool has_failed(const struct engine_target *target)
     return target->since_ms != 0;
 }
 
-/* It may keep its request for as long as it likes. */
-static bool is_doubtful(const struct engine_target *target)
+bool engine_is_doubtful(const struct engine_target *target)
 {
     return has_failed(target) || target->slow;
 }
@@ -51,7 +50,7 @@ static void put(struct engine *engine, struct engine_target *target,
 static void land(struct engine *engine, const struct engine_target *target)
 {
     assert(is_under_way(target->place));
-    if (is_doubtful(target)) {
+    if (engine_is_doubtful(target)) {
         engine->n_retries--;
     }
 }
@@ -196,7 +195,7 @@ bool engine_host_is_full(const struct engine *engine, const char *host)
 static bool may_go(const struct engine *engine,
                    const struct engine_target *target)
 {
-    if (is_doubtful(target) && engine->n_retries >= ENGINE_RETRY_MOST) {
+    if (engine_is_doubtful(target) && engine->n_retries >= ENGINE_RETRY_MOST) {
         return false;
     }
     return target->host == NULL || !engine_host_is_full(engine, target->host);
@@ -220,23 +219,12 @@ static void wake_due(struct engine *engine, uint64_t now)
     }
 }
 
-static bool has_all_out(const struct engine *engine)
-{
-    return engine->n[ENGINE_BUSY] + engine->n[ENGINE_FLYING] >=
-           ENGINE_FLYING_MOST;
-}
-
-bool engine_is_full(const struct engine *engine)
-{
-    return has_all_out(engine) && engine->n[ENGINE_READY] > 0;
-}
-
 struct engine_target *engine_next(struct engine *engine, uint64_t now)
 {
     struct engine_target *target = NULL;
 
     wake_due(engine, now);
-    if (has_all_out(engine)) {
+    if (engine_has_all_out(engine)) {
         return NULL;
     }
     DL_FOREACH(engine->in[ENGINE_READY], target)
@@ -248,7 +236,7 @@ struct engine_target *engine_next(struct engine *engine, uint64_t now)
     if (target != NULL) {
         put(engine, target, ENGINE_BUSY);
         target->again = false;
-        engine->n_retries += is_doubtful(target);
+        engine->n_retries += engine_is_doubtful(target);
     }
     return target;
 }
@@ -288,36 +276,6 @@ void engine_sent(struct engine *engine, struct engine_target *target,
     assert(target->place == ENGINE_BUSY);
     target->sent_ms = now;
     put(engine, target, ENGINE_FLYING);
-}
-
-static bool waits_in_vain(const struct engine *engine)
-{
-    const struct engine_target *target = NULL;
-
-    DL_FOREACH(engine->in[ENGINE_READY], target)
-    {
-        if (!is_doubtful(target) && may_go(engine, target)) {
-            return true;
-        }
-    }
-    return false;
-}
-
-/* The doubtful have their half, and all the time there is. */
-struct engine_target *engine_stuck(const struct engine *engine, uint64_t now)
-{
-    struct engine_target *target = NULL;
-
-    if (!engine_is_full(engine) || !waits_in_vain(engine)) {
-        return NULL;
-    }
-    DL_FOREACH(engine->in[ENGINE_FLYING], target)
-    {
-        if (!is_doubtful(target) && now - target->sent_ms > ENGINE_SLOW_MS) {
-            return target;
-        }
-    }
-    return NULL;
 }
 
 /* ---- outcomes ---- */

@@ -143,6 +143,10 @@ bool engine_host_is_full(const struct engine *engine, const char *host);
 /* A request is on its way. */
 void engine_sent(struct engine *engine, struct engine_target *target,
                  uint64_t now);
+bool engine_has_all_out(const struct engine *engine);
+/* It failed or was slow before: it may keep its request for as long as it
+ * likes, but so may few at a time. */
+bool engine_is_doubtful(const struct engine_target *target);
 /* All requests are out, somebody waits who has not been in the way of others
  * yet, and this one is: it is to be cut, and has failed. NULL: nobody. */
 struct engine_target *engine_stuck(const struct engine *engine, uint64_t now);

@@ -53,7 +53,7 @@ static void give_ttl(struct lease_breaker *breaker,
 /* Together they are a fifth of a hold. */
 static uint64_t slot_ms(const struct lease_breaker *breaker)
 {
-    uint64_t ms = breaker->config.hold_ms / (5 * LEASE_GONE_SLOTS);
+    uint64_t ms = breaker->config.hold_ms / (UINT64_C(5) * LEASE_GONE_SLOTS);
 
     return ms > 0 ? ms : 1;
 }
