@@ -59,7 +59,11 @@ static bool begin(struct rest_request *request, struct stream *stream,
         stream_end(stream);
         return false;
     }
-    return goes_on && watch->reset ? stream_note(stream, "reset") : goes_on;
+    if (goes_on && watch->reset) {
+        rest_count(&stream->loop->counts.stream_resets, 1);
+        return stream_note(stream, "reset");
+    }
+    return goes_on;
 }
 
 static enum MHD_Result refuse(struct rest_request *request, const char *why)
