@@ -60,8 +60,7 @@ int row_read(struct arena *arena, const struct json *object, bool patch,
 /* Whether a text that somebody else wrote is a row, in the one form there is.
  * *ret_input in `arena`. */
 bool row_is_sound(struct arena *arena, struct str text,
-                  struct row_input *ret_input,
-                  uint64_t *ret_revision) MUST_USE;
+                  struct row_input *ret_input, uint64_t *ret_revision) MUST_USE;
 
 /* Append the whole row. `server` NULL: nothing. */
 void row_write(struct buf *buf, struct ulid id, uint64_t revision,
@@ -72,6 +71,8 @@ void row_split(struct str row, struct ulid *ret_id, uint64_t *ret_revision,
                struct row_server *ret_server, struct str *ret_fields);
 /* What it takes in a row. */
 size_t row_server_bytes(const struct row_server *server);
+/* By name, `_maintenance` or `_status`; n == 0: it does not say that. */
+struct str row_server_get(const struct row_server *server, struct str name);
 bool row_server_equal(const struct row_server *a, const struct row_server *b);
 
 /* Walk fields or a patch: start with *at = 0, false at the end. Lends raw

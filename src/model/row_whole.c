@@ -57,6 +57,13 @@ size_t row_server_bytes(const struct row_server *server)
     return n;
 }
 
+struct str row_server_get(const struct row_server *server, struct str name)
+{
+    return str_is(name, "_maintenance") ? server->maintenance
+           : str_is(name, "_status")    ? server->status
+                                        : STR("");
+}
+
 bool row_server_equal(const struct row_server *a, const struct row_server *b)
 {
     return str_equal(a->maintenance, b->maintenance) &&

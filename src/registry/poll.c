@@ -77,13 +77,17 @@ static int look_back(struct op_state *s, const struct watch_spec *spec)
 }
 
 /* A regular expression is run over rows, not over all that happens: a row with
- * any value in the field may be among its. */
+ * any value in the field may be among its. What the server says of a row is not
+ * in what it was before: any row may be. */
 static struct watch_spec spec_of(const struct op_query *query, struct str top,
                                  enum pattern_mode mode)
 {
     bool any = query->v.p == NULL || mode == PATTERN_REGEX;
     struct watch_spec spec = {.ns = top, .type = query->type};
 
+    if (resolve_is_server(query->k)) {
+        return spec;
+    }
     if (query->k.p != NULL || !any) {
         spec.k = query->k;
         spec.v = any ? STR("") : query->v;

@@ -12,7 +12,27 @@ int resolve_check_path(struct op_state *s, struct str path, const char *field)
     return answer_problem(s, OP_BAD_REQUEST, str_of(field),
                           "%.*s is no path of a namespace: write DNS labels, "
                           "the leaf first, the root last, dots between",
-                          SHOW(path));
+                          SHOW(path.n > 0 ? path : STR("\"\"")));
+}
+
+bool resolve_is_server(struct str k)
+{
+    return k.n > 0 && k.p[0] == '_';
+}
+
+int resolve_check_k(struct op_state *s, bool server)
+{
+    struct str k = s->op->query.k;
+
+    if (!resolve_is_server(k) ||
+        (server && (str_is(k, "_maintenance") || str_is(k, "_status")))) {
+        return 0;
+    }
+    return answer_problem(s, OP_BAD_REQUEST, STR("k"),
+                          "k is a field that resources have of their own%s, "
+                          "not %.*s",
+                          server ? ", or _maintenance or _status" : "",
+                          SHOW(k));
 }
 
 int resolve_check_type(struct op_state *s, struct str type, struct str field)
@@ -23,7 +43,7 @@ int resolve_check_type(struct op_state *s, struct str type, struct str field)
     return answer_problem(s, OP_BAD_REQUEST, field,
                           "%.*s is no name of a type: write 1 to 63 of a-z, "
                           "0-9, '_' and '-', a letter first",
-                          SHOW(type));
+                          SHOW(type.n > 0 ? type : STR("\"\"")));
 }
 
 int resolve_path(struct op_state *s, struct store_txn *txn, struct str path,

@@ -13,6 +13,10 @@ int resolve_check_path(struct op_state *s, struct str path,
                        const char *field) MUST_USE;
 int resolve_check_type(struct op_state *s, struct str type,
                        struct str field) MUST_USE;
+/* Of the query's `k`: 0, or ANSWERED, 400 for what the server says of a row,
+ * unless it is text and `server`. */
+int resolve_check_k(struct op_state *s, bool server) MUST_USE;
+bool resolve_is_server(struct str k);
 
 /* The id of a namespace, else 404. */
 int resolve_path(struct op_state *s, struct store_txn *txn, struct str path,

@@ -62,11 +62,16 @@ static int match_row(struct search *search, struct str row)
     struct ulid id;
     uint64_t revision;
     struct str fields, key, value;
+    struct row_server server;
 
     if (search->k.p == NULL && search->pattern == NULL) {
         return 0;
     }
-    row_split(row, &id, &revision, NULL, &fields);
+    row_split(row, &id, &revision, &server, &fields);
+    if (search->k.n > 0 && search->k.p[0] == '_') {
+        value = row_server_get(&server, search->k);
+        return value.n == 0 ? ERR_NOT_FOUND : match_value(search, value);
+    }
     for (size_t at = 0; row_next(fields, &at, &key, &value);) {
         if (search->k.p != NULL && !str_equal(key, search->k)) {
             continue;
@@ -313,6 +318,9 @@ static int parse(struct search *search)
     int r = resolve_check_path(s, search->top, "ns");
     if (r == 0 && query->type.p != NULL) {
         r = resolve_check_type(s, query->type, STR("type"));
+    }
+    if (r == 0) {
+        r = resolve_check_k(s, true);
     }
     if (r == 0) {
         r = lists_limit(s, LISTS_LIMIT_MOST);

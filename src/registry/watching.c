@@ -37,6 +37,9 @@ static int read_spec(struct op_state *s, struct watch_spec *spec)
     spec->type = query->type.p == NULL ? STR("") : query->type;
     int r = check_names(s, spec);
     if (r == 0) {
+        r = resolve_check_k(s, false);
+    }
+    if (r == 0) {
         r = read_mode(s, &spec->mode);
     }
     if (r == 0 && query->initial && query->has_since) {

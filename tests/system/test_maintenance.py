@@ -5,8 +5,8 @@ import time
 
 from cli import as_json, scratch
 from cluster import Cluster
-from harness import (PATIENCE, Server, bare, fresh_name, make_ns, path, shared,
-                     test, until)
+from harness import (PATIENCE, Client, Server, bare, fresh_name, in_threads,
+                     make_ns, path, shared, test, until)
 
 UNTIL = re.compile(r"until (\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ)(: (.*))?\Z")
 
@@ -95,6 +95,34 @@ def a_client_may_send_it_back_and_cannot_change_it(s):
     listed = s.put(path("v1", "ns", ns, "service"),
                    [{"name": name, "port": "83"}]).must(200).json
     assert listed[0]["_maintenance"] == row["_maintenance"], listed
+
+
+@shared
+def a_search_finds_what_is_in_maintenance(s):
+    ns, name = a_service(s)
+    s.post(path("v1", "ns", ns, "service"), {
+        "name": "other", "x": "until new disk"}).must(201)
+
+    def found(client=s, **q):
+        rows = client.get(path("v1", "search", ns=ns, k="_maintenance", **q)).must(
+            200).json.get(ns, [])
+        return [r["name"] for r in rows]
+    assert found() == []
+    at = begin(s, row_works(ns, "service", name), reason='new "disk"')
+    assert found() == found(v=': new "disk"', mode="contains") == [name]
+    assert found(v="disk") == []
+    # A poll learns that it is over.
+    other = Client(s.port)
+
+    def either(i):
+        if i == 0:
+            return found(other, since=at.revision, wait="60s")
+        time.sleep(0.3)
+        return s.delete(row_works(ns, "service", name)).must(200).status
+    assert in_threads(2, either, 30) == [[], 200]
+    other.close()
+    for k in ("_id", "_rev", "_", "_other"):
+        s.get(path("v1", "search", k=k)).problem(400, field="k")
 
 
 @shared

@@ -1,5 +1,6 @@
 """GET /v1/watch: streams of changes."""
 import contextlib
+import re
 import resource
 import signal
 import socket
@@ -183,9 +184,15 @@ def progress_says_how_far_a_silent_stream_is(s):
 def a_revision_of_the_future_is_waited_for_and_reset(s):
     ns = make_ns(s)
     now = s.revision()
+
+    def resets():
+        return int(re.search(rb"\nroster_watch_resets_total (\d+)",
+                             s.get("/metrics").body)[1])
+    before = resets()
     with Watch(s, ns=ns, since=now + 1000) as w:
         e = w.change()
         assert e["op"] == "reset" and e["revision"] >= now, e
+        assert resets() == before + 1
         put(s, ns, "a")
         assert names([w.change()]) == ["a"]
     got = []
@@ -353,6 +360,8 @@ def what_is_wrong_is_said(s):
     refused(400, "ns", ns="No Path")
     refused(400, "type", type="No Type")
     refused(400, "mode", k="a", v="b", mode="regex")
+    refused(400, "k", k="_id", v="b")
+    refused(400, "k", k="_maintenance")
     refused(400, "mode", k="a", v="b", mode="nonsense")
     refused(400, "since", since="-1")
     refused(400, "since", since=2**53)
