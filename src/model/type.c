@@ -25,8 +25,9 @@ static struct type_check checks_check[] = {
     {TEXT("port"), TEXT("port")},
     {TEXT("timeout"), TEXT("duration")},
 };
-static struct type_check checks_url[] = {
-    {TEXT("url"), TEXT("url")},
+static struct type_check checks_webhook[] = {
+    {TEXT("types"), TEXT("types")},
+    {TEXT("url"), TEXT("weburl")},
 };
 
 #define KNOWN(type_name, key_name)                                             \
@@ -47,7 +48,7 @@ static const struct type known[] = {
     {KNOWN("vip", "name"), COPIED, CHECKS(checks_port)},
     {KNOWN("config", "name"), COPIED},
     /* Not copied: one in a branch acts on everything below. */
-    {KNOWN("webhook", "name"), CHECKS(checks_url), .required = required_url,
+    {KNOWN("webhook", "name"), CHECKS(checks_webhook), .required = required_url,
      .n_required = 1, .secret = secret_secret, .n_secret = 1},
 };
 
@@ -203,7 +204,8 @@ static int read_checks(struct reader *reader, const struct json *value)
         if (m->kind != JSON_STRING || !value_is_kind(m->text)) {
             return refuse(reader, field,
                           "must be one of int, number, bool, port, ip, ipv4, "
-                          "ipv6, cidr, hostname, url, duration, time");
+                          "ipv6, cidr, hostname, url, weburl, types, duration, "
+                          "time");
         }
         checks[n++] = (struct type_check){m->key, m->text};
     }

@@ -30,7 +30,7 @@ struct type {
 };
 
 /* Kinds of values a check may ask for, NULL at the end: int, number, bool,
- * port, ip, ipv4, ipv6, cidr, hostname, url, duration, time. */
+ * port, ip, ipv4, ipv6, cidr, hostname, url, weburl, types, duration, time. */
 const char *const *type_kinds(void);
 
 /* The definition for a name nobody defined: built in or the plain one. Lends,

@@ -1,6 +1,7 @@
 #include "model/value.h"
 
 #include <arpa/inet.h>
+#include <strings.h>
 
 #include "base/err.h"
 #include "model/json.h"
@@ -94,6 +95,35 @@ static bool is_url(struct str text)
                        : (unsigned char)c <= ' ' || c == 0x7f) {
             return false;
         }
+    }
+    return true;
+}
+
+static bool is_weburl(struct str text)
+{
+    static const char *const schemes[] = {"http://", "https://"};
+
+    for (size_t i = 0; i < sizeof schemes / sizeof schemes[0]; i++) {
+        size_t n = strlen(schemes[i]);
+        if (text.n > n && strncasecmp(text.p, schemes[i], n) == 0) {
+            return is_url(text);
+        }
+    }
+    return false;
+}
+
+/* None is all. */
+static bool is_types(struct str text)
+{
+    while (text.n > 0) {
+        const char *comma = memchr(text.p, ',', text.n);
+        size_t n = comma == NULL ? text.n : (size_t)(comma - text.p);
+        if (!name_is_type(str_trim((struct str){text.p, n})) ||
+            n + 1 == text.n) {
+            return false;
+        }
+        n += comma != NULL;
+        text = (struct str){text.p + n, text.n - n};
     }
     return true;
 }
@@ -194,6 +224,8 @@ static bool is_time(struct str text)
       "must be 1 to 253 letters, digits, '.', '-' or '_' and not look like "   \
       "an id")                                                                 \
     X(url, is_url, "must be a URL with scheme and host")                       \
+    X(weburl, is_weburl, "must be a URL with http:// or https:// and a host")  \
+    X(types, is_types, "must be names of types, with commas between")          \
     X(duration, is_duration, "must be a duration such as 500ms, 10s, 5m, 24h") \
     X(time, is_time, "must be a time such as 2006-01-02T15:04:05Z")
 /* clang-format on */

@@ -590,12 +590,14 @@ def checks_name_the_field_and_take_what_is_right(s):
             "bool": ("true", "false"), "ip": ("10.0.0.1", "::1"),
             "ipv4": ("10.0.0.1",), "ipv6": ("fe80::1",),
             "cidr": ("10.0.0.0/8",), "hostname": ("a.b-c",),
-            "url": ("http://a/b",), "duration": ("5s",)}
+            "url": ("http://a/b",), "weburl": ("https://a/b",),
+            "types": ("a", "a, b-c"), "duration": ("5s",)}
     bad = {"int": ("", "x", "1.5"), "port": ("0", "65536", "-1", "x", ""),
            "bool": ("yes", ""), "ip": ("10.0.0.256", "x", ""),
            "ipv4": ("::1", "1.2.3"), "ipv6": ("1.2.3.4",),
            "cidr": ("10.0.0.0/33", "x"), "hostname": ("a b", ""),
-           "url": ("nope", ""), "duration": ("5", "x")}
+           "url": ("nope", ""), "weburl": ("redis://a", ""),
+           "types": ("A", "a,,b", "a,"), "duration": ("5", "x")}
     for kind in good:
         name = "ck" + kind
         s.put(f"/v1/types/{name}", {"checks": {"f": kind}}).must(201)

@@ -112,7 +112,11 @@ static void the_known_types_check_values_that_are_there(void **state)
     assert_invalid(builtin("check"), "{\"name\":\"x\",\"interval\":\"often\"}",
                    "interval");
     assert_invalid(builtin("webhook"), "{\"name\":\"x\"}", "url");
-    assert_invalid(builtin("webhook"), "{\"name\":\"x\",\"url\":\"x\"}", "url");
+    assert_invalid(builtin("webhook"), "{\"name\":\"x\",\"url\":\"ftp://x\"}",
+                   "url");
+    assert_invalid(builtin("webhook"),
+                   "{\"name\":\"x\",\"url\":\"http://x\",\"types\":\"A\"}",
+                   "types");
     assert_str(builtin("webhook")->secret[0], "secret");
 }
 
@@ -239,7 +243,8 @@ static void what_is_written_is_read_back(void **state)
     }
     assert_str(written(arena, builtin("webhook")),
                "{\"name\":\"webhook\",\"key\":\"name\",\"key_required\":true,"
-               "\"required\":[\"url\"],\"checks\":{\"url\":\"url\"},"
+               "\"required\":[\"url\"],\"checks\":{\"types\":\"types\","
+               "\"url\":\"weburl\"},"
                "\"template\":false,\"secret\":[\"secret\"],\"builtin\":true}");
 }
 
@@ -282,6 +287,12 @@ static const struct kind_case kind_cases[] = {
      {"http://x", "https://a.b:1/c?d#e", "redis+tls://x"},
      {"", "x", "http://", "http:///x", "://x", "1http://x", "http://a b",
       "ht tp://x", "http://a\\n"}},
+    {"weburl",
+     {"http://x", "https://a.b:1/c?d#e", "HTTPS://x"},
+     {"", "x", "http://", "https:///x", "ftp://x", "httpx://x", "http://a b"}},
+    {"types",
+     {"", "service", "machine,vip", "machine, my_type-2"},
+     {"Service", "a,,b", "a,", ",", " ", "a b", "a;b", "1a"}},
     {"duration", {"0", "500ms", "10s", "5m", "24h"}, {"", "10", "s", "1d"}},
     {"time",
      {"2006-01-02T15:04:05Z", "2024-02-29T23:59:60.123+01:00",
