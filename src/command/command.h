@@ -179,7 +179,7 @@ enum breaker_what {
     C(EXPIRE,     expire,     16, true)                                        \
     C(RESTORE,    restore,    17, false)                                       \
     C(FEATURE,    feature,    18, true)                                        \
-    C(HISTORY,    history,    19, false)                                       \
+    C(HISTORY,    history,    19, true)                                        \
     C(HOOKS,      hooks,      20, false)                                       \
     C(BREAKER,    breaker,    21, true)                                        \
     C(MAINT,      maint,      22, false)                                       \

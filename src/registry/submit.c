@@ -33,6 +33,13 @@ static int submit(struct op_state *s, struct str bytes, bool shrinks)
     return WAITS;
 }
 
+/* May go through on a full disk. */
+static bool shrinks(const struct command *command)
+{
+    return command_shrinks(command->kind) ||
+           (command->kind == COMMAND_MAINT && command->maint.set == 0);
+}
+
 int submit_command(struct op_state *s)
 {
     idem_set(s);
@@ -40,7 +47,7 @@ int submit_command(struct op_state *s)
     command_encode(&s->bytes, &s->command);
     s->tries++;
     s->stage = STAGE_RESULT;
-    return submit(s, buf_str(&s->bytes), command_shrinks(s->command.kind));
+    return submit(s, buf_str(&s->bytes), shrinks(&s->command));
 }
 
 int submit_recall(struct op_state *s)

@@ -7,6 +7,7 @@ import time
 
 from harness import (Server, Skip, bare, make_list, make_ns, path, say, test,
                      until)
+from watching import Watch
 
 KIB, MIB = 1 << 10, 1 << 20
 
@@ -85,8 +86,14 @@ def goes_on_while_full(s, target, kept):
             ("PUT", f"{target}/brand-new", {"text": "y"}),
             ("PATCH", f"{target}/{names[0]}", {"more": "y" * 4000}),
             ("POST", "/v1/ns", {"parent": "roster", "name": "new"}),
+            ("PUT", "/v1/agents/held/maintenance", {"duration": "1h"}),
             ("POST", "/v1/agents", {"hostname": "new"})):
         s.call(method, where, body).problem(507)
+    # A history that is shortened makes room; an end takes none.
+    s.put("/v1/admin/history", {"changes": 5000}).must(200)
+    s.delete("/v1/agents/works/maintenance").must(204)
+    with Watch(s, since=0) as w:
+        assert len(w.caught_up()[0]) > len(kept)
     for name in names[:5]:
         s.delete(f"{target}/{name}").must(204)
         del kept[name]
@@ -102,6 +109,8 @@ def expires_while_full(s):
 def before_it_is_full(s):
     for name, ttl in (("dies", "6s"), ("held", "1h")):
         s.post("/v1/agents", {"hostname": name, "ttl": ttl}).must(201)
+    s.post("/v1/agents", {"hostname": "works", "ttl": "1h"}).must(201)
+    s.put("/v1/agents/works/maintenance", {"duration": "1h"}).must(200)
     return make_list(s)
 
 

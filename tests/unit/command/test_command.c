@@ -326,7 +326,7 @@ static void only_what_takes_away_shrinks(void **state)
                        kind == COMMAND_ROW_DELETE ||
                        kind == COMMAND_AGENT_DEL || kind == COMMAND_EXPIRE ||
                        kind == COMMAND_BREAKER || kind == COMMAND_SWEEP ||
-                       kind == COMMAND_FLAP;
+                       kind == COMMAND_FLAP || kind == COMMAND_HISTORY;
         assert_int_equal(command_shrinks(kind), shrinks);
         assert_string_not_equal(command_name(kind), "unknown");
     }
