@@ -135,7 +135,7 @@ static void damage_is_seen(void **state)
                    "\"cause\":\"api\",\"type\":\"t\",\"id\":\"x\","
                    "\"resource\":{\"a\":\"1\"}}")));
     buf_done(&out);
-    arena = arena_free(arena);
+    (void)arena_free(arena);
 }
 
 static void add_keys(struct buf *out, char letter, size_t value)
