@@ -115,7 +115,8 @@ static struct MHD_Response *from_arena(struct str body)
         MHD_RESPMEM_PERSISTENT);
 }
 
-static struct MHD_Response *copied(struct str body)
+static struct MHD_Response *copied(struct rest_request *request,
+                                   struct str body)
 {
     char *copy = mem_dup(body.p, body.n);
     /* The library frees it, with free(). */
@@ -125,14 +126,17 @@ static struct MHD_Response *copied(struct str body)
     if (response == NULL) {
         (void)mem_free(copy);
     }
+    if (request->group != NULL) {
+        request->group->made->body = (struct str){copy, body.n};
+    }
     return response;
 }
 
 /* A group's answer is sent when its runner is gone. */
-static struct MHD_Response *of_bytes(const struct rest_request *request,
+static struct MHD_Response *of_bytes(struct rest_request *request,
                                      struct str body)
 {
-    return request->group != NULL ? copied(body) : from_arena(body);
+    return request->group != NULL ? copied(request, body) : from_arena(body);
 }
 
 /* Of bytes that the cache lends; takes the answer's reference. NULL when there
@@ -234,9 +238,12 @@ static struct MHD_Response *make_response(struct rest_request *request,
     struct op_answer *answer = &request->op.answer;
 
     if (answer->list != NULL) {
+        if (request->group != NULL) {
+            request->group->made->body = answer->body;
+        }
         return lent(answer);
     }
-    return keep && answer->body.n > 0 ? copied(answer->body)
+    return keep && answer->body.n > 0 ? copied(request, answer->body)
                                       : of_bytes(request, answer->body);
 }
 
@@ -244,7 +251,7 @@ static enum MHD_Result send_op(struct rest_request *request, unsigned status)
 {
     struct op_answer *answer = &request->op.answer;
     struct rest_stamp stamp = rest_header_stamp(request);
-    uint64_t cost = rest_kept_cost(request);
+    uint64_t cost = request->group != NULL ? 0 : rest_kept_cost(request);
     struct MHD_Response *response = make_response(request, cost > 0);
 
     if (response == NULL) {

@@ -35,7 +35,9 @@ struct rest_peer {
     unsigned n_more; /* times that more was granted for this answer */
     bool is_long;    /* more is granted as long as it goes on: a file */
     uint64_t acked;  /* bytes sent to it that had arrived then */
-    struct rest_waiter *waiter; /* NULL: it is not parked */
+    uint64_t read; /* bytes of it that the library has read, as far as known */
+    bool unsure;   /* and there were more than are known */
+    struct rest_waiter *waiter; /* NULL: it is not suspended for news */
     bool asked; /* a request line has come: it can be answered */
 };
 

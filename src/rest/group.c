@@ -14,6 +14,7 @@ void rest_park_init(struct rest_park *park)
 {
     *park = (struct rest_park){.seed = chance_u64()};
     rest_ring_init(&park->answered);
+    rest_ring_init(&park->held);
     rest_ring_init(&park->ready);
     rest_ring_init(&park->workless);
 }
@@ -119,6 +120,8 @@ void rest_shared_unref(struct rest_shared *shared)
         if (shared->reply.response != NULL) {
             MHD_destroy_response(shared->reply.response);
         }
+        buf_done(&shared->line);
+        buf_done(&shared->rest);
         (void)mem_free(shared);
     }
 }
@@ -126,8 +129,11 @@ void rest_shared_unref(struct rest_shared *shared)
 void rest_group_answer(struct rest_request *runner, unsigned status,
                        struct MHD_Response *response)
 {
-    runner->group->made->reply = (struct rest_reply){
-        response, runner->route, status, runner->answer_bytes};
+    struct rest_shared *shared = runner->group->made;
+
+    shared->reply = (struct rest_reply){response, runner->route, status,
+                                        runner->answer_bytes};
+    rest_shared_write(shared);
 }
 
 /* Those who are taken get it, each when it is his turn. */

@@ -31,41 +31,6 @@ static uint64_t busy(const _Atomic uint64_t *counter)
 
 /* ---- connections ---- */
 
-static void peer_begin(struct rest_loop *loop,
-                       struct MHD_Connection *connection, void **context)
-{
-    struct rest_peer *peer = mem_zero(sizeof *peer);
-
-    peer->fd =
-        MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD)
-            ->connect_fd;
-    /* A new connection gets the time of a header, not that of an idle one: who
-     * connects has something to ask. */
-    rest_deadlines_enter(&loop->deadlines, peer, REST_HEAD, loop->now_ms);
-    *context = peer;
-    rest_count(&loop->counts.accepted, 1);
-    rest_count(&loop->counts.connections, 1);
-    if (busy(&loop->counts.connections) == loop->max_connections) {
-        rest_count(&loop->counts.exhausted, 1);
-    }
-}
-
-static void on_connection(void *user, struct MHD_Connection *connection,
-                          void **context,
-                          enum MHD_ConnectionNotificationCode what)
-{
-    struct rest_loop *loop = user;
-
-    if (what == MHD_CONNECTION_NOTIFY_STARTED) {
-        peer_begin(loop, connection, context);
-    } else if (*context != NULL) {
-        rest_deadlines_enter(&loop->deadlines, *context, REST_NONE, 0);
-        *context = mem_free(*context);
-        rest_count(&loop->counts.connections, (uint64_t)-1);
-        loop->has_room = true;
-    }
-}
-
 void rest_loop_last_word(int fd, unsigned status, const char *reason,
                          struct str body)
 {
@@ -332,24 +297,6 @@ static void *run(void *user)
 
 /* ---- start and end ---- */
 
-/* The library counts its own: a stream is none of these any more, and has a
- * descriptor all the same. */
-static enum MHD_Result has_room_for(void *user, const struct sockaddr *address,
-                                    socklen_t n)
-{
-    struct rest_loop *loop = user;
-    uint64_t all =
-        busy(&loop->counts.connections) + busy(&loop->counts.streams);
-
-    (void)address;
-    (void)n;
-    if (all < loop->max_connections) {
-        return MHD_YES;
-    }
-    rest_count(&loop->counts.exhausted, 1);
-    return MHD_NO;
-}
-
 /* Paths and queries are decoded in uri.c, after splitting. */
 static size_t leave_escaped(void *user, struct MHD_Connection *connection,
                             char *text)
@@ -364,17 +311,17 @@ static struct MHD_Daemon *start_daemon(struct rest_loop *loop,
 {
     const struct rest_config *config = &loop->rest->config;
 
-    return MHD_start_daemon(MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME |
-                                MHD_USE_SUPPRESS_DATE_NO_CLOCK,
-                            0, has_room_for, loop, rest_request_handle, loop,
-                            MHD_OPTION_LISTEN_SOCKET, loop->listener,
-                            MHD_OPTION_URI_LOG_CALLBACK, rest_request_begin,
-                            loop, MHD_OPTION_NOTIFY_COMPLETED, rest_request_end,
-                            loop, MHD_OPTION_NOTIFY_CONNECTION, on_connection,
-                            loop, MHD_OPTION_UNESCAPE_CALLBACK, leave_escaped,
-                            NULL, MHD_OPTION_CONNECTION_LIMIT, max_connections,
-                            MHD_OPTION_CONNECTION_MEMORY_LIMIT,
-                            (size_t)config->max_header_bytes, MHD_OPTION_END);
+    return MHD_start_daemon(
+        MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME |
+            MHD_USE_SUPPRESS_DATE_NO_CLOCK,
+        0, rest_connection_has_room, loop, rest_request_handle, loop,
+        MHD_OPTION_LISTEN_SOCKET, loop->listener, MHD_OPTION_URI_LOG_CALLBACK,
+        rest_request_begin, loop, MHD_OPTION_NOTIFY_COMPLETED, rest_request_end,
+        loop, MHD_OPTION_NOTIFY_CONNECTION, rest_connection_notify, loop,
+        MHD_OPTION_UNESCAPE_CALLBACK, leave_escaped, NULL,
+        MHD_OPTION_CONNECTION_LIMIT, max_connections,
+        MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)config->max_header_bytes,
+        MHD_OPTION_END);
 }
 
 static int watch(int outer, int fd)

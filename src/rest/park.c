@@ -6,13 +6,13 @@
 #include "rest/state.h"
 
 /* In one turn of a loop, so that reads do not wait: groups that run, and
- * connections that are resumed (the library walks over all that are suspended
- * each time, so a few at a time would be worse). */
-enum { TURN_RUNS = 64, TURN_RESUMES = 512, HIRE_AGAIN_MS = 10 };
+ * connections that are answered, or resumed (the library walks over all that
+ * are suspended each time, so a few at a time would be worse). */
+enum { TURN_RUNS = 64, TURN_ANSWERS = 512, HIRE_AGAIN_MS = 10 };
 
 /* ---- waiters ---- */
 
-/* It is resumed when it is its turn. */
+/* It goes when it is its turn. */
 static void leave(struct rest_waiter *waiter)
 {
     struct rest_group *group = waiter->group;
@@ -28,10 +28,21 @@ static void hear(struct rest_side *side, uint32_t events)
 {
     struct rest_waiter *waiter = CONTAINER(side, struct rest_waiter, side);
 
-    (void)events;
     if (waiter->group != NULL) {
         leave(waiter);
+    } else if (waiter->begun) {
+        rest_taken_hear(waiter, events);
     }
+}
+
+/* The library has read what is behind the request, or may have. */
+static void suspend(struct rest_request *request, struct rest_waiter *waiter)
+{
+    waiter->peer = request->peer;
+    waiter->connection = request->connection;
+    waiter->peer->waiter = waiter;
+    rest_deadlines_enter(&request->loop->deadlines, waiter->peer, REST_NONE, 0);
+    MHD_suspend_connection(waiter->connection);
 }
 
 /* The request's connection waits from now on, and is the request's no more. */
@@ -43,10 +54,10 @@ static void admit(struct rest_request *request, struct rest_group *group,
 
     waiter->loop = loop;
     waiter->group = group;
-    waiter->peer = request->peer;
-    waiter->connection = request->connection;
-    waiter->side = (struct rest_side){.fd = request->peer->fd, .func = hear};
-    waiter->peer->waiter = waiter;
+    if (!rest_taken_begin(request, waiter)) {
+        suspend(request, waiter);
+    }
+    waiter->side = (struct rest_side){.fd = waiter->peer->fd, .func = hear};
     rest_ring_add(ring, &waiter->ring);
     rest_dues_add(&loop->park.dues, &waiter->due,
                   rest_due_at(loop->now_ms, request->wait_ms, chance_u64()));
@@ -56,11 +67,9 @@ static void admit(struct rest_request *request, struct rest_group *group,
     loop->park.n++;
     rest_count(&loop->counts.polls, 1);
     rest_count(&loop->counts.in_flight, (uint64_t)-1);
-    rest_deadlines_enter(&loop->deadlines, waiter->peer, REST_NONE, 0);
     *request->context = NULL;
     request->connection = NULL;
     request->peer = NULL;
-    MHD_suspend_connection(waiter->connection);
 }
 
 /* What it was to get, the caller's. */
@@ -148,9 +157,12 @@ enum MHD_Result rest_park_resume(struct rest_loop *loop,
                                  struct MHD_Connection *connection,
                                  void **context)
 {
-    struct rest_request *request = rest_request_new(loop);
     enum MHD_Result r = MHD_NO;
 
+    if (peer_of(connection)->waiter == NULL) {
+        return MHD_NO; /* it was taken */
+    }
+    struct rest_request *request = rest_request_new(loop);
     request->loop = loop;
     request->connection = connection;
     request->peer = peer_of(connection);
@@ -208,6 +220,10 @@ static void resume(struct rest_park *park, size_t most)
         struct rest_waiter *waiter =
             CONTAINER(park->answered.next, struct rest_waiter, ring);
         rest_ring_remove(&waiter->ring);
+        if (waiter->connection == NULL) {
+            rest_taken_answer(waiter);
+            continue;
+        }
         rest_side_remove(&waiter->loop->sides, &waiter->side);
         MHD_resume_connection(waiter->connection);
     }
@@ -217,12 +233,13 @@ void rest_park_turn(struct rest_loop *loop)
 {
     struct rest_park *park = &loop->park;
 
+    park->lets_go = false; /* the library runs behind this */
     take_due(loop);
     for (int i = 0; i < TURN_RUNS && !rest_ring_is_empty(&park->ready); i++) {
         rest_group_run(park);
     }
     rest_group_hire(park);
-    resume(park, TURN_RESUMES);
+    resume(park, TURN_ANSWERS);
 }
 
 uint64_t rest_park_next(const struct rest_loop *loop, uint64_t now_ms)
@@ -231,7 +248,7 @@ uint64_t rest_park_next(const struct rest_loop *loop, uint64_t now_ms)
     const struct rest_due *due = rest_dues_first(&park->dues);
     uint64_t next = UINT64_MAX;
 
-    if (!rest_ring_is_empty(&park->ready) ||
+    if (park->lets_go || !rest_ring_is_empty(&park->ready) ||
         !rest_ring_is_empty(&park->answered)) {
         return 0;
     }
@@ -279,4 +296,5 @@ void rest_park_abandon(struct rest_loop *loop)
         abandon(loop->park.groups);
     }
     resume(&loop->park, SIZE_MAX);
+    rest_taken_abandon(loop);
 }

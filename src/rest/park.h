@@ -1,6 +1,6 @@
 /* Long polls that wait: a read with ?since=N to which there is nothing newer.
  *
- *   request ─► joins a group ─► its connection is suspended, its memory freed
+ *   request ─► joins a group ─► its socket is taken (taken.h), its memory freed
  *
  *   group (all that asked the same of this loop)
  *     WAITING ──told of something──► LOOKS ──nothing newer──► WAITING
@@ -9,8 +9,8 @@
  *
  * A group is one entry in the loop's table of who waits for what, and runs one
  * operation, in a request without a connection (its runner): ten thousand who
- * ask the same are one look and one answer, which the library has once and
- * sends to each. What a waiter costs besides its connection is one struct.
+ * ask the same are one look and one answer, made into bytes once. What a waiter
+ * costs besides its socket is one struct.
  *
  * Invariants
  *   [PARK-1] an answer goes only to those who waited when its look began: who
@@ -28,9 +28,11 @@
 #include <uthash.h>
 
 #include "registry/registry.h"
+#include "rest/deadline.h"
 #include "rest/due.h"
 #include "rest/ring.h"
 #include "rest/side.h"
+#include "rest/taken.h"
 
 struct rest_loop;
 struct rest_request;
@@ -51,6 +53,10 @@ struct rest_shared {
     size_t users;
     struct rest_reply reply; /* without a response: there was no memory */
     bool head;
+    bool closes;           /* it says so itself */
+    struct buf line, rest; /* of its head: the first, and all behind what it
+                              says of the connection */
+    struct str body;       /* the response's */
 };
 
 /* A connection that waits. */
@@ -58,11 +64,17 @@ struct rest_waiter {
     struct rest_ring ring; /* in one of its group's, or among the answered */
     struct rest_due due;
     struct rest_side side;      /* tells when its client has gone */
-    struct rest_group *group;   /* NULL: it is to be resumed */
-    struct rest_shared *answer; /* NULL then: its client has gone */
+    struct rest_group *group;   /* NULL: it is to be answered, or was */
+    struct rest_shared *answer; /* NULL then: its client has gone, or has it */
     struct rest_loop *loop;
     struct rest_peer *peer;
-    struct MHD_Connection *connection;
+    struct MHD_Connection *connection; /* suspended; NULL: it was taken */
+    struct rest_peer own;              /* then, taken.h */
+    enum rest_after after;
+    bool begun;   /* it was its turn: answered, or about to be */
+    bool sending; /* its socket was full */
+    size_t sent;  /* of the answer */
+    uint64_t began_us;
 };
 
 /* What is to be found out. MAYBE: the operation looks itself. */
@@ -96,8 +108,10 @@ struct rest_park {
     struct rest_ring workless; /* whose runners wait for a worker */
     unsigned n_working;
     struct rest_dues dues;
-    struct rest_ring answered; /* not resumed yet */
-    uint64_t n;                /* waiters, the answered among them */
+    struct rest_ring answered; /* not resumed, or sent it, yet */
+    struct rest_ring held;     /* taken: in the middle of it, or behind it */
+    bool lets_go;              /* the library has one to close */
+    uint64_t n;                /* waiters, until they have their answer */
 };
 
 void rest_park_init(struct rest_park *park);
@@ -108,11 +122,11 @@ void rest_park_done(struct rest_park *park);
 
 /* Whether it is a read that may be parked. */
 bool rest_park_is_poll(const struct rest_request *request);
-/* Runs it. When it has to wait, the connection is suspended and the request no
- * longer its. */
+/* Runs it. When it has to wait, the connection is taken or suspended, and the
+ * request no longer its. */
 enum MHD_Result rest_park_begin(struct rest_request *request);
-/* The library comes back to a connection that was parked and is resumed: it
- * gets a request again, and its answer. */
+/* The library comes back to a connection that was suspended: it gets a request
+ * again, and its answer; or to one whose socket was taken: it ends. */
 enum MHD_Result rest_park_resume(struct rest_loop *loop,
                                  struct MHD_Connection *connection,
                                  void **context);

@@ -249,6 +249,7 @@ static enum MHD_Result take_head(struct rest_request *request,
         rest_request_read_target(request);
     }
     bool now = check_head(request, &c, version);
+    rest_taken_note(request, c.head.body, c.head.length);
     if (c.head.body) {
         enter(request, REST_BODY);
     }

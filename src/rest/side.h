@@ -2,8 +2,8 @@
  * of its own in the loop's outer one.
  *
  * The library does not look at a suspended connection, so nobody would notice
- * that its client has gone; and a stream's socket is not the library's any
- * more (stream.h). One thread: the loop's. */
+ * that its client has gone; and a stream's or a poll's socket is not the
+ * library's any more (stream.h, taken.h). One thread: the loop's. */
 #ifndef REST_SIDE_H
 #define REST_SIDE_H
 

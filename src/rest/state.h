@@ -29,7 +29,7 @@ struct rest_counts {
     _Atomic uint64_t received_bytes, sent_bytes; /* of bodies */
     _Atomic uint64_t streams, streams_behind, streams_cut, stream_resets;
     _Atomic uint64_t stream_bytes;
-    _Atomic uint64_t polls, looks, renderings;
+    _Atomic uint64_t polls, looks, renderings, taken;
 };
 
 /* One writer: a plain addition that readers see whole. */
@@ -127,9 +127,10 @@ struct rest_loop {
     uint64_t second;              /* since 1970, as `date` says */
     char date[32];                /* "Sun, 06 Nov 1994 08:49:37 GMT" */
     unsigned max_connections;
-    bool has_room;       /* a connection ended during this run */
-    bool closing;        /* no new connections */
-    uint64_t closing_ms; /* since when */
+    const struct rest_peer *given; /* a connection is given back: as it was */
+    bool has_room;                 /* a connection ended during this run */
+    bool closing;                  /* no new connections */
+    uint64_t closing_ms;           /* since when */
     struct rest_counts counts;
 };
 
@@ -172,6 +173,14 @@ void rest_loop_join(struct rest_loop *loop);
  * silence. */
 void rest_loop_last_word(int fd, unsigned status, const char *reason,
                          struct str body);
+
+/* ---- connection.c: called by the daemon; `user` is the loop ---- */
+void rest_connection_notify(void *user, struct MHD_Connection *connection,
+                            void **context,
+                            enum MHD_ConnectionNotificationCode what);
+enum MHD_Result rest_connection_has_room(void *user,
+                                         const struct sockaddr *address,
+                                         socklen_t n);
 
 /* ---- request.c: called by the daemon; `user` is the loop ---- */
 void *rest_request_begin(void *user, const char *uri,
@@ -304,6 +313,8 @@ struct rest_problem rest_watchers_problem(void);
 
 /* ---- stats.c ---- */
 void rest_count_request(struct rest_request *request);
+void rest_count_answer(struct rest_loop *loop, const struct rest_reply *reply,
+                       bool head, uint64_t began_us);
 void rest_metrics(const struct rest *rest, struct buf *out);
 
 /* ---- listen.c ---- */

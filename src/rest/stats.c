@@ -7,23 +7,33 @@ static uint64_t get(const _Atomic uint64_t *counter)
     return atomic_load_explicit(counter, memory_order_relaxed);
 }
 
+void rest_count_answer(struct rest_loop *loop, const struct rest_reply *reply,
+                       bool head, uint64_t began_us)
+{
+    struct rest_counts *counts = &loop->counts;
+    size_t route =
+        reply->route == NULL ? REST_ROUTES_MAX : rest_route_index(reply->route);
+
+    rest_count(&counts->requests, 1);
+    rest_count(&counts->answers[route][reply->status / 100 - 2], 1);
+    rest_count(&counts->sent_bytes, head ? 0 : reply->body_bytes);
+    histogram_add(&counts->duration, clock_mono_us() - began_us);
+}
+
 void rest_count_request(struct rest_request *request)
 {
     struct rest_counts *counts = &request->loop->counts;
-    unsigned class = request->status / 100;
-    size_t route = request->route == NULL ? REST_ROUTES_MAX
-                                          : rest_route_index(request->route);
 
     rest_count(&counts->in_flight, (uint64_t)-1);
     rest_count(&counts->received_bytes, request->received);
-    if (class < 2) {
+    if (request->status < 200) {
         rest_count(&counts->aborted, 1);
         return;
     }
-    rest_count(&counts->requests, 1);
-    rest_count(&counts->answers[route][class - 2], 1);
-    rest_count(&counts->sent_bytes, request->head ? 0 : request->answer_bytes);
-    histogram_add(&counts->duration, clock_mono_us() - request->began_us);
+    const struct rest_reply reply = {.route = request->route,
+                                     .status = request->status,
+                                     .body_bytes = request->answer_bytes};
+    rest_count_answer(request->loop, &reply, request->head, request->began_us);
 }
 
 struct rest_stats rest_stats(const struct rest *rest)
@@ -49,7 +59,7 @@ struct rest_stats rest_stats(const struct rest *rest)
         sum.timeouts += get(&counts->timeouts);
         sum.received_bytes += get(&counts->received_bytes);
         sum.sent_bytes += get(&counts->sent_bytes);
-        sum.connections += get(&counts->streams);
+        sum.connections += get(&counts->streams) + get(&counts->taken);
         sum.streams += get(&counts->streams);
         sum.streams_behind += get(&counts->streams_behind);
         sum.streams_cut += get(&counts->streams_cut);
