@@ -12,7 +12,7 @@ enum {
     HOOK = 18,
     HOOK_STATES = 4,
     SCOPE = 34,
-    SCOPE_STATES = 2,
+    SCOPE_STATES = 3,
 };
 
 static bool is_goings(struct str record)

@@ -212,6 +212,20 @@ def what_an_operator_may_not_say(s):
     s.get(BREAKER + "?x=1").problem(400)
 
 
+@test(flags=("--breaker-hold", "10m"), timeout=120)
+def a_backup_of_each_state_of_a_scope_is_taken_back(s):
+    register_all(s, names(20))
+    wait_state(s, "held")
+    for action in ({"action": "extend", "duration": "20m"},
+                   {"action": "release"}):
+        for before in (True, False):
+            if not before:
+                s.post(BREAKER, action).must(200)
+            file = s.get("/v1/admin/backup").must(200).body
+            s.post("/v1/admin/restore", raw=file, headers={
+                "Content-Type": "application/octet-stream"}).must(200)
+
+
 @test(flags=("--breaker-percent", "0"), timeout=60)
 def without_a_percentage_all_go_at_once(s):
     register_all(s, names(100))
