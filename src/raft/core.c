@@ -402,6 +402,8 @@ void core_run(struct core *core)
     core->running = true;
     (void)uv_run(&core->loop, UV_RUN_DEFAULT);
     core->running = false;
+    /* A transaction is its thread's to end; whoever closes may be another. */
+    machine_abort(core->machine);
     /* Whoever handed something in while the loop was ending is told no. The
      * word goes out first: who pushes behind the last look at the queue sees
      * it. */
