@@ -68,7 +68,7 @@ static int match_row(struct search *search, struct str row)
         return 0;
     }
     row_split(row, &id, &revision, &server, &fields);
-    if (search->k.n > 0 && search->k.p[0] == '_') {
+    if (search->k.p != NULL && search->k.n > 0 && search->k.p[0] == '_') {
         value = row_server_get(&server, search->k);
         return value.n == 0 ? ERR_NOT_FOUND : match_value(search, value);
     }

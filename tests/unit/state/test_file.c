@@ -736,7 +736,7 @@ static void a_file_with_right_sums_and_wrong_records_is_refused(void **state)
         {"keys", PUT, BYTES("mb" ID_1), BYTES(ZERO_8 "\1"),
          "a mark is damaged"},
         {"keys", PUT, BYTES("mb" ID_1),
-         BYTES(ZERO_8 "\1\3" ZERO_8 ZERO_8 ZERO_8 ZERO_8), "a mark is damaged"},
+         BYTES(ZERO_8 "\1\4" ZERO_8 ZERO_8 ZERO_8 ZERO_8), "a mark is damaged"},
         {"keys", PUT, BYTES("mb" ID_1),
          BYTES(ID_1 "\1\1" ZERO_8 ZERO_8 ZERO_8 ZERO_8), "a mark is damaged"},
         {"keys", PUT, BYTES("mh" ID_1 ULID_NEW),
