@@ -174,10 +174,8 @@ static int load(struct watch_hub *hub, struct store_txn *txn)
     struct str event;
     int r;
 
-    if (meta->history_n == 0) {
-        after = meta->revision;
-    } else if (after + 1 < meta->history_first) {
-        after = meta->history_first - 1;
+    if (!watch_reaches(meta, after)) {
+        after = meta->history_n == 0 ? revision : meta->history_first - 1;
     }
     empty(hub, after);
     for (;;) {

@@ -1,5 +1,7 @@
 #include "kit.h"
 
+#include <unistd.h>
+
 #include "model/row.h"
 
 struct str kit_put(struct arena *arena, uint64_t revision, const char *ns,
@@ -35,4 +37,25 @@ struct str kit_ns(struct arena *arena, uint64_t revision, const char *op,
     }
     buf_add_char(&out, '}');
     return arena_take(arena, &out);
+}
+
+void kit_store_open(struct kit_store *bed)
+{
+    (void)snprintf(bed->dir, sizeof bed->dir, "/tmp/roster-watch-XXXXXX");
+    assert_non_null(mkdtemp(bed->dir));
+    struct store_config config = {bed->dir, 64U << 20, 8, 8};
+    assert_int_equal(store_open(&config, &bed->store), 0);
+    assert_int_equal(store_reader_new(bed->store, &bed->reader), 0);
+    bed->arena = arena_new();
+}
+
+void kit_store_close(struct kit_store *bed)
+{
+    char command[128];
+
+    bed->reader = store_reader_free(bed->reader);
+    bed->store = store_close(bed->store);
+    bed->arena = arena_free(bed->arena);
+    (void)snprintf(command, sizeof command, "rm -r %s", bed->dir);
+    assert_int_equal(system(command), 0);
 }

@@ -23,4 +23,14 @@ struct str kit_put(struct arena *arena, uint64_t revision, const char *ns,
 struct str kit_ns(struct arena *arena, uint64_t revision, const char *op,
                   const char *ns, const char *old);
 
+/* A store of its own. */
+struct kit_store {
+    char dir[64];
+    struct arena *arena;
+    struct store *store;
+    struct store_reader *reader;
+};
+void kit_store_open(struct kit_store *bed);
+void kit_store_close(struct kit_store *bed);
+
 #endif

@@ -1,16 +1,11 @@
 /* What is there, told in parts while it changes. */
-#include <unistd.h>
-
 #include "kit.h"
 #include "model/row.h"
 
 enum { SPACES = 40, ROWS = 20, FIRST = 3 };
 
 struct kit {
-    char dir[64];
-    struct arena *arena;
-    struct store *store;
-    struct store_reader *reader;
+    struct kit_store bed;
     struct watch_initial initial;
     /* What a client would have: the revision of each row; 0: none. */
     uint64_t rows[SPACES][2 * ROWS];
@@ -22,12 +17,7 @@ static int set_up(void **state)
 {
     struct kit *k = mem_zero(sizeof *k);
 
-    (void)snprintf(k->dir, sizeof k->dir, "/tmp/roster-watch-XXXXXX");
-    assert_non_null(mkdtemp(k->dir));
-    struct store_config config = {k->dir, 64U << 20, 8, 8};
-    assert_int_equal(store_open(&config, &k->store), 0);
-    assert_int_equal(store_reader_new(k->store, &k->reader), 0);
-    k->arena = arena_new();
+    kit_store_open(&k->bed);
     *state = k;
     return 0;
 }
@@ -35,13 +25,8 @@ static int set_up(void **state)
 static int tear_down(void **state)
 {
     struct kit *k = *state;
-    char command[128];
 
-    k->reader = store_reader_free(k->reader);
-    k->store = store_close(k->store);
-    k->arena = arena_free(k->arena);
-    (void)snprintf(command, sizeof command, "rm -r %s", k->dir);
-    assert_int_equal(system(command), 0);
+    kit_store_close(&k->bed);
     (void)mem_free(k);
     return 0;
 }
@@ -52,7 +37,7 @@ static struct store_txn *begin(struct kit *k)
 {
     struct store_txn *txn = NULL;
 
-    assert_int_equal(store_write_begin(k->store, &txn), 0);
+    assert_int_equal(store_write_begin(k->bed.store, &txn), 0);
     store_meta(txn)->history_limit = 100000;
     return txn;
 }
@@ -73,7 +58,7 @@ static void put_node(struct store_txn *txn, uint64_t id, uint64_t parent,
 
 static struct str name_of(struct kit *k, unsigned space)
 {
-    return arena_printf(k->arena, "s%u", space);
+    return arena_printf(k->bed.arena, "s%u", space);
 }
 
 static struct ulid id_of(unsigned row)
@@ -85,7 +70,7 @@ static void event(struct kit *k, struct store_txn *txn, const char *op,
                   unsigned space, unsigned row, struct str text)
 {
     struct str ns =
-        arena_printf(k->arena, "%.*s.roster", STR_ARG(name_of(k, space)));
+        arena_printf(k->bed.arena, "%.*s.roster", STR_ARG(name_of(k, space)));
     const struct event_head head = {.revision = store_meta(txn)->revision,
                                     .op = op,
                                     .ns = ns,
@@ -173,7 +158,7 @@ static bool read_some(struct kit *k, const struct watch_spec *spec,
 {
     bool end = false;
 
-    assert_int_equal(watch_initial_read(k->reader, spec, &k->initial, bytes,
+    assert_int_equal(watch_initial_read(k->bed.reader, spec, &k->initial, bytes,
                                         follow, k, &end),
                      0);
     return end;
@@ -185,7 +170,7 @@ static void expect_as_stored(struct kit *k)
 
     assert_int_equal(k->wrong, 0);
     for (unsigned space = 0; space < SPACES; space++) {
-        assert_int_equal(store_read_begin(k->reader, &txn), 0);
+        assert_int_equal(store_read_begin(k->bed.reader, &txn), 0);
         while (store_use(txn, FIRST + space) == ERR_RESTART) {
         }
         for (unsigned row = 0; row < 2 * ROWS; row++) {
@@ -304,9 +289,9 @@ static void who_is_too_slow_for_the_history_begins_anew(void **state)
     store_meta(txn)->revision += 100;
     assert_int_equal(store_history_clear(txn), 0);
     assert_int_equal(store_write_commit(txn), 0);
-    assert_int_equal(
-        watch_initial_read(k->reader, &spec, &k->initial, 500, follow, k, &end),
-        ERR_NOT_FOUND);
+    assert_int_equal(watch_initial_read(k->bed.reader, &spec, &k->initial, 500,
+                                        follow, k, &end),
+                     ERR_NOT_FOUND);
 }
 
 static void where_nothing_is_nothing_is_told(void **state)

@@ -1,13 +1,8 @@
 /* The history as it is read by who is behind. */
-#include <unistd.h>
-
 #include "kit.h"
 
 struct kit {
-    char dir[64];
-    struct arena *arena;
-    struct store *store;
-    struct store_reader *reader;
+    struct kit_store bed;
     struct watch_reading reading;
     uint64_t seen[256];
     size_t n;
@@ -17,12 +12,7 @@ static int set_up(void **state)
 {
     struct kit *k = mem_zero(sizeof *k);
 
-    (void)snprintf(k->dir, sizeof k->dir, "/tmp/roster-watch-XXXXXX");
-    assert_non_null(mkdtemp(k->dir));
-    struct store_config config = {k->dir, 64U << 20, 8, 8};
-    assert_int_equal(store_open(&config, &k->store), 0);
-    assert_int_equal(store_reader_new(k->store, &k->reader), 0);
-    k->arena = arena_new();
+    kit_store_open(&k->bed);
     *state = k;
     return 0;
 }
@@ -30,13 +20,8 @@ static int set_up(void **state)
 static int tear_down(void **state)
 {
     struct kit *k = *state;
-    char command[128];
 
-    k->reader = store_reader_free(k->reader);
-    k->store = store_close(k->store);
-    k->arena = arena_free(k->arena);
-    (void)snprintf(command, sizeof command, "rm -r %s", k->dir);
-    assert_int_equal(system(command), 0);
+    kit_store_close(&k->bed);
     (void)mem_free(k);
     return 0;
 }
@@ -46,11 +31,11 @@ static void keep(struct kit *k, uint64_t from, uint64_t to, const char *ns,
 {
     struct store_txn *txn = NULL;
 
-    assert_int_equal(store_write_begin(k->store, &txn), 0);
+    assert_int_equal(store_write_begin(k->bed.store, &txn), 0);
     store_meta(txn)->history_limit = limit;
     for (uint64_t revision = from; revision <= to; revision++) {
         struct str event =
-            kit_put(k->arena, revision, ns, "t", "\"a\":\"1\"", NULL);
+            kit_put(k->bed.arena, revision, ns, "t", "\"a\":\"1\"", NULL);
         assert_int_equal(store_event_put(txn, revision, event), 0);
     }
     store_meta(txn)->revision = to;
@@ -71,7 +56,7 @@ static int read_behind(struct kit *k, const char *ns, uint64_t after,
     const struct watch_spec spec = {.ns = str_of(ns)};
 
     k->n = 0;
-    return watch_read(k->reader, &spec, after, most, note, k, &k->reading);
+    return watch_read(k->bed.reader, &spec, after, most, note, k, &k->reading);
 }
 
 static void what_is_behind_is_read_in_order(void **state)
@@ -127,7 +112,7 @@ static void a_restore_between_is_said(void **state)
     struct store_txn *txn = NULL;
 
     keep(k, 1, 5, "a.r", 100);
-    assert_int_equal(store_write_begin(k->store, &txn), 0);
+    assert_int_equal(store_write_begin(k->bed.store, &txn), 0);
     assert_int_equal(
         store_event_put(txn, 6,
                         STR("{\"revision\":6,\"op\":\"restore\",\"ns\":\"r\","
@@ -150,10 +135,10 @@ static void the_ring_begins_with_the_end_of_the_history(void **state)
     uint64_t upto;
     size_t n;
 
-    assert_int_equal(watch_hub_load(hub, k->store), 0);
+    assert_int_equal(watch_hub_load(hub, k->bed.store), 0);
     assert_int_equal(watch_hub_take(hub, 0, events, 64, &n, &upto), 0);
     keep(k, 1, 50, "a.r", 20);
-    assert_int_equal(watch_hub_load(hub, k->store), 0);
+    assert_int_equal(watch_hub_load(hub, k->bed.store), 0);
     assert_int_equal(watch_hub_revision(hub), 50);
     assert_int_equal(watch_hub_take(hub, 29, events, 64, &n, &upto),
                      ERR_NOT_FOUND);
