@@ -1,6 +1,5 @@
 /* What the state has to know: cursors that moved and states that changed go
  * into the log together, every few seconds. */
-#include "base/clock.h"
 #include "base/err.h"
 #include "hook/inside.h"
 
@@ -35,7 +34,6 @@ static void propose(struct hook *hook)
     struct report *report = &hook->report;
     struct command command = {.kind = COMMAND_HOOKS};
 
-    chance_fill(command.request, sizeof command.request);
     command.hooks.hooks = report->items;
     command.hooks.n_hooks = report->n;
     buf_clear(&report->bytes);

@@ -59,7 +59,6 @@ static void propose(struct damper *damper, struct str hostname, struct ulid id)
     damping->damper = damper;
     damping->id = id;
     buf_add_str(&damping->hostname, hostname);
-    chance_fill(command.request, sizeof command.request);
     command.flap = (struct command_flap){
         .epoch = core_status(damper->core).lease_epoch,
         .hostname = hostname,

@@ -80,7 +80,6 @@ static struct str write_command(struct reaper *reaper)
 {
     struct command command = {.kind = COMMAND_EXPIRE};
 
-    chance_fill(command.request, sizeof command.request);
     /* Not the core's of this moment: that may be another leader's already. */
     command.expire.epoch = reaper->epoch;
     command.expire.leases = reaper->items;
@@ -178,7 +177,6 @@ static void tell_breaker(struct reaper *reaper)
         lease_table_change(reaper->leases, &change) != 0) {
         return;
     }
-    chance_fill(command.request, sizeof command.request);
     command.breaker = (struct command_breaker){.epoch = reaper->epoch,
                                                .scope = change.scope,
                                                .what = (uint8_t)change.what,

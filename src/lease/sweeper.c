@@ -60,7 +60,6 @@ static void propose(struct sweeper *sweeper)
 {
     struct command command = {.kind = COMMAND_SWEEP, .sweep = {BATCH}};
 
-    chance_fill(command.request, sizeof command.request);
     buf_clear(&sweeper->bytes);
     command_encode(&sweeper->bytes, &command);
     sweeper->request = (struct core_request){

@@ -27,7 +27,6 @@ static bool may_propose(const struct duty *duty)
 
 static void propose(struct duty *duty, struct command *command)
 {
-    chance_fill(command->request, sizeof command->request);
     buf_clear(&duty->bytes);
     command_encode(&duty->bytes, command);
     duty->request.command = buf_str(&duty->bytes);

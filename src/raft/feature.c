@@ -97,7 +97,6 @@ static void propose(struct core *core)
         duty->not_before_ms = clock_mono_ms() + DUTY_PAUSE_MS;
         return;
     }
-    chance_fill(command.request, sizeof command.request);
     buf_clear(&duty->bytes);
     command_encode(&duty->bytes, &command);
     duty->core = core;
