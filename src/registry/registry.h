@@ -24,6 +24,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "access/access.h"
+#include "audit/audit.h"
 #include "base/mem.h"
 #include "cache/cache.h"
 #include "lease/lease.h"
@@ -40,6 +42,17 @@ struct registry *registry_new(struct core *core, struct cache *cache,
  * machine's hooks keep it. */
 int registry_load(struct registry *registry) MUST_USE;
 struct registry *registry_free(struct registry *registry);
+
+/* What guards it; {0}: all may do all. Before it serves. */
+struct registry_trust {
+    bool access;         /* who may do what is looked at */
+    bool metrics_open;   /* also to who is not known */
+    struct audit *audit; /* lent; NULL: none */
+    uint64_t session_ttl_ms;
+    uint64_t rate_token, rate_address; /* requests in a second, 0: any */
+};
+void registry_set_trust(struct registry *registry,
+                        const struct registry_trust *trust);
 
 enum op_kind {
     OP_NS_TREE,   /* depth, flat */
@@ -84,9 +97,38 @@ enum op_kind {
     OP_SNAPSHOT_LIST,
     OP_DIGEST,
     OP_HISTORY_GET,
-    OP_HISTORY_PUT, /* body */
-    OP_WATCH, /* ns, type, k, v, mode, since, initial */
-    OP_KINDS, /* none */
+    OP_HISTORY_PUT,    /* body */
+    OP_WATCH,          /* ns, type, k, v, mode, since, initial */
+    OP_TOKEN_LIST,     /* limit, after (an id) */
+    OP_TOKEN_CREATE,   /* body */
+    OP_TOKEN_GET,      /* id */
+    OP_TOKEN_DELETE,   /* id */
+    OP_ROLE_LIST,      /* limit, after (a name) */
+    OP_ROLE_GET,       /* id (the name) */
+    OP_ROLE_PUT,       /* id, body, conditions */
+    OP_ROLE_DELETE,    /* id, conditions */
+    OP_USER_LIST,      /* limit, after (a name) */
+    OP_USER_GET,       /* id (the name) */
+    OP_USER_PUT,       /* id, body, conditions */
+    OP_USER_DELETE,    /* id, conditions */
+    OP_USER_PASSWORD,  /* id, body */
+    OP_GROUP_LIST,     /* limit, after (a name) */
+    OP_GROUP_GET,      /* id (the name) */
+    OP_GROUP_PUT,      /* id, body, conditions */
+    OP_GROUP_DELETE,   /* id, conditions */
+    OP_MEMBER_PUT,     /* id (the group), type (the user) */
+    OP_MEMBER_DELETE,  /* id (the group), type (the user) */
+    OP_SESSION_LIST,   /* limit, after (an id) */
+    OP_SESSION_CREATE, /* body */
+    OP_SESSION_DELETE, /* id */
+    OP_WHOAMI,
+    OP_QUOTA_LIST,   /* limit, after (a path) */
+    OP_QUOTA_GET,    /* ns */
+    OP_QUOTA_PUT,    /* ns, body */
+    OP_QUOTA_DELETE, /* ns */
+    OP_AUDIT_GET,
+    OP_METRICS, /* only whether he may: no body */
+    OP_KINDS,   /* none */
 };
 
 /* Answers a mouth has to know; each mouth has one table from these to its
@@ -97,11 +139,14 @@ enum op_code {
     OP_NO_CONTENT,
     OP_NOT_MODIFIED,
     OP_BAD_REQUEST,     /* 400 */
+    OP_UNAUTHORIZED,    /* 401: who are you? */
+    OP_FORBIDDEN,       /* 403 */
     OP_NOT_FOUND,       /* 404 */
     OP_CONFLICT,        /* 409 */
     OP_PRECONDITION,    /* 412 */
     OP_TOO_LARGE,       /* 413 */
     OP_UNPROCESSABLE,   /* 422: idempotency key reused */
+    OP_TOO_MANY,        /* 429: retry_after_s */
     OP_UNAVAILABLE,     /* 503: surely not done; retry_after_s */
     OP_OUTCOME_UNKNOWN, /* 504 */
     OP_NO_SPACE,        /* 507 */
@@ -188,6 +233,10 @@ struct op {
     /* Set by the mouth, zeroed otherwise. */
     enum op_kind kind;
     struct arena *arena;
+    struct access_who *who;  /* who asks, from registry_identify. Counted: ended
+                                with the op by the mouth */
+    struct str from;         /* his address */
+    struct str request;      /* trace id of the request, for the audit */
     struct str method, path; /* for the idempotency record's request hash */
     struct str ns, type, id;
     struct op_query query;
@@ -209,6 +258,38 @@ struct op {
 
 enum op_step registry_run(struct registry *registry, struct op *op,
                           struct store_reader *reader) MUST_USE;
+/* ---- who asks ---- */
+
+/* Who came lately; one for each thread that identifies. */
+struct registry_callers; /* opaque */
+struct registry_callers *
+registry_callers_new(struct registry *registry) MUST_USE;
+struct registry_callers *
+registry_callers_free(struct registry_callers *callers);
+/* Who that is, now. Always gives *ret_who, for the caller to unref: anonymous
+ * when nothing is shown, and when what is shown is nobody's (NOT_FOUND: the
+ * operation answers that, if it needs anybody). Faults of the store. */
+int registry_identify(struct registry_callers *callers,
+                      struct store_reader *reader,
+                      const struct access_shown *shown,
+                      struct access_who **ret_who) MUST_USE;
+/* Whether he is still who he was and may what he might: a number compared. Any
+ * thread. */
+bool registry_who_stands(const struct registry *registry,
+                         const struct access_who *who);
+
+/* What a request costs of a limit. */
+struct registry_limit {
+    bool limited; /* the rest is set */
+    uint64_t most, left;
+    unsigned reset_s;       /* until there is as much as may be */
+    unsigned retry_after_s; /* refused: until there is one */
+};
+/* False: too many came of this token, or from this address. Any thread. */
+bool registry_admit(struct registry *registry, const struct access_who *who,
+                    struct str address,
+                    struct registry_limit *ret_limit) MUST_USE;
+
 /* Called by the mouth when it gives an op up or is done with it (also after
  * OP_DONE). Not while OP_WAIT: a waiting op has to be woken first. */
 void registry_op_done(struct registry *registry, struct op *op);

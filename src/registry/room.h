@@ -74,6 +74,7 @@ struct registry {
     struct core *core;
     struct cache *cache;
     struct lease_table *leases;
+    struct registry_trust trust;
     uint64_t started_s; /* since 1970 */
 
     _Atomic uint64_t shown;     /* the newest revision in an answer */

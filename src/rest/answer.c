@@ -11,13 +11,23 @@
 
 /* The registry's answers in HTTP. */
 static const unsigned statuses[] = {
-    [OP_OK] = 200,          [OP_CREATED] = 201,
-    [OP_NO_CONTENT] = 204,  [OP_NOT_MODIFIED] = 304,
-    [OP_BAD_REQUEST] = 400, [OP_NOT_FOUND] = 404,
-    [OP_CONFLICT] = 409,    [OP_PRECONDITION] = 412,
-    [OP_TOO_LARGE] = 413,   [OP_UNPROCESSABLE] = 422,
-    [OP_UNAVAILABLE] = 503, [OP_OUTCOME_UNKNOWN] = 504,
-    [OP_NO_SPACE] = 507,    [OP_INTERNAL] = 500,
+    [OP_OK] = 200,
+    [OP_CREATED] = 201,
+    [OP_NO_CONTENT] = 204,
+    [OP_NOT_MODIFIED] = 304,
+    [OP_BAD_REQUEST] = 400,
+    [OP_UNAUTHORIZED] = 401,
+    [OP_FORBIDDEN] = 403,
+    [OP_TOO_MANY] = 429,
+    [OP_NOT_FOUND] = 404,
+    [OP_CONFLICT] = 409,
+    [OP_PRECONDITION] = 412,
+    [OP_TOO_LARGE] = 413,
+    [OP_UNPROCESSABLE] = 422,
+    [OP_UNAVAILABLE] = 503,
+    [OP_OUTCOME_UNKNOWN] = 504,
+    [OP_NO_SPACE] = 507,
+    [OP_INTERNAL] = 500,
 };
 _Static_assert(sizeof statuses / sizeof statuses[0] == OP_CODES,
                "each answer of the registry has a status");
