@@ -880,16 +880,37 @@ static void restore_and_no_more(struct node *node)
     }
 }
 
-static bool log_still_names_it(struct node *node)
+/* The name begins with the index, in as many digits. */
+static void newest_state(struct node *node, char ret[64])
 {
-    return files(node, "state", "staged-") == 1;
+    struct dirent **names = NULL;
+    char path[128];
+
+    path_in(node, "state", path);
+    int n = scandir(path, &names, NULL, alphasort);
+    assert_true(n >= 0);
+    ret[0] = '\0';
+    for (int i = 0; i < n; i++) {
+        if (strncmp(names[i]->d_name, "state-", 6) == 0) {
+            (void)snprintf(ret, 64, "%.63s", names[i]->d_name);
+        }
+        free(names[i]);
+    }
+    free(names);
 }
 
+/* The state file of the snapshot has its name before the staged one goes: a
+ * start that finds both needs the first alone. */
 static void prepare_needed(struct node *node)
 {
+    char before[64], after[64];
+
     for (int i = 0; i < 20; i++) {
+        newest_state(node, before);
         and_die(node, restore_and_no_more);
-        if (log_still_names_it(node)) {
+        newest_state(node, after);
+        if (strcmp(before, after) == 0 &&
+            files(node, "state", "staged-") == 1) {
             return;
         }
     }
@@ -1077,19 +1098,22 @@ static void a_death_at_any_moment_leaves_the_old_or_the_new(void **state)
 
 /* ---- beside writers ---- */
 
+enum { WRITES_MOST = 4096 };
+
 struct writing {
     struct node *node;
     uint64_t from;
     _Atomic bool *over;
-    uint64_t acknowledged[4096]; /* revision, 0: not */
-    uint64_t n;
+    uint64_t acknowledged[WRITES_MOST]; /* revision, 0: not */
+    _Atomic uint64_t n;
+    _Atomic uint64_t n_good;
 };
 
 static void *write_on(void *user)
 {
     struct writing *w = user;
 
-    while (!atomic_load(w->over) && w->n < 4096) {
+    while (!atomic_load(w->over) && w->n < WRITES_MOST) {
         struct kit_call call;
         struct buf bytes = {0};
         kit_row(&bytes, w->from + w->n, 20);
@@ -1098,12 +1122,24 @@ static void *write_on(void *user)
         }
         bool good =
             call.request.outcome == 0 && call.request.result.answer == 0;
-        w->acknowledged[w->n++] = good ? call.request.result.revision : 0;
+        w->acknowledged[w->n] = good ? call.request.result.revision : 0;
+        w->n_good += good;
+        w->n++;
         machine_result_done(&call.request.result);
         (void)sem_destroy(&call.done);
         buf_done(&bytes);
     }
     return NULL;
+}
+
+/* The last of them was begun after this was. */
+static void wait_for_writes(struct writing *w)
+{
+    uint64_t n = w->n_good + 2;
+
+    while (w->n_good < n && w->n < WRITES_MOST) {
+        (void)usleep(1000);
+    }
 }
 
 static bool is_there(const struct look *look, uint64_t row)
@@ -1138,9 +1174,11 @@ static void writers_are_before_it_or_behind_it(void **state)
         assert_int_equal(
             pthread_create(&threads[i], NULL, write_on, &writings[i]), 0);
     }
-    (void)usleep(50000);
+    for (int i = 0; i < WRITERS; i++) {
+        wait_for_writes(&writings[i]);
+    }
     assert_int_equal(restore_as(node, &job.job, STEP), 0);
-    (void)usleep(50000);
+    wait_for_writes(&writings[0]);
     atomic_store(&over, true);
     for (int i = 0; i < WRITERS; i++) {
         (void)pthread_join(threads[i], NULL);
