@@ -1,5 +1,6 @@
 #include "rosterd/rosterd.h"
 
+#include "base/guard.h"
 #include "rosterd/server.h"
 #include "rosterd/settings.h"
 
@@ -7,6 +8,9 @@ enum { EXIT_RAN = 0, EXIT_FAILED = 1, EXIT_MISUSED = 2 };
 
 static int serve(const struct settings *settings, int argc, char **argv)
 {
+    if (!settings->core_dumps) {
+        guard_memory();
+    }
     log_start(settings->level, settings->format);
     return server_run(settings, argc, argv) == 0 ? EXIT_RAN : EXIT_FAILED;
 }

@@ -16,7 +16,7 @@
 
 #define DEFAULT_RAFT "127.0.0.1:7071"
 
-enum { ID_MOST = 63, OPTIONS = 34 };
+enum { ID_MOST = 63, OPTIONS = 35 };
 
 /* The table of one struct settings. */
 struct table {
@@ -59,6 +59,9 @@ static struct table table_of(struct settings *s)
         {"insecure", OPTION_FLAG, &s->insecure, 0, 0, NULL,
          "allow addresses that others can reach though there is no access "
          "control"},
+        {"core-dumps", OPTION_FLAG, &s->core_dumps, 0, 0, NULL,
+         "allow core dumps and debuggers of the same user, which see all that "
+         "is in memory"},
         {"io-threads", OPTION_NUMBER, &s->io_threads, 0, REST_THREADS_MAX, "N",
          "threads that answer requests; 0: half as many as processors"},
         {"max-connections", OPTION_NUMBER, &s->max_connections, 0, 0, "N",

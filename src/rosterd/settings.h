@@ -23,6 +23,7 @@ struct settings {
     char *log_level;
     char *log_format;
     bool insecure;
+    bool core_dumps;
     uint64_t io_threads;
     uint64_t max_connections;
     uint64_t max_watchers;
