@@ -16,7 +16,7 @@
 
 #define DEFAULT_RAFT "127.0.0.1:7071"
 
-enum { ID_MOST = 63, OPTIONS = 35 };
+enum { ID_MOST = 63, OPTIONS = 80 };
 
 /* The table of one struct settings. */
 struct table {
@@ -106,6 +106,12 @@ static struct table table_of(struct settings *s)
         {"webhook-allow", OPTION_TEXT, &s->webhook_allow, 0, 0, "CIDR,...",
          "networks whose webhooks are called though they are loopback, "
          "link-local or the like, as 127.0.0.1/32; the same on each node"},
+        {"tls-cert", OPTION_TEXT, &s->tls_cert, 0, 0, "FILE",
+         "certificate of this node, PEM: HTTP and other nodes are spoken to in "
+         "TLS; read again on SIGHUP, as are the next two"},
+        {"tls-key", OPTION_TEXT, &s->tls_key, 0, 0, "FILE", "its private key"},
+        {"tls-ca", OPTION_TEXT, &s->tls_ca, 0, 0, "FILE",
+         "certificates of the CA that other nodes' and clients' must be from"},
         {"log-level", OPTION_TEXT, &s->log_level, 0, 0, "LEVEL",
          "debug, info, warn or error; read again on SIGHUP"},
         {"log-format", OPTION_TEXT, &s->log_format, 0, 0, "FORMAT",

@@ -20,6 +20,9 @@ struct settings {
     char *join;
     char *cluster;
     char *webhook_allow;
+    char *tls_cert;
+    char *tls_key;
+    char *tls_ca;
     char *log_level;
     char *log_format;
     bool insecure;

@@ -26,6 +26,7 @@ struct tls; /* opaque */
 enum {
     TLS_WHY = 256,  /* a sentence for a person, with its NUL */
     TLS_NAME = 256, /* of a peer, with its NUL */
+    TLS_DAYS_MOST = 36500,
 };
 
 /* Whether clients of HTTP are asked for a certificate. */
@@ -48,10 +49,14 @@ int tls_new(const struct tls_config *config, struct tls **ret_tls,
 /* The same files again; what is wrong with them leaves all as it was. Answers:
  * INVALID. */
 int tls_reload(struct tls *tls, char why[TLS_WHY]) MUST_USE;
-/* Always NULL; takes NULL. */
+/* Always NULL; takes NULL. After each link and each session's `held`; tunnels
+ * that are still open end. */
 struct tls *tls_free(struct tls *tls);
 /* When the certificate in use ends, Unix seconds. */
-uint64_t tls_expires_s(const struct tls *tls);
+uint64_t tls_expires_s(struct tls *tls);
+/* Whether our own certificate could be a node's of that name: it says so and is
+ * from the CA. Answers: INVALID (`why`). */
+int tls_is_node(struct tls *tls, const char *node, char why[TLS_WHY]) MUST_USE;
 
 /* Who the other side is, as its verified certificate says. */
 struct tls_peer {
@@ -63,7 +68,9 @@ struct tls_peer {
 /* ---- sessions of libmicrohttpd: `session` is its gnutls_session_t ---- */
 
 /* Before the handshake: our credentials and settings. Gives what the session
- * holds of them, ended with tls_http_end after the session. */
+ * holds of them, ended with tls_http_end after the session. A certificate that
+ * is shown and is not good ends the handshake. Sessions may be resumed by
+ * tickets until the next reload. */
 struct tls_held; /* opaque */
 struct tls_held *tls_http_begin(struct tls *tls, void *session) MUST_USE;
 struct tls_held *tls_http_end(struct tls_held *held);
@@ -77,32 +84,61 @@ const char *tls_priorities(void);
 
 /* ---- connections between nodes ---- */
 
-/* Blocking, up to `timeout_ms`: the handshake on a connected socket. Takes `fd`
- * in any case. The other side's certificate has been verified against the CA
- * when it answers 0; *ret_peer says whose it is. Answers: FORBIDDEN (a
- * certificate that is not from our CA, has expired or the like; as the
- * listening side `said` is sent to it before the end), INVALID (it does not
- * speak TLS). Faults: IO. `why` is set unless it is 0. */
+/* On a connected, non-blocking socket, which it takes in any case. One thread
+ * at a time. TLS 1.3; each side shows its certificate, and what is wrong with
+ * the other's is found after the handshake, so that a refusal can be told in
+ * words. Who polls its descriptor waits for tls_link_events.
+ *
+ *     link = tls_link_begin(tls, fd, false);
+ *     while ((r = tls_link_shake(link, why)) == ERR_BUSY) { poll }
+ *     if (r == 0) r = tls_link_peer(link, &peer, why);
+ *     ... tls_link_send, tls_link_recv
+ *     r = tls_link_tunnel(link, false, &fd) */
 struct tls_link; /* opaque */
-int tls_link_open(struct tls *tls, int fd, bool listening, unsigned timeout_ms,
-                  struct tls_link **ret_link, struct tls_peer *ret_peer,
+struct tls_link *tls_link_begin(struct tls *tls, int fd,
+                                bool listening) MUST_USE;
+/* Answers: BUSY (later again), INVALID (that is no TLS, or none both know),
+ * FORBIDDEN (the other refuses, as far as it says so in an alert). Faults: IO.
+ * `why` is set unless it is 0 or BUSY. */
+int tls_link_shake(struct tls_link *link, char why[TLS_WHY]) MUST_USE;
+short tls_link_events(const struct tls_link *link);
+/* After the handshake: whose certificate it is. Answers: FORBIDDEN (it showed
+ * none, or one that is not from our CA, has expired or the like), after which
+ * nothing but a refusal should be sent. */
+int tls_link_peer(const struct tls_link *link, struct tls_peer *ret_peer,
                   char why[TLS_WHY]) MUST_USE;
-/* Plain bytes come out of the descriptor it gives: a thread carries them. Takes
- * the link; both end when either side closes. Faults: SYSTEM. */
-int tls_link_tunnel(struct tls_link *link, int *ret_fd) MUST_USE;
+/* As recv(2) and send(2): bytes, 0 when the other has ended, or -1 with errno.
+ * After EAGAIN send the same bytes again. What was received and not asked for
+ * yet is not seen by poll: ask until EAGAIN, or while tls_link_pending. */
+ssize_t tls_link_recv(struct tls_link *link, void *bytes, size_t n);
+ssize_t tls_link_send(struct tls_link *link, const void *bytes, size_t n);
+bool tls_link_pending(const struct tls_link *link);
+/* What the other said when it ended the connection by an alert, or NULL.
+ * Static. */
+const char *tls_link_alert(const struct tls_link *link);
+/* Nothing more will be sent, as shutdown(2). May be lost. */
+void tls_link_shutdown(struct tls_link *link);
+/* Plain bytes go through the descriptor that it gives, a non-blocking one of a
+ * socket pair: a thread carries them, see carrier.c. Either side may end its
+ * direction alone. `bulk`: large and not urgent. Takes the link in any case.
+ * Faults: SYSTEM. */
+int tls_link_tunnel(struct tls_link *link, bool bulk, int *ret_fd) MUST_USE;
+/* Always NULL; takes NULL. */
 struct tls_link *tls_link_close(struct tls_link *link);
 
 /* ---- making certificates ---- */
 
-/* Each is a PEM file pair DIR/NAME.pem and DIR/NAME-key.pem (mode 0600), never
- * overwritten. Answers: CONFLICT (there is one), INVALID (`why`). Faults: IO,
- * SYSTEM. */
+/* Each is a pair of PEM files DIR/NAME.pem and DIR/NAME-key.pem (mode 0600),
+ * never overwritten; EC P-256. The CA is DIR/ca.pem; what is signed ends no
+ * later than it. Answers: CONFLICT (there is one), INVALID (a parameter, or the
+ * CA's files). Faults: IO. `why` is set unless it is 0. */
 struct tls_make {
     const char *dir;
-    const char *name;   /* of the files, and CN */
-    const char *node;   /* URI SAN; NULL: a client's */
-    const char **hosts; /* DNS names and addresses; NULL-terminated; or NULL */
-    uint64_t days;
+    const char *name;         /* of the files, and CN: 1 to 64 characters */
+    const char *node;         /* URI SAN; NULL: a client's */
+    const char *const *hosts; /* DNS names and addresses; NULL-terminated; or
+                                 NULL */
+    uint64_t days;            /* 1 to TLS_DAYS_MOST */
 };
 int tls_make_ca(const char *dir, uint64_t days, char why[TLS_WHY]) MUST_USE;
 int tls_make_cert(const struct tls_make *make, char why[TLS_WHY]) MUST_USE;

@@ -1,0 +1,109 @@
+#include <stdio.h>
+
+#include "base/err.h"
+#include "tls/inside.h"
+
+static char *copy(const char *text)
+{
+    return text != NULL ? mem_text(text) : NULL;
+}
+
+struct tls *tls_free(struct tls *tls)
+{
+    if (tls == NULL) {
+        return NULL;
+    }
+    tls->urgent = carrier_free(tls->urgent);
+    tls->bulk = carrier_free(tls->bulk);
+    credentials_unref(tls->credentials);
+    (void)pthread_mutex_destroy(&tls->lock);
+    mem_free((char *)tls->config.cert);
+    mem_free((char *)tls->config.key);
+    mem_free((char *)tls->config.ca);
+    return mem_free(tls);
+}
+
+int tls_new(const struct tls_config *config, struct tls **ret_tls,
+            char why[TLS_WHY])
+{
+    struct credentials *credentials = NULL;
+
+    int r = credentials_read(config, &credentials, why);
+    if (r != 0) {
+        return r;
+    }
+    struct tls *tls = mem_zero(sizeof *tls);
+    (void)pthread_mutex_init(&tls->lock, NULL);
+    tls->credentials = credentials;
+    tls->config = (struct tls_config){.cert = copy(config->cert),
+                                      .key = copy(config->key),
+                                      .ca = copy(config->ca),
+                                      .clients = config->clients};
+    tls->urgent = carrier_new(false);
+    tls->bulk = carrier_new(true);
+    *ret_tls = tls;
+    return 0;
+}
+
+int tls_reload(struct tls *tls, char why[TLS_WHY])
+{
+    struct credentials *credentials = NULL;
+
+    int r = credentials_read(&tls->config, &credentials, why);
+    if (r == 0) {
+        (void)pthread_mutex_lock(&tls->lock);
+        struct credentials *old = tls->credentials;
+        tls->credentials = credentials;
+        (void)pthread_mutex_unlock(&tls->lock);
+        credentials_unref(old);
+    }
+    return r;
+}
+
+struct credentials *tls_credentials(struct tls *tls)
+{
+    (void)pthread_mutex_lock(&tls->lock);
+    struct credentials *credentials = credentials_ref(tls->credentials);
+    (void)pthread_mutex_unlock(&tls->lock);
+    return credentials;
+}
+
+uint64_t tls_expires_s(struct tls *tls)
+{
+    struct credentials *credentials = tls_credentials(tls);
+    uint64_t expires_s = credentials->expires_s;
+
+    credentials_unref(credentials);
+    return expires_s;
+}
+
+static int is_node(const struct credentials *own, const char *cert,
+                   const char *node, char why[TLS_WHY])
+{
+    char what[TLS_WHY];
+
+    if (own->self_status < 0) {
+        return file_wrong(cert, "there is no CA to check it against", why);
+    }
+    if (own->self_status != 0) {
+        peer_status_text((unsigned)own->self_status, what);
+        return file_wrong(cert, what, why);
+    }
+    if (strcmp(own->self.node, node) != 0) {
+        (void)snprintf(what, sizeof what,
+                       "is no certificate of node %.63s: it has no URI "
+                       "roster://node/%.63s",
+                       node, node);
+        return file_wrong(cert, what, why);
+    }
+    return 0;
+}
+
+int tls_is_node(struct tls *tls, const char *node, char why[TLS_WHY])
+{
+    struct credentials *own = tls_credentials(tls);
+    int r = is_node(own, tls->config.cert, node, why);
+
+    credentials_unref(own);
+    return r;
+}
