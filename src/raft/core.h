@@ -32,6 +32,7 @@
 
 #define CORE_WHY 256
 
+struct tls;
 struct core;       /* opaque */
 struct core_asked; /* below */
 
@@ -51,6 +52,7 @@ struct core_config {
     uint64_t store_limit_bytes;
     uint64_t disk_reserve_bytes;
     uint64_t snapshot_bytes; /* log bytes between snapshots */
+    struct tls *tls;         /* between nodes; NULL: plain */
     struct cache *cache;
     struct machine_hooks machine_hooks;
     void *user;

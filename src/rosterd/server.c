@@ -24,6 +24,7 @@
 #include "raft/core.h"
 #include "registry/registry.h"
 #include "rest/rest.h"
+#include "rosterd/certificates.h"
 #include "rosterd/join.h"
 #include "rosterd/notify.h"
 #include "watch/watch.h"
@@ -34,6 +35,7 @@ struct server {
     const struct settings *settings;
     int argc;
     char **argv;
+    struct certificates *certificates;
     struct cache *cache;
     struct lease_table *leases;
     struct watch_hub *hub;
@@ -118,6 +120,8 @@ static void on_reload(void *user)
 {
     struct server *server = user;
     enum log_level level = LOG_INFO;
+
+    certificates_reload(server->certificates);
 
     if (settings_read_level(server->argc, server->argv, &level) == 0) {
         log_set_level(level);
@@ -218,6 +222,7 @@ static int open_core(struct server *server)
         .store_limit_bytes = s->store_limit,
         .disk_reserve_bytes = s->disk_reserve,
         .snapshot_bytes = s->snapshot_bytes,
+        .tls = certificates_of_peers(server->certificates),
         .cache = server->cache,
         .machine_hooks = machine_hooks(server),
         .user = server,
@@ -273,8 +278,11 @@ static int start(struct server *server)
     if (server->wake < 0) {
         return err_raise(ERR_SYSTEM);
     }
-    /* First: other nodes are told where it is. */
-    int r = open_rest(server);
+    int r = certificates_open(server->settings, &server->certificates);
+    if (r == 0) {
+        /* First: other nodes are told where it is. */
+        r = open_rest(server);
+    }
     if (r == 0) {
         r = open_core(server);
     }
@@ -338,6 +346,7 @@ static void close_all(struct server *server)
     server->leases = lease_table_free(server->leases);
     server->hub = watch_hub_free(server->hub);
     server->cache = cache_free(server->cache);
+    server->certificates = certificates_close(server->certificates);
     if (server->wake >= 0) {
         (void)close(server->wake);
     }

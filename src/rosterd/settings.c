@@ -197,22 +197,63 @@ static bool check_level(struct settings *s)
                   "must be debug, info, warn or error");
 }
 
-static bool check_reach(const struct settings *s, const char *option,
-                        const char *address)
+/* False after a complaint. */
+static bool is_loopback(const char *option, const char *address,
+                        bool *ret_loopback)
 {
     const char *why = NULL;
+
+    return rest_address_is_loopback(address, ret_loopback, &why) == 0 ||
+           refuse(option, address, why);
+}
+
+static bool check_http(const struct settings *s)
+{
     bool loopback = false;
 
-    if (rest_address_is_loopback(address, &loopback, &why) != 0) {
-        return refuse(option, address, why);
+    if (!is_loopback("http", s->http, &loopback)) {
+        return false;
     }
-    if (!loopback && !s->insecure) {
-        return refuse(option, address,
-                      "can be reached from other machines and there is no "
-                      "access control: listen on 127.0.0.1, or allow it with "
-                      "--insecure");
+    return loopback || s->insecure ||
+           refuse("http", s->http,
+                  "can be reached from other machines and there is no "
+                  "access control: listen on 127.0.0.1, or allow it with "
+                  "--insecure");
+}
+
+/* Who speaks to it in the name of a node may change everything. */
+static bool check_raft(struct settings *s)
+{
+    bool loopback = false;
+
+    if (!is_loopback("raft", s->raft, &loopback)) {
+        return false;
     }
-    return true;
+    s->clustered = !loopback || s->cluster != NULL || s->join != NULL;
+    return loopback || s->tls_ca != NULL || s->insecure ||
+           refuse("raft", s->raft,
+                  "can be reached from other machines and is not encrypted: "
+                  "give --tls-cert, --tls-key and --tls-ca, or listen on "
+                  "127.0.0.1, or allow it with --insecure");
+}
+
+static bool check_tls(const struct settings *s)
+{
+    const char *given = s->tls_cert != NULL  ? "tls-cert"
+                        : s->tls_key != NULL ? "tls-key"
+                                             : "tls-ca";
+    const char *value = s->tls_cert != NULL  ? s->tls_cert
+                        : s->tls_key != NULL ? s->tls_key
+                                             : s->tls_ca;
+
+    if (value != NULL && (s->tls_cert == NULL || s->tls_key == NULL)) {
+        return refuse(given, value,
+                      "is not enough: TLS needs --tls-cert and --tls-key");
+    }
+    return s->tls_cert == NULL || s->tls_ca != NULL || !s->clustered ||
+           refuse("tls-cert", s->tls_cert,
+                  "is not enough: with other nodes TLS needs --tls-ca too, "
+                  "the CA that their certificates are from");
 }
 
 /* ---- the cluster ---- */
@@ -280,7 +321,7 @@ static bool check_places(struct settings *s)
     if (s->raft == NULL) {
         s->raft = mem_text(entry != NULL ? entry : DEFAULT_RAFT);
     }
-    if (!check_reach(s, "http", s->http) || !check_reach(s, "raft", s->raft) ||
+    if (!check_http(s) || !check_raft(s) || !check_tls(s) ||
         !check_told("advertise", s->advertise) ||
         !check_told("advertise-raft", s->advertise_raft)) {
         return false;

@@ -52,6 +52,7 @@ struct settings {
     enum log_format format;
     struct allow allow;     /* of webhook_allow */
     uint32_t feature_level; /* of the program itself */
+    bool clustered;         /* other nodes are meant to reach it */
 };
 
 /* A complaint has been printed when it says EXIT_USAGE. End with settings_done

@@ -1,3 +1,4 @@
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "base/err.h"
@@ -130,6 +131,28 @@ static int add_own(struct credentials *made, const struct tls_config *config,
     return r;
 }
 
+int credentials_are_node(const struct credentials *own, const char *cert,
+                         const char *node, char why[TLS_WHY])
+{
+    char what[TLS_WHY];
+
+    if (own->self_status < 0) {
+        return file_wrong(cert, "there is no CA to check it against", why);
+    }
+    if (own->self_status != 0) {
+        peer_status_text((unsigned)own->self_status, what);
+        return file_wrong(cert, what, why);
+    }
+    if (strcmp(own->self.node, node) != 0) {
+        (void)snprintf(what, sizeof what,
+                       "is no certificate of node %.63s: it has no URI "
+                       "roster://node/%.63s",
+                       node, node);
+        return file_wrong(cert, what, why);
+    }
+    return 0;
+}
+
 int credentials_read(const struct tls_config *config,
                      struct credentials **ret_credentials, char why[TLS_WHY])
 {
@@ -138,6 +161,9 @@ int credentials_read(const struct tls_config *config,
 
     if (r == 0) {
         r = add_own(made, config, why);
+    }
+    if (r == 0 && config->node != NULL) {
+        r = credentials_are_node(made, config->cert, config->node, why);
     }
     if (r != 0) {
         credentials_unref(made);

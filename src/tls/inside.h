@@ -51,6 +51,9 @@ struct credentials {
 int credentials_read(const struct tls_config *config,
                      struct credentials **ret_credentials,
                      char why[TLS_WHY]) MUST_USE;
+/* tls_is_node. */
+int credentials_are_node(const struct credentials *own, const char *cert,
+                         const char *node, char why[TLS_WHY]) MUST_USE;
 struct credentials *credentials_ref(struct credentials *credentials) MUST_USE;
 void credentials_unref(struct credentials *credentials);
 

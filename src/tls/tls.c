@@ -1,6 +1,5 @@
 #include <stdio.h>
 
-#include "base/err.h"
 #include "tls/inside.h"
 
 static char *copy(const char *text)
@@ -20,6 +19,7 @@ struct tls *tls_free(struct tls *tls)
     mem_free((char *)tls->config.cert);
     mem_free((char *)tls->config.key);
     mem_free((char *)tls->config.ca);
+    mem_free((char *)tls->config.node);
     return mem_free(tls);
 }
 
@@ -38,6 +38,7 @@ int tls_new(const struct tls_config *config, struct tls **ret_tls,
     tls->config = (struct tls_config){.cert = copy(config->cert),
                                       .key = copy(config->key),
                                       .ca = copy(config->ca),
+                                      .node = copy(config->node),
                                       .clients = config->clients};
     tls->urgent = carrier_new(false);
     tls->bulk = carrier_new(true);
@@ -77,32 +78,10 @@ uint64_t tls_expires_s(struct tls *tls)
     return expires_s;
 }
 
-static int is_node(const struct credentials *own, const char *cert,
-                   const char *node, char why[TLS_WHY])
-{
-    char what[TLS_WHY];
-
-    if (own->self_status < 0) {
-        return file_wrong(cert, "there is no CA to check it against", why);
-    }
-    if (own->self_status != 0) {
-        peer_status_text((unsigned)own->self_status, what);
-        return file_wrong(cert, what, why);
-    }
-    if (strcmp(own->self.node, node) != 0) {
-        (void)snprintf(what, sizeof what,
-                       "is no certificate of node %.63s: it has no URI "
-                       "roster://node/%.63s",
-                       node, node);
-        return file_wrong(cert, what, why);
-    }
-    return 0;
-}
-
 int tls_is_node(struct tls *tls, const char *node, char why[TLS_WHY])
 {
     struct credentials *own = tls_credentials(tls);
-    int r = is_node(own, tls->config.cert, node, why);
+    int r = credentials_are_node(own, tls->config.cert, node, why);
 
     credentials_unref(own);
     return r;

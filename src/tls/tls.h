@@ -39,7 +39,8 @@ enum tls_clients {
 struct tls_config {
     const char *cert; /* PEM files; the chain, leaf first */
     const char *key;
-    const char *ca;           /* verifies the other side; NULL: nobody is */
+    const char *ca;   /* verifies the other side; NULL: nobody is */
+    const char *node; /* ours must be tls_is_node of it; NULL: whatever it is */
     enum tls_clients clients; /* of tls_http_begin */
 };
 

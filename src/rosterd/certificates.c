@@ -1,0 +1,100 @@
+#include "rosterd/certificates.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "base/err.h"
+
+struct certificates {
+    struct tls *tls; /* NULL: none */
+    bool verifies;   /* there is a CA */
+    pthread_t reloading;
+    bool reloads;          /* it runs, or has run */
+    _Atomic(bool) is_over; /* and it has */
+};
+
+int certificates_open(const struct settings *settings,
+                      struct certificates **ret_certificates)
+{
+    struct certificates *made = mem_zero(sizeof *made);
+    const struct tls_config config = {
+        .cert = settings->tls_cert,
+        .key = settings->tls_key,
+        .ca = settings->tls_ca,
+        .node = settings->clustered && settings->tls_ca != NULL ? settings->id
+                                                                : NULL};
+    char why[TLS_WHY];
+
+    made->verifies = config.ca != NULL;
+    if (config.cert != NULL && tls_new(&config, &made->tls, why) != 0) {
+        log_error(LOG_CORE, "cannot use TLS as it is set", LOG_TXT("why", why));
+        (void)certificates_close(made);
+        return ERR_INVALID;
+    }
+    if (made->verifies && tls_is_node(made->tls, settings->id, why) != 0) {
+        log_warn(LOG_CORE, "this certificate will not do for a cluster",
+                 LOG_TXT("why", why));
+    }
+    *ret_certificates = made;
+    return 0;
+}
+
+static void join(struct certificates *certificates)
+{
+    if (certificates->reloads) {
+        (void)pthread_join(certificates->reloading, NULL);
+    }
+    certificates->reloads = false;
+}
+
+struct certificates *certificates_close(struct certificates *certificates)
+{
+    if (certificates == NULL) {
+        return NULL;
+    }
+    join(certificates);
+    certificates->tls = tls_free(certificates->tls);
+    return mem_free(certificates);
+}
+
+static void *reload(void *user)
+{
+    struct certificates *certificates = user;
+    char why[TLS_WHY];
+
+    if (tls_reload(certificates->tls, why) == 0) {
+        log_info(LOG_CORE, "certificates read again",
+                 LOG_U64("expires_s", tls_expires_s(certificates->tls)));
+    } else {
+        log_error(LOG_CORE,
+                  "certificates cannot be read again: the old ones are kept",
+                  LOG_TXT("why", why));
+    }
+    atomic_store(&certificates->is_over, true);
+    return NULL;
+}
+
+void certificates_reload(struct certificates *certificates)
+{
+    if (certificates->tls == NULL) {
+        return;
+    }
+    if (certificates->reloads && !atomic_load(&certificates->is_over)) {
+        log_warn(LOG_CORE, "certificates are being read again already");
+        return;
+    }
+    join(certificates);
+    atomic_store(&certificates->is_over, false);
+    certificates->reloads = pthread_create(&certificates->reloading, NULL,
+                                           reload, certificates) == 0;
+}
+
+struct tls *certificates_of_http(const struct certificates *certificates)
+{
+    return certificates->tls;
+}
+
+struct tls *certificates_of_peers(const struct certificates *certificates)
+{
+    return certificates->verifies ? certificates->tls : NULL;
+}
