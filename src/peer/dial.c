@@ -4,7 +4,10 @@
 
 #include "base/clock.h"
 #include "base/err.h"
+#include "base/log.h"
 #include "peer/inside.h"
+
+enum { TELL_EVERY_MS = 5000 };
 
 /* ---- the handshake ---- */
 
@@ -74,18 +77,103 @@ static int recognise(const struct road *road, const struct peer_dial *dial,
     return 0;
 }
 
-static int shake(const struct road *road, const struct peer_dial *dial,
-                 struct peer_id *ret_other)
+/* ---- TLS ---- */
+
+/* Who does not speak it answers in plain text, which no TLS begins with. */
+enum { PLAIN = 'R' };
+
+/* Only its words count: anybody could have said them. */
+static int hear_plain(const struct road *road)
+{
+    struct road plain = *road;
+    struct shake_answer answer;
+
+    plain.wire.link = NULL;
+    int r = read_answer(&plain, &answer);
+    return r == 0 ? say(road, PEER_STRANGER, answer.why) : r;
+}
+
+static int encrypt_once(const struct road *road, bool *ret_over)
+{
+    char why[TLS_WHY];
+    int r = tls_link_shake(road->wire.link, why);
+
+    *ret_over = r != ERR_BUSY;
+    if (r == ERR_BUSY) {
+        r = road_await(road, tls_link_events(road->wire.link));
+        *ret_over = r != 0;
+        if (r == 0 && wire_first(&road->wire) == PLAIN) {
+            *ret_over = true;
+            r = hear_plain(road);
+        }
+        return r;
+    }
+    if (r < 0) {
+        return road_broken(road, why);
+    }
+    return r == 0 ? 0 : say(road, PEER_STRANGER, why);
+}
+
+static int encrypt(struct road *road, struct tls *tls,
+                   struct tls_peer *ret_certified)
+{
+    char why[TLS_WHY];
+    bool over = false;
+    int r = 0;
+
+    road->wire.link = tls_link_begin(tls, road->wire.fd, false);
+    while (!over) {
+        r = encrypt_once(road, &over);
+    }
+    if (r == 0 && tls_link_peer(road->wire.link, ret_certified, why) != 0) {
+        r = say(road, PEER_STRANGER, why);
+    }
+    return r;
+}
+
+/* Whatever it answers: only a node may tell this one that it was removed. */
+static int certify(const struct road *road, const struct tls_peer *certified,
+                   const struct peer_id *other)
+{
+    if (strcmp(certified->node, other->name) == 0) {
+        return 0;
+    }
+    (void)snprintf(road->why, PEER_WHY,
+                   certified->node[0] == '\0'
+                       ? "the certificate of the node that answers there names "
+                         "no node: it has no URI roster://node/NAME"
+                       : "the certificate of the node that answers there is "
+                         "that of %.63s, and it says that it is %.63s",
+                   certified->node, other->name);
+    return PEER_STRANGER;
+}
+
+/* ---- hello ---- */
+
+static int greet(const struct road *road, const struct peer_dial *dial,
+                 struct shake_answer *ret_answer)
 {
     const struct shake_hello hello = {
         .kind = dial->kind, .expects = dial->expects, .from = *dial->self};
-    struct shake_answer answer;
     uint8_t bytes[SHAKE_HELLO];
 
     shake_hello_encode(&hello, bytes);
     int r = road_put(road, bytes, sizeof bytes);
+    return r == 0 ? read_answer(road, ret_answer) : r;
+}
+
+static int shake(struct road *road, const struct peer_dial *dial,
+                 struct peer_id *ret_other)
+{
+    struct shake_answer answer;
+    struct tls_peer certified;
+    int r = dial->tls != NULL ? encrypt(road, dial->tls, &certified) : 0;
+
     if (r == 0) {
-        r = read_answer(road, &answer);
+        r = greet(road, dial, &answer);
+    }
+    if (r == 0 && dial->tls != NULL) {
+        r = certify(road, &certified, &answer.self);
     }
     if (r != 0) {
         return r;
@@ -95,7 +183,21 @@ static int shake(const struct road *road, const struct peer_dial *dial,
                                      : say(road, answer.verdict, answer.why);
 }
 
-/* Connected and acquainted, or closed. TLS comes between the two. */
+/* Somebody has to look after it, and it is dialled again and again. */
+static void tell_stranger(const struct peer_dial *dial, const char *why)
+{
+    static _Atomic(uint64_t) told_ms;
+    uint64_t now = clock_mono_ms();
+    uint64_t told = atomic_load(&told_ms);
+
+    if ((told == 0 || now - told >= TELL_EVERY_MS) &&
+        atomic_compare_exchange_strong(&told_ms, &told, now)) {
+        log_warn(LOG_PEER, "a node cannot be spoken to",
+                 LOG_TXT("address", dial->address), LOG_TXT("why", why));
+    }
+}
+
+/* Connected and acquainted, or closed. */
 static int make(struct road *road, const struct peer_dial *dial,
                 struct peer_id *ret_other, bool *ret_refused)
 {
@@ -107,8 +209,11 @@ static int make(struct road *road, const struct peer_dial *dial,
     if (r == 0) {
         r = shake(road, dial, ret_other);
     }
+    if (r == PEER_STRANGER) {
+        tell_stranger(dial, road->why);
+    }
     if (r != 0) {
-        road->fd = socket_close(road->fd);
+        wire_close(&road->wire);
     }
     return r;
 }
@@ -119,18 +224,21 @@ int dial_connect(const struct peer_dial *dial, int stop_fd,
                  struct peer_id *ret_other, int *ret_fd, bool *ret_refused,
                  char why[PEER_WHY])
 {
-    struct road road = {.fd = -1, .stop_fd = stop_fd, .why = why};
+    struct road road = {.wire = {.fd = -1}, .stop_fd = stop_fd, .why = why};
+    int fd = -1;
 
     assert(dial->kind >= PEER_RAFT && dial->kind < PEER_CALL);
     int r = make(&road, dial, ret_other, ret_refused);
-    if (r == 0 && dial->kind == PEER_FILE && peer_block(road.fd) != 0) {
-        r = road_broken(&road, strerrordesc_np(errno));
-    }
     if (r != 0) {
-        (void)socket_close(road.fd);
         return r;
     }
-    *ret_fd = road.fd;
+    if (wire_take(&road.wire, dial->kind, &fd) != 0 ||
+        (dial->kind == PEER_FILE && peer_block(fd) != 0)) {
+        r = road_broken(&road, strerrordesc_np(errno));
+        (void)socket_close(fd);
+        return r;
+    }
+    *ret_fd = fd;
     return 0;
 }
 
@@ -170,7 +278,7 @@ static int exchange(const struct road *road, struct str request,
 int peer_call(const struct peer_dial *dial, struct str request,
               struct peer_id *ret_other, struct buf *reply, char why[PEER_WHY])
 {
-    struct road road = {.fd = -1, .stop_fd = -1, .why = why};
+    struct road road = {.wire = {.fd = -1}, .stop_fd = -1, .why = why};
     bool refused = false;
 
     assert(dial->kind == PEER_CALL && request.n <= PEER_CALL_MOST);
@@ -179,6 +287,6 @@ int peer_call(const struct peer_dial *dial, struct str request,
         road.deadline_ms = clock_mono_ms() + PEER_CALL_MS;
         r = exchange(&road, request, reply);
     }
-    (void)socket_close(road.fd);
+    wire_close(&road.wire);
     return r;
 }

@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <sys/socket.h>
 
+#include "base/address.h"
 #include "base/clock.h"
 #include "base/err.h"
 #include "base/log.h"
@@ -14,10 +15,10 @@ enum { STEP = 4096, TELL_EVERY_MS = 1000 };
 
 void half_free(struct half *half)
 {
-    (void)socket_close(half->fd);
+    wire_close(&half->wire);
     buf_done(&half->bytes);
     memset(half, 0, sizeof *half);
-    half->fd = -1;
+    half->wire.fd = -1;
 }
 
 static void move(struct half *half, enum half_stage stage, uint64_t time_ms)
@@ -28,10 +29,11 @@ static void move(struct half *half, enum half_stage stage, uint64_t time_ms)
 
 void half_open(struct listener *listener, struct half *half, int fd)
 {
-    half->fd = fd;
+    half->wire.fd = fd;
     half->number = ++listener->n_accepted;
     half->want = SHAKE_HEAD;
-    move(half, HALF_HELLO, PEER_SHAKE_MS);
+    move(half, listener->config.tls != NULL ? HALF_TLS : HALF_HELLO,
+         PEER_SHAKE_MS);
 }
 
 short half_events(const struct half *half)
@@ -41,6 +43,9 @@ short half_events(const struct half *half)
         return POLLRDHUP;
     case HALF_REPLYING:
         return POLLOUT;
+    case HALF_TLS:
+        return half->wire.link != NULL ? tls_link_events(half->wire.link)
+                                       : POLLIN;
     default:
         return POLLIN;
     }
@@ -50,7 +55,7 @@ short half_events(const struct half *half)
 static void end(struct half *half)
 {
     buf_done(&half->bytes);
-    (void)shutdown(half->fd, SHUT_WR);
+    wire_shutdown(&half->wire);
     move(half, HALF_ENDING, PEER_SHAKE_MS);
 }
 
@@ -64,12 +69,25 @@ static const char *const REFUSALS[] = {
     [PEER_REMOVED] = "it was removed from this cluster",
     [PEER_VERSION] = "its version and this node's do not understand each other",
     [PEER_BUSY] = "this node cannot take it now",
+    [PEER_STRANGER] = "it is a stranger here",
 };
+
+/* Where it comes from, whatever it says; gives. */
+static char *place_of(const struct half *half)
+{
+    struct address place = {.n = sizeof place.sa};
+
+    if (getpeername(half->wire.fd, (struct sockaddr *)&place.sa, &place.n) !=
+        0) {
+        return mem_text("");
+    }
+    return address_text(&place);
+}
 
 /* A node that is refused comes again and again: one line a second is enough for
  * all of them. */
-static void tell(struct listener *listener, const struct half *half,
-                 const char *why)
+void half_tell(struct listener *listener, const struct half *half,
+               const char *why)
 {
     uint64_t now = clock_mono_ms();
     bool quiet =
@@ -78,9 +96,12 @@ static void tell(struct listener *listener, const struct half *half,
     if (!quiet) {
         listener->told_ms = now;
     }
+    char *place = place_of(half);
     LOG_AT(quiet ? LOG_DEBUG : LOG_INFO, LOG_PEER, "a connection was refused",
            LOG_TXT("node", half->from.name),
-           LOG_TXT("address", half->from.raft), LOG_TXT("why", why));
+           LOG_TXT("address", half->from.raft), LOG_TXT("from", place),
+           LOG_TXT("why", why));
+    mem_free(place);
 }
 
 /* An answer fits into what the kernel keeps for a new connection: one that does
@@ -92,8 +113,7 @@ static bool send_answer(struct listener *listener, const struct half *half,
 
     listener->config.self(listener->config.user, &answer->self);
     shake_answer_encode(answer, bytes);
-    return send(half->fd, bytes, sizeof bytes, MSG_NOSIGNAL) ==
-           (ssize_t)sizeof bytes;
+    return wire_send(&half->wire, bytes, sizeof bytes) == (ssize_t)sizeof bytes;
 }
 
 static void refuse(struct listener *listener, struct half *half,
@@ -103,7 +123,7 @@ static void refuse(struct listener *listener, struct half *half,
         (void)snprintf(answer->why, sizeof answer->why, "%s",
                        REFUSALS[answer->verdict]);
     }
-    tell(listener, half, answer->why);
+    half_tell(listener, half, answer->why);
     if (send_answer(listener, half, answer)) {
         end(half);
     } else {
@@ -115,11 +135,16 @@ static void hand_over(struct listener *listener, struct half *half,
                       enum peer_kind kind)
 {
     struct peer_id from = half->from;
-    int fd = half->fd;
+    int fd = -1;
+    int r = wire_take(&half->wire, kind, &fd);
 
-    half->fd = -1;
     half_free(half);
-    listener->config.accepted(listener->config.user, kind, &from, fd);
+    if (r == 0) {
+        listener->config.accepted(listener->config.user, kind, &from, fd);
+    } else {
+        log_warn(LOG_PEER, "a connection could not be taken",
+                 LOG_TXT("why", err_text(r)), LOG_TXT("at", err_origin()));
+    }
 }
 
 static void accept_kind(struct listener *listener, struct half *half,
@@ -167,12 +192,32 @@ static void no_hello(struct half *half)
     half_free(half);
 }
 
+/* TLS begins with a record of its handshake. */
+static bool is_tls(const uint8_t *bytes)
+{
+    return bytes[0] == 0x16 && bytes[1] == 0x03;
+}
+
+static void refuse_tls(struct listener *listener, struct half *half)
+{
+    struct shake_answer answer = {
+        .verdict = PEER_STRANGER,
+        .why = "the node that was reached does not speak TLS and this "
+               "connection begins with it: all nodes need --tls-cert, "
+               "--tls-key and --tls-ca, or none"};
+
+    refuse(listener, half, &answer);
+}
+
 static void take_head(struct listener *listener, struct half *half)
 {
     struct shake_answer answer = {.verdict = PEER_VERSION};
     uint32_t version = 0;
 
-    if (shake_hello_version((const uint8_t *)half->bytes.p, &version) != 0) {
+    if (half->wire.link == NULL && is_tls((const uint8_t *)half->bytes.p)) {
+        refuse_tls(listener, half);
+    } else if (shake_hello_version((const uint8_t *)half->bytes.p, &version) !=
+               0) {
         no_hello(half);
     } else if (version == PEER_PROTOCOL) {
         half->want = SHAKE_HELLO;
@@ -195,7 +240,10 @@ static void take_hello(struct listener *listener, struct half *half)
         return;
     }
     half->from = hello.from;
-    answer.verdict = judge(listener, &hello, answer.why);
+    answer.verdict = half_certify(half, answer.why);
+    if (answer.verdict == PEER_OK) {
+        answer.verdict = judge(listener, &hello, answer.why);
+    }
     if (answer.verdict == PEER_OK) {
         accept_kind(listener, half, hello.kind);
     } else {
@@ -235,8 +283,8 @@ static void take_request(struct listener *listener, struct half *half)
 
 static void write_more(struct half *half)
 {
-    ssize_t n = send(half->fd, half->bytes.p + half->written,
-                     half->bytes.n - half->written, MSG_NOSIGNAL);
+    ssize_t n = wire_send(&half->wire, half->bytes.p + half->written,
+                          half->bytes.n - half->written);
 
     if (n < 0 && errno != EAGAIN && errno != EINTR) {
         half_free(half);
@@ -278,8 +326,9 @@ static void read_more(struct listener *listener, struct half *half)
     size_t step = missing < STEP ? missing : STEP;
 
     buf_reserve(&half->bytes, step);
-    ssize_t n = recv(half->fd, half->bytes.p + half->bytes.n, step, 0);
+    ssize_t n = wire_recv(&half->wire, half->bytes.p + half->bytes.n, step);
     if (n == 0 || (n < 0 && errno != EAGAIN && errno != EINTR)) {
+        half_tell_alert(listener, half);
         half_free(half);
         return;
     }
@@ -292,16 +341,19 @@ static void read_more(struct listener *listener, struct half *half)
 static void discard(struct half *half)
 {
     char bytes[STEP];
-    ssize_t n = recv(half->fd, bytes, sizeof bytes, 0);
+    ssize_t n = wire_recv(&half->wire, bytes, sizeof bytes);
 
     if (n == 0 || (n < 0 && errno != EAGAIN && errno != EINTR)) {
         half_free(half);
     }
 }
 
-void half_step(struct listener *listener, struct half *half)
+static void step(struct listener *listener, struct half *half)
 {
     switch (half->stage) {
+    case HALF_TLS:
+        half_encrypt(listener, half);
+        break;
     case HALF_HELLO:
     case HALF_ASKED:
         read_more(listener, half);
@@ -318,4 +370,13 @@ void half_step(struct listener *listener, struct half *half)
     case HALF_FREE:
         break;
     }
+}
+
+/* It takes from what TLS has read already, so far as it is used. */
+void half_step(struct listener *listener, struct half *half)
+{
+    do {
+        step(listener, half);
+    } while (wire_holds(&half->wire) && half->stage != HALF_WAITING &&
+             half->stage != HALF_REPLYING);
 }

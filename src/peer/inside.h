@@ -6,6 +6,7 @@
 
 #include "base/queue.h"
 #include "peer/shake.h"
+#include "tls/tls.h"
 
 /* ---- socket.c: descriptors ---- */
 
@@ -20,13 +21,33 @@ void event_clear(int fd);
 int thread_start(pthread_t *ret_thread, void *(*run)(void *),
                  void *user) MUST_USE;
 
+/* ---- wire.c: a connection, plain or in TLS ---- */
+
+struct wire {
+    int fd;                /* -1: none */
+    struct tls_link *link; /* which owns fd then; NULL: plain */
+};
+
+/* As recv(2), send(2). */
+ssize_t wire_recv(const struct wire *wire, void *bytes, size_t n);
+ssize_t wire_send(const struct wire *wire, const void *bytes, size_t n);
+/* Bytes have come that poll does not tell of. */
+bool wire_holds(const struct wire *wire);
+void wire_shutdown(const struct wire *wire);
+void wire_close(struct wire *wire);
+/* Takes the wire in any case; gives the descriptor to go on with. Faults:
+ * SYSTEM. */
+int wire_take(struct wire *wire, enum peer_kind kind, int *ret_fd) MUST_USE;
+/* The first byte that waits, untaken; 0: none. */
+uint8_t wire_first(const struct wire *wire);
+
 /* ---- road.c: the steps of a dial, which wait ---- */
 
 /* One dial on its way. Its descriptor is non-blocking: each step waits in poll,
  * for the other, for the deadline and for who breaks it off. A step that fails
  * has written its sentence. */
 struct road {
-    int fd;      /* -1 while there is none */
+    struct wire wire;
     int stop_fd; /* -1: nobody breaks it off */
     uint64_t deadline_ms;
     char *why; /* PEER_WHY bytes */
@@ -34,9 +55,11 @@ struct road {
 
 /* Always the fault IO. */
 int road_broken(const struct road *road, const char *why) MUST_USE;
-/* Gives road->fd. Faults: IO. */
+/* Gives road->wire. Faults: IO. */
 int road_reach(struct road *road, const char *address,
                bool *ret_refused) MUST_USE;
+/* For what poll calls `events`. Faults: IO. */
+int road_await(const struct road *road, short events) MUST_USE;
 /* All of them. Faults: IO. */
 int road_put(const struct road *road, const void *bytes, size_t n) MUST_USE;
 int road_get(const struct road *road, void *bytes, size_t n) MUST_USE;
@@ -53,8 +76,8 @@ int dial_connect(const struct peer_dial *dial, int stop_fd,
 
 struct threads;
 
-/* `stop_fd` is lent. */
-struct threads *threads_new(int stop_fd) MUST_USE;
+/* Both are lent. */
+struct threads *threads_new(int stop_fd, struct tls *tls) MUST_USE;
 int threads_dial(struct threads *threads,
                  struct peer_dialling *dialling) MUST_USE;
 /* After stop_fd was raised; always NULL. */
@@ -88,7 +111,7 @@ struct peer_called *called_free(struct peer_called *called);
 
 /*            accept
  *              │
- *   (TLS) ─► HELLO ──refused──────────────────────────┐
+ *    (TLS) ─► HELLO ─────refused──────────────────────┐
  *              │ ╲                                    │
  *              │  handed over                         │
  *            ASKED ─► WAITING ─► REPLYING ──────────► ENDING
@@ -97,6 +120,7 @@ struct peer_called *called_free(struct peer_called *called);
  * and from each of them, when its time is over, to FREE. */
 enum half_stage {
     HALF_FREE,
+    HALF_TLS,      /* shaking hands for it; no link: has not begun to speak */
     HALF_HELLO,    /* reading it */
     HALF_ASKED,    /* reading the request of a call */
     HALF_WAITING,  /* for peer_reply */
@@ -107,8 +131,11 @@ enum half_stage {
 
 struct half {
     enum half_stage stage;
-    int fd;
-    uint64_t number; /* the smaller the older; never used twice */
+    struct wire wire;
+    char node[TLS_NAME];     /* of its certificate */
+    char stranger[PEER_WHY]; /* why it is refused, whatever it says; "": it is
+                                not */
+    uint64_t number;         /* the smaller the older; never used twice */
     uint64_t deadline_ms;
     size_t want;      /* bytes of `bytes` until it goes on */
     struct buf bytes; /* what was read, or is to be written */
@@ -137,6 +164,20 @@ short half_events(const struct half *half);
 void half_step(struct listener *listener, struct half *half);
 /* One that waits for it; the bytes with their size in front. */
 void half_reply(struct half *half, struct str reply);
+
+/* That it is refused: not each time. */
+void half_tell(struct listener *listener, const struct half *half,
+               const char *why);
+
+/* ---- encrypt.c: the same in TLS ---- */
+
+/* A step of its handshake. */
+void half_encrypt(struct listener *listener, struct half *half);
+/* After its hello: is it whom it says to be? */
+enum peer_verdict half_certify(const struct half *half, char why[PEER_WHY]);
+/* It has gone: the dialling side looks at our certificate when its handshake is
+ * over, and may not like it. */
+void half_tell_alert(struct listener *listener, const struct half *half);
 
 /* ---- listen.c ---- */
 

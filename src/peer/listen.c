@@ -114,7 +114,6 @@ static bool is_starved(int error)
            error == ENOMEM;
 }
 
-/* TLS begins before half_open. */
 static void take_one(struct listener *listener, int fd)
 {
     listener->starved = false;
@@ -157,7 +156,7 @@ struct turn {
 static void watch(struct turn *turn, struct half *half)
 {
     turn->polls[AT_HALVES + turn->n_halves] =
-        (struct pollfd){half->fd, half_events(half), 0};
+        (struct pollfd){half->wire.fd, half_events(half), 0};
     turn->halves[turn->n_halves++] = half;
     if (half->deadline_ms < turn->end_ms) {
         turn->end_ms = half->deadline_ms;

@@ -30,7 +30,7 @@ static struct peer *hollow(const struct peer_config *config)
     peer->listener.fd = -1;
     peer->stop_fd = -1;
     for (size_t i = 0; i < PEER_HALF_MOST; i++) {
-        peer->listener.halves[i].fd = -1;
+        peer->listener.halves[i].wire.fd = -1;
     }
     return peer;
 }
@@ -55,7 +55,7 @@ int peer_start(const struct peer_config *config, struct peer **ret_peer)
     }
     if (r == 0) {
         /* First: a callback may dial. */
-        peer->threads = threads_new(peer->stop_fd);
+        peer->threads = threads_new(peer->stop_fd, config->tls);
         r = thread_start(&peer->listener.thread, listener_run, &peer->listener);
     }
     if (r != 0) {

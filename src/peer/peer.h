@@ -4,8 +4,9 @@
  *
  * The listener's thread takes connections and reads their first words without
  * ever waiting for one of them; dialling waits, and so has threads of its own.
- * TLS has its place between the connection and the handshake: on the one side
- * in take_one (listen.c), on the other in make (dial.c).
+ * With TLS the hands are shaken inside of it: a certificate has to be from our
+ * CA and to name the node that the other says to be. Who does not speak it, or
+ * is a stranger, is told so in words.
  *
  *     struct peer_config config = {.listen = "[::]:7001", ...};
  *     r = peer_start(&config, &peer);
@@ -24,8 +25,12 @@
  *            One more takes the place of the oldest, so it delays nobody.
  *   [PEER-3] no callback runs after peer_stop has returned.
  *
+ *   [PEER-4] with TLS, what judge, accepted and called are told of was proven
+ * by the certificate: `from` is the node it names.
+ *
  * Every descriptor is closed on exec, and has NODELAY, keepalive and a
- * TCP_USER_TIMEOUT of PEER_DEAD_MS when it is handed over. */
+ * TCP_USER_TIMEOUT of PEER_DEAD_MS when it is handed over; with TLS it is one
+ * of a socket pair, and what lies behind that has those. */
 #ifndef PEER_PEER_H
 #define PEER_PEER_H
 
@@ -68,6 +73,8 @@ enum peer_verdict {
     PEER_REMOVED,       /* the dialler was one, and was removed */
     PEER_VERSION,       /* no protocol, or feature level, both understand */
     PEER_BUSY,          /* later perhaps: not ready, or too many calls */
+    PEER_STRANGER,      /* no certificate, or not a good one of that node; or
+                           one of the two does not speak TLS */
 };
 
 /* Who somebody is. Texts end inside their fields and are UTF-8 without control
@@ -85,6 +92,7 @@ struct peer_id {
 
 /* ---- listening ---- */
 
+struct tls;
 struct peer;        /* the listener, its thread, and the threads that dial */
 struct peer_called; /* one request of another node, until peer_reply */
 
@@ -93,6 +101,7 @@ struct peer_called; /* one request of another node, until peer_reply */
  */
 struct peer_config {
     const char *listen; /* HOST:PORT, [V6]:PORT, :PORT; port 0: a free one */
+    struct tls *tls;    /* lent; also for peer_dial. NULL: plain */
     void *user;
 
     /* Who we are now, to be told. *ret_self was zeroed. */
@@ -136,6 +145,7 @@ void peer_reply(struct peer_called *called, struct str reply);
 struct peer_dial {
     enum peer_kind kind;
     const char *address;        /* HOST:PORT or [V6]:PORT */
+    struct tls *tls;            /* NULL: plain */
     const struct peer_id *self; /* with cluster and raft_id, but for a call */
     uint64_t expects;           /* 0: anybody */
     unsigned timeout_ms;        /* for connecting and the handshake together */

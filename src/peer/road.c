@@ -18,9 +18,9 @@ int road_broken(const struct road *road, const char *why)
 
 /* ---- steps that wait ---- */
 
-static int await(const struct road *road, short events)
+int road_await(const struct road *road, short events)
 {
-    struct pollfd polls[2] = {{.fd = road->fd, .events = events},
+    struct pollfd polls[2] = {{.fd = road->wire.fd, .events = events},
                               {.fd = road->stop_fd, .events = POLLIN}};
 
     for (;;) {
@@ -46,12 +46,12 @@ int road_put(const struct road *road, const void *bytes, size_t n)
     const uint8_t *at = bytes;
 
     while (n > 0) {
-        ssize_t sent = send(road->fd, at, n, MSG_NOSIGNAL);
+        ssize_t sent = wire_send(&road->wire, at, n);
         if (sent >= 0) {
             at += sent;
             n -= (size_t)sent;
         } else if (errno == EAGAIN) {
-            int r = await(road, POLLOUT);
+            int r = road_await(road, POLLOUT);
             if (r != 0) {
                 return r;
             }
@@ -67,14 +67,14 @@ int road_get(const struct road *road, void *bytes, size_t n)
     uint8_t *at = bytes;
 
     while (n > 0) {
-        ssize_t got = recv(road->fd, at, n, 0);
+        ssize_t got = wire_recv(&road->wire, at, n);
         if (got > 0) {
             at += got;
             n -= (size_t)got;
         } else if (got == 0) {
             return road_broken(road, "it closed the connection");
         } else if (errno == EAGAIN) {
-            int r = await(road, POLLIN);
+            int r = road_await(road, POLLIN);
             if (r != 0) {
                 return r;
             }
@@ -115,23 +115,23 @@ static int outcome(int fd)
 static int connect_once(struct road *road, const struct address *address,
                         bool *ret_refused)
 {
-    int r = socket_tune(road->fd);
+    int r = socket_tune(road->wire.fd);
     if (r != 0) {
         return road_broken(road, strerrordesc_np(errno));
     }
     int error = 0;
-    if (connect(road->fd, (const struct sockaddr *)&address->sa, address->n) !=
-        0) {
+    if (connect(road->wire.fd, (const struct sockaddr *)&address->sa,
+                address->n) != 0) {
         error = errno;
     }
     if (error == EINPROGRESS || error == EINTR) {
-        r = await(road, POLLOUT);
+        r = road_await(road, POLLOUT);
         if (r != 0) {
             return r;
         }
         error = 0;
     }
-    error = error != 0 ? error : outcome(road->fd);
+    error = error != 0 ? error : outcome(road->wire.fd);
     *ret_refused = error == ECONNREFUSED;
     return error == 0 ? 0 : road_broken(road, strerrordesc_np(error));
 }
@@ -139,14 +139,14 @@ static int connect_once(struct road *road, const struct address *address,
 static int connect_one(struct road *road, const struct address *address,
                        bool *ret_refused)
 {
-    road->fd = socket(address->sa.ss_family,
-                      SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-    if (road->fd < 0) {
+    road->wire.fd = socket(address->sa.ss_family,
+                           SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    if (road->wire.fd < 0) {
         return road_broken(road, strerrordesc_np(errno));
     }
     int r = connect_once(road, address, ret_refused);
     if (r != 0) {
-        road->fd = socket_close(road->fd);
+        wire_close(&road->wire);
     }
     return r;
 }

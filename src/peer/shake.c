@@ -218,7 +218,7 @@ int shake_verdict_decode(const uint8_t bytes[SHAKE_VERDICT],
 {
     uint32_t verdict = (uint32_t)le_get(bytes + 16, 4);
 
-    if (verdict > PEER_BUSY || !is_zero(bytes + 20, 4) ||
+    if (verdict > PEER_STRANGER || !is_zero(bytes + 20, 4) ||
         !get_text(bytes + 24, ret_answer->why, PEER_WHY)) {
         return ERR_INVALID;
     }

@@ -18,34 +18,38 @@ struct dialler {
 
 struct threads {
     pthread_mutex_t lock;
+    struct tls *tls;
     int stop_fd;
     bool over;
     struct dialler diallers[PEER_DIALS_MOST];
 };
 
-struct threads *threads_new(int stop_fd)
+struct threads *threads_new(int stop_fd, struct tls *tls)
 {
     struct threads *threads = mem_zero(sizeof *threads);
 
     (void)pthread_mutex_init(&threads->lock, NULL);
     threads->stop_fd = stop_fd;
+    threads->tls = tls;
     for (size_t i = 0; i < PEER_DIALS_MOST; i++) {
         threads->diallers[i].threads = threads;
     }
     return threads;
 }
 
-static void dial(struct peer_dialling *dialling, int stop_fd)
+static void dial(struct peer_dialling *dialling, const struct threads *threads)
 {
     const struct peer_dial what = {.kind = dialling->kind,
                                    .address = dialling->address,
+                                   .tls = threads->tls,
                                    .self = &dialling->self,
                                    .expects = dialling->expects,
                                    .timeout_ms = dialling->timeout_ms};
 
     dialling->fd = -1;
-    dialling->r = dial_connect(&what, stop_fd, &dialling->other, &dialling->fd,
-                               &dialling->refused, dialling->why);
+    dialling->r =
+        dial_connect(&what, threads->stop_fd, &dialling->other, &dialling->fd,
+                     &dialling->refused, dialling->why);
     dialling->done(dialling);
 }
 
@@ -54,7 +58,7 @@ static void *run(void *user)
     struct dialler *dialler = user;
     struct threads *threads = dialler->threads;
 
-    dial(dialler->dialling, threads->stop_fd);
+    dial(dialler->dialling, threads);
     (void)pthread_mutex_lock(&threads->lock);
     dialler->stage = ENDED;
     (void)pthread_mutex_unlock(&threads->lock);

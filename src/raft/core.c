@@ -301,6 +301,7 @@ static int start_listening(struct core *core)
 {
     const struct peer_config config = {
         .listen = core->config.raft_listen,
+        .tls = core->config.tls,
         .user = core,
         .self = tell_self,
         .judge = judge,

@@ -237,6 +237,7 @@ static int call(struct core *core, const char *address, struct str request,
     members_self(core, &id);
     const struct peer_dial dial = {.kind = PEER_CALL,
                                    .address = address,
+                                   .tls = core->config.tls,
                                    .self = &id,
                                    .timeout_ms = DIAL_MS};
     return peer_call(&dial, request, &other, reply, why) == 0 ? 0

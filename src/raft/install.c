@@ -31,6 +31,7 @@ static int dial(struct core *core, uint64_t raft_id, int *ret_fd,
     struct peer_dial how = {
         .kind = PEER_FILE,
         .address = address,
+        .tls = core->config.tls,
         .self = &self,
         .expects = raft_id,
         .timeout_ms = FETCH_DIAL_MS,

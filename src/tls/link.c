@@ -136,12 +136,17 @@ int tls_link_shake(struct tls_link *link, char why[TLS_WHY])
     return error == GNUTLS_E_AGAIN ? ERR_BUSY : failed(link, error, why);
 }
 
-int tls_link_peer(const struct tls_link *link, struct tls_peer *ret_peer,
+int tls_link_peer(struct tls_link *link, struct tls_peer *ret_peer,
                   char why[TLS_WHY])
 {
-    return peer_check(link->session, link->listening, ret_peer, why) == 0
-               ? 0
-               : ERR_FORBIDDEN;
+    if (peer_check(link->session, link->listening, ret_peer, why) == 0) {
+        return 0;
+    }
+    if (!link->listening) {
+        (void)gnutls_alert_send_appropriate(
+            link->session, GNUTLS_E_CERTIFICATE_VERIFICATION_ERROR);
+    }
+    return ERR_FORBIDDEN;
 }
 
 /* ---- what is said ---- */

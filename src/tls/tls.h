@@ -104,9 +104,9 @@ struct tls_link *tls_link_begin(struct tls *tls, int fd,
 int tls_link_shake(struct tls_link *link, char why[TLS_WHY]) MUST_USE;
 short tls_link_events(const struct tls_link *link);
 /* After the handshake: whose certificate it is. Answers: FORBIDDEN (it showed
- * none, or one that is not from our CA, has expired or the like), after which
- * nothing but a refusal should be sent. */
-int tls_link_peer(const struct tls_link *link, struct tls_peer *ret_peer,
+ * none, or one that is not from our CA, has expired or the like): the dialling
+ * side has sent an alert then, the listening one may tell why. */
+int tls_link_peer(struct tls_link *link, struct tls_peer *ret_peer,
                   char why[TLS_WHY]) MUST_USE;
 /* As recv(2) and send(2): bytes, 0 when the other has ended, or -1 with errno.
  * After EAGAIN send the same bytes again. What was received and not asked for

@@ -95,7 +95,7 @@ static void a_refusal_is_told_with_its_sentence(void **state)
     struct kit *kit = kit_start("127.0.0.1:0");
 
     (void)state;
-    for (unsigned v = PEER_WRONG_CLUSTER; v <= PEER_BUSY; v++) {
+    for (unsigned v = PEER_WRONG_CLUSTER; v <= PEER_STRANGER; v++) {
         kit_judge(kit, (enum peer_verdict)v, "because of the weather");
         struct dialled d = dial_at(PEER_LINK, peer_address(kit->peer));
         assert_int_equal(d.r, v);

@@ -164,7 +164,7 @@ static void an_answer_with_an_unknown_verdict_is_refused(void **state)
 
     (void)state;
     shake_answer_encode(&answer, bytes);
-    bytes[16] = PEER_BUSY + 1;
+    bytes[16] = PEER_STRANGER + 1;
     assert_int_equal(shake_answer_decode(bytes, &found), ERR_INVALID);
 }
 
