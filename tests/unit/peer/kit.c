@@ -85,8 +85,14 @@ static void called(void *user, struct peer_called *call,
 
 struct kit *kit_start(const char *listen)
 {
+    return kit_start_tls(listen, NULL);
+}
+
+struct kit *kit_start_tls(const char *listen, struct tls *tls)
+{
     struct kit *kit = mem_zero(sizeof *kit);
     const struct peer_config config = {.listen = listen,
+                                       .tls = tls,
                                        .user = kit,
                                        .self = self,
                                        .judge = judge,

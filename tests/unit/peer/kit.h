@@ -48,6 +48,8 @@ struct peer_id kit_id(uint64_t raft_id, const char *name);
 /* A node with raft id 1 that takes everybody, and answers a call with what it
  * was asked. */
 struct kit *kit_start(const char *listen);
+/* The same in TLS, which is lent; NULL: plain. */
+struct kit *kit_start_tls(const char *listen, struct tls *tls);
 struct kit *kit_stop(struct kit *kit);
 void kit_judge(struct kit *kit, enum peer_verdict verdict, const char *why);
 struct kit_seen kit_seen(struct kit *kit);

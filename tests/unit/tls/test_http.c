@@ -1,0 +1,313 @@
+/* Sessions as libmicrohttpd has them, with clients of every kind. */
+#include <errno.h>
+#include <gnutls/gnutls.h>
+#include <stdio.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "kit.h"
+
+struct bed {
+    char *dir;
+    struct tls *tls;
+};
+
+static void use(struct bed *bed, enum tls_clients clients)
+{
+    char why[TLS_WHY];
+    const struct tls_config config = {.cert = kit_path(bed->dir, "n1.pem"),
+                                      .key = kit_path(bed->dir, "n1-key.pem"),
+                                      .ca = kit_path(bed->dir, "ca.pem"),
+                                      .clients = clients};
+
+    bed->tls = tls_free(bed->tls);
+    assert_int_equal(tls_new(&config, &bed->tls, why), 0);
+}
+
+static int begin(void **state)
+{
+    struct bed *bed = mem_zero(sizeof *bed);
+
+    bed->dir = kit_begin();
+    kit_sign(bed->dir, "n1", "n1");
+    kit_sign(bed->dir, "ann", NULL);
+    use(bed, TLS_CLIENTS_OPTIONAL);
+    *state = bed;
+    return 0;
+}
+
+static int end(void **state)
+{
+    struct bed *bed = *state;
+
+    (void)tls_free(bed->tls);
+    kit_end(bed->dir);
+    mem_free(bed);
+    return 0;
+}
+
+/* ---- a client, and the server's side of its connection ---- */
+
+struct talk {
+    gnutls_certificate_credentials_t own, hollow;
+    gnutls_session_t client, server;
+    struct tls_held *held;
+    int pair[2];
+    bool made;
+};
+
+static gnutls_session_t session(unsigned side, int fd, const char *priorities,
+                                gnutls_certificate_credentials_t own)
+{
+    gnutls_session_t made = NULL;
+
+    assert_int_equal(
+        gnutls_init(&made, side | GNUTLS_NONBLOCK | GNUTLS_NO_SIGNAL), 0);
+    assert_int_equal(gnutls_priority_set_direct(made, priorities, NULL), 0);
+    assert_int_equal(gnutls_credentials_set(made, GNUTLS_CRD_CERTIFICATE, own),
+                     0);
+    gnutls_transport_set_int(made, fd);
+    return made;
+}
+
+static void shake(struct talk *talk)
+{
+    int client = GNUTLS_E_AGAIN;
+    int server = GNUTLS_E_AGAIN;
+
+    while ((client == GNUTLS_E_AGAIN || server == GNUTLS_E_AGAIN) &&
+           (client == 0 || !gnutls_error_is_fatal(client)) &&
+           (server == 0 || !gnutls_error_is_fatal(server))) {
+        client = client == 0 ? 0 : gnutls_handshake(talk->client);
+        server = server == 0 ? 0 : gnutls_handshake(talk->server);
+    }
+    talk->made = client == 0 && server == 0;
+}
+
+/* `name`: whose certificate the client shows, NULL none. `resumed`: data of an
+ * earlier session, or NULL. */
+static struct talk talk_with(struct bed *bed, const char *dir, const char *name,
+                             const char *priorities,
+                             const gnutls_datum_t *resumed)
+{
+    struct talk talk = {.made = false};
+    char cert[64];
+    char key[64];
+
+    assert_int_equal(gnutls_certificate_allocate_credentials(&talk.own), 0);
+    assert_int_equal(gnutls_certificate_allocate_credentials(&talk.hollow), 0);
+    if (name != NULL) {
+        (void)snprintf(cert, sizeof cert, "%s.pem", name);
+        (void)snprintf(key, sizeof key, "%s-key.pem", name);
+        assert_int_equal(gnutls_certificate_set_x509_key_file(
+                             talk.own, kit_path(dir, cert), kit_path(dir, key),
+                             GNUTLS_X509_FMT_PEM),
+                         0);
+        gnutls_certificate_set_flags(talk.own,
+                                     GNUTLS_CERTIFICATE_SKIP_KEY_CERT_MATCH);
+    }
+    assert_int_equal(
+        socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, talk.pair), 0);
+    talk.client = session(GNUTLS_CLIENT, talk.pair[0], priorities, talk.own);
+    talk.server =
+        session(GNUTLS_SERVER, talk.pair[1], tls_priorities(), talk.hollow);
+    if (resumed != NULL) {
+        assert_int_equal(
+            gnutls_session_set_data(talk.client, resumed->data, resumed->size),
+            0);
+    }
+    talk.held = tls_http_begin(bed->tls, talk.server);
+    shake(&talk);
+    return talk;
+}
+
+static struct talk talk_as(struct bed *bed, const char *dir, const char *name)
+{
+    return talk_with(bed, dir, name, "NORMAL", NULL);
+}
+
+static void talk_end(struct talk *talk)
+{
+    gnutls_deinit(talk->client);
+    gnutls_deinit(talk->server);
+    talk->held = tls_http_end(talk->held);
+    gnutls_certificate_free_credentials(talk->own);
+    gnutls_certificate_free_credentials(talk->hollow);
+    (void)close(talk->pair[0]);
+    (void)close(talk->pair[1]);
+}
+
+static struct tls_peer peer_of(struct talk *talk)
+{
+    struct tls_peer peer;
+
+    tls_http_peer(talk->server, &peer);
+    return peer;
+}
+
+/* ---- tests ---- */
+
+static void a_client_may_show_none(void **state)
+{
+    struct talk talk = talk_as(*state, NULL, NULL);
+
+    assert_true(talk.made);
+    assert_false(peer_of(&talk).verified);
+    assert_string_equal(peer_of(&talk).name, "");
+    talk_end(&talk);
+}
+
+static void a_client_is_known_by_its_name(void **state)
+{
+    struct bed *bed = *state;
+    struct talk talk = talk_as(bed, bed->dir, "ann");
+
+    assert_true(talk.made);
+    assert_true(peer_of(&talk).verified);
+    assert_string_equal(peer_of(&talk).name, "ann");
+    assert_string_equal(peer_of(&talk).node, "");
+    talk_end(&talk);
+    talk = talk_as(bed, bed->dir, "n1");
+    assert_string_equal(peer_of(&talk).node, "n1");
+    talk_end(&talk);
+}
+
+static void a_foreign_or_expired_one_ends_the_handshake(void **state)
+{
+    struct bed *bed = *state;
+    char *foreign = kit_begin();
+
+    kit_sign(foreign, "ann", NULL);
+    struct talk talk = talk_as(bed, foreign, "ann");
+    assert_false(talk.made);
+    talk_end(&talk);
+    kit_sign_dated(bed->dir, "old", -7200, -3600);
+    talk = talk_as(bed, bed->dir, "old");
+    assert_false(talk.made);
+    talk_end(&talk);
+    kit_end(foreign);
+}
+
+static void one_may_be_required_or_not_asked_for(void **state)
+{
+    struct bed *bed = *state;
+
+    use(bed, TLS_CLIENTS_REQUIRED);
+    struct talk talk = talk_as(bed, NULL, NULL);
+    assert_false(talk.made);
+    talk_end(&talk);
+    talk = talk_as(bed, bed->dir, "ann");
+    assert_true(talk.made);
+    talk_end(&talk);
+    use(bed, TLS_CLIENTS_NONE);
+    talk = talk_as(bed, bed->dir, "ann");
+    assert_true(talk.made);
+    assert_false(peer_of(&talk).verified);
+    talk_end(&talk);
+}
+
+static void what_is_older_than_tls_1_2_is_refused(void **state)
+{
+    struct talk talk = talk_with(*state, NULL, NULL,
+                                 "NORMAL:-VERS-ALL:+VERS-TLS1.1:+VERS-TLS1.0"
+                                 ":%VERIFY_ALLOW_SIGN_WITH_SHA1",
+                                 NULL);
+    assert_false(talk.made);
+    talk_end(&talk);
+    talk = talk_with(*state, NULL, NULL, "NORMAL:-VERS-ALL:+VERS-TLS1.2", NULL);
+    assert_true(talk.made);
+    talk_end(&talk);
+}
+
+static gnutls_datum_t ticket_of(struct talk *talk)
+{
+    gnutls_datum_t data = {0};
+    char byte = 0;
+
+    /* With TLS 1.3 it comes behind the handshake. */
+    (void)gnutls_record_recv(talk->client, &byte, 1);
+    assert_int_equal(gnutls_session_get_data2(talk->client, &data), 0);
+    return data;
+}
+
+static void resume(struct bed *bed, const char *priorities)
+{
+    char why[TLS_WHY];
+    struct talk talk = talk_with(bed, bed->dir, "ann", priorities, NULL);
+    gnutls_datum_t data = ticket_of(&talk);
+
+    assert_false(gnutls_session_is_resumed(talk.server));
+    talk_end(&talk);
+    talk = talk_with(bed, bed->dir, "ann", priorities, &data);
+    assert_true(talk.made);
+    assert_true(gnutls_session_is_resumed(talk.server));
+    assert_true(peer_of(&talk).verified);
+    assert_string_equal(peer_of(&talk).name, "ann");
+    talk_end(&talk);
+    /* What was trusted before may not be any more. */
+    assert_int_equal(tls_reload(bed->tls, why), 0);
+    talk = talk_with(bed, bed->dir, "ann", priorities, &data);
+    assert_true(talk.made);
+    assert_false(gnutls_session_is_resumed(talk.server));
+    talk_end(&talk);
+    gnutls_free(data.data);
+}
+
+static void a_session_is_resumed_until_the_next_reload(void **state)
+{
+    resume(*state, "NORMAL:-VERS-ALL:+VERS-TLS1.3");
+    resume(*state, "NORMAL:-VERS-ALL:+VERS-TLS1.2");
+}
+
+static void a_session_keeps_what_it_began_with(void **state)
+{
+    struct bed *bed = *state;
+    struct talk talk = talk_as(bed, bed->dir, "ann");
+    char why[TLS_WHY];
+    char text[8] = "";
+
+    assert_int_equal(tls_reload(bed->tls, why), 0);
+    assert_true(peer_of(&talk).verified);
+    assert_int_equal(tls_http_send(talk.server, "hello", 5), 5);
+    ssize_t n = GNUTLS_E_AGAIN; /* Tickets come before it. */
+    while (n == GNUTLS_E_AGAIN) {
+        n = gnutls_record_recv(talk.client, text, sizeof text);
+    }
+    assert_int_equal(n, 5);
+    assert_string_equal(text, "hello");
+    talk_end(&talk);
+}
+
+static void what_nobody_reads_is_not_taken(void **state)
+{
+    static char block[16 * 1024];
+    struct talk talk = talk_as(*state, NULL, NULL);
+    ssize_t n = 0;
+
+    for (unsigned i = 0; i < 10000 && n >= 0; i++) {
+        n = tls_http_send(talk.server, block, sizeof block);
+    }
+    assert_int_equal(n, -1);
+    assert_int_equal(errno, EAGAIN);
+    (void)shutdown(talk.pair[0], SHUT_RDWR);
+    assert_int_equal(tls_http_send(talk.server, block, sizeof block), -1);
+    assert_int_equal(errno, EPIPE);
+    talk_end(&talk);
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, begin, end)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(a_client_may_show_none),
+        TEST(a_client_is_known_by_its_name),
+        TEST(a_foreign_or_expired_one_ends_the_handshake),
+        TEST(one_may_be_required_or_not_asked_for),
+        TEST(what_is_older_than_tls_1_2_is_refused),
+        TEST(a_session_is_resumed_until_the_next_reload),
+        TEST(a_session_keeps_what_it_began_with),
+        TEST(what_nobody_reads_is_not_taken),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
