@@ -18,7 +18,7 @@
 
 enum { ID_MOST = 63, OPTIONS = 80 };
 
-/* The table of one struct settings. */
+/* The table of one struct settings; OPTIONS is more than it has. */
 struct table {
     struct option rows[OPTIONS];
 };
