@@ -12,7 +12,9 @@
  * Invariants
  *   [ACCESS-1] no text of a token or password is kept, logged or told: tokens
  *              are stored as SHA-256, passwords as argon2id.
- *   [ACCESS-2] equal views may see equal things.
+ *   [ACCESS-2] equal views may see equal things: rows, namespaces, types,
+ *              agents. What is told of oneself (whoami, tokens and sessions of
+ *              one's own) goes by the name, and is never kept for another.
  *   [ACCESS-3] what cannot be resolved (a user that has gone, a role that is
  *              not defined) gives nothing. */
 #ifndef ACCESS_ACCESS_H
@@ -22,26 +24,8 @@
 #include <stdint.h>
 
 #include "base/mem.h"
+#include "model/access_record.h"
 #include "store/store.h"
-
-enum access_verb {
-    ACCESS_READ = 1,
-    ACCESS_CREATE = 2,
-    ACCESS_UPDATE = 4,
-    ACCESS_DELETE = 8,
-    ACCESS_WRITE = ACCESS_CREATE | ACCESS_UPDATE | ACCESS_DELETE,
-    ACCESS_ALL = ACCESS_READ | ACCESS_WRITE,
-};
-
-/* Targets that are no type of resource. */
-#define ACCESS_NS "@ns"
-#define ACCESS_AGENTS "@agents"
-#define ACCESS_TYPES "@types"
-#define ACCESS_ACCESS "@access"
-#define ACCESS_CLUSTER "@cluster"
-#define ACCESS_ADMIN "@admin"
-#define ACCESS_EACH_TYPE "*"
-#define ACCESS_EACH_OWN "@*"
 
 enum access_kind {
     ACCESS_ANYONE,    /* access control is off */
@@ -78,22 +62,73 @@ struct access_who *access_ref(struct access_who *who);
 /* Always NULL; takes NULL. Any thread. */
 struct access_who *access_unref(struct access_who *who);
 
-/* Whether it may do all of `verbs` on the target in the namespace (a path). */
+/* Whether it may do all of `verbs` on the target in the namespace (a path; ""
+ * or the root's own: the root, as for what is in no namespace). Who is known at
+ * all may read @types. That `who` is bound to a hostname is not looked at here.
+ */
 bool access_may(const struct access_who *who, unsigned verbs, struct str target,
                 struct str ns) MUST_USE;
-/* Whether there may be anything at or below the namespace on which it may,
- * whatever the target. */
+/* Whether there may be anything at or below the namespace on which it may: a
+ * resource of any type, or a namespace. False is certain. */
 bool access_may_below(const struct access_who *who, unsigned verbs,
                       struct str ns) MUST_USE;
 /* Whether it may on each type of resource and @ns at the namespace and
- * everywhere below: then nothing has to be filtered. */
+ * everywhere below: then nothing has to be filtered. True is certain. */
 bool access_may_all(const struct access_who *who, unsigned verbs,
                     struct str ns) MUST_USE;
-/* Whether `who` may do itself all that `other` may. */
+/* Whether `who` may do itself all that `other` may. True is certain. */
 bool access_covers(const struct access_who *who,
                    const struct access_who *other) MUST_USE;
-/* "read", "update" …, of one bit. Static. */
-const char *access_verb_name(enum access_verb verb);
+
+/* ---- making ---- */
+
+/* A who that nobody has shown: one with what is about to be given to somebody
+ * (for access_covers), or a node's own. */
+struct access_made {
+    enum access_kind kind;
+    struct str name, id, user, hostname, hosts;
+    bool reusable;
+    uint64_t expires_ms;
+    struct access_names grants;
+    const struct access_rule *rules; /* besides */
+    size_t n_rules;
+    const struct access_names *limits; /* grants it may not go beyond; NULL:
+                                          none */
+};
+/* Gives *ret_who. Texts are copied. A role that there is not gives nothing.
+ * Without `txn` only built-in roles are known. Faults of the store. */
+int access_make(struct store_txn *txn, const struct access_made *made,
+                struct access_who **ret_who) MUST_USE;
+
+/* ---- records in the state ---- */
+
+/* Built-in roles have rev 0 and cannot be changed. Static; NULL: none. */
+const struct access_role *access_builtin(struct str name);
+
+/* Everything given is in `arena`. Answers: NOT_FOUND. Faults of the store. */
+int access_token_get(struct store_txn *txn, struct arena *arena, struct ulid id,
+                     struct access_token *ret_token) MUST_USE;
+int access_role_get(struct store_txn *txn, struct arena *arena, struct str name,
+                    struct access_role *ret_role) MUST_USE;
+int access_user_get(struct store_txn *txn, struct arena *arena, struct str name,
+                    struct access_user *ret_user) MUST_USE;
+int access_group_get(struct store_txn *txn, struct arena *arena,
+                     struct str name, struct access_group *ret_group) MUST_USE;
+/* By id or name, from `after` (exclusive; NULL, or p == NULL: the first), roles
+ * with the built-in ones. As above; answers: END. */
+int access_token_next(struct store_txn *txn, struct arena *arena,
+                      const struct ulid *after,
+                      struct access_token *ret_token) MUST_USE;
+int access_role_next(struct store_txn *txn, struct arena *arena,
+                     struct str after, struct access_role *ret_role) MUST_USE;
+int access_user_next(struct store_txn *txn, struct arena *arena,
+                     struct str after, struct access_user *ret_user) MUST_USE;
+int access_group_next(struct store_txn *txn, struct arena *arena,
+                      struct str after,
+                      struct access_group *ret_group) MUST_USE;
+/* Names of the groups a user is a member of. O(groups). */
+int access_groups_of(struct store_txn *txn, struct arena *arena,
+                     struct str user, struct access_names *ret_groups) MUST_USE;
 
 /* ---- resolving ---- */
 

@@ -23,7 +23,7 @@
 
 static bool is_first_form(const struct store_meta *meta)
 {
-    return meta->history_least_bytes == 0;
+    return meta->history_least_bytes == 0 && meta->access_rev == 0;
 }
 
 size_t kv_meta_encode(const struct store_meta *meta, char bytes[KV_META_BYTES])
@@ -44,6 +44,7 @@ size_t kv_meta_encode(const struct store_meta *meta, char bytes[KV_META_BYTES])
     }
     kv_set_le64(bytes + KV_META_FIRST, meta->history_least_bytes);
     kv_set_le64(bytes + KV_META_FIRST + 8, meta->history_bytes);
+    kv_set_le64(bytes + KV_META_FIRST + 16, meta->access_rev);
     return KV_META_BYTES;
 }
 
@@ -61,6 +62,7 @@ static struct store_meta meta_decode(const char *bytes)
     if (bytes[0] == KV_META_FORMAT) {
         meta.history_least_bytes = kv_le64(bytes + KV_META_FIRST);
         meta.history_bytes = kv_le64(bytes + KV_META_FIRST + 8);
+        meta.access_rev = kv_le64(bytes + KV_META_FIRST + 16);
     }
     return meta;
 }
@@ -84,7 +86,8 @@ static bool is_record(struct str value)
 {
     return (value.n == KV_META_FIRST && value.p[0] == KV_FORMAT) ||
            (value.n == KV_META_BYTES && value.p[0] == KV_META_FORMAT &&
-            kv_le64(value.p + KV_META_FIRST) > 0);
+            (kv_le64(value.p + KV_META_FIRST) > 0 ||
+             kv_le64(value.p + KV_META_FIRST + 16) > 0));
 }
 
 int kv_meta_load(struct store_txn *txn)

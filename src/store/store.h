@@ -96,6 +96,8 @@ struct store_meta {
     uint64_t n_ns;
     uint64_t n_leases; /* counted */
     uint64_t feature_level;
+    uint64_t access_rev; /* last change that may take from somebody what he may
+                            do, or give it to him */
     uint8_t cluster[16]; /* zero before the first command */
 };
 
@@ -414,6 +416,10 @@ enum store_mark {
     STORE_MARK_WEBHOOK = 'h',     /* ns:8 id:16 of its row */
     STORE_MARK_MAINTENANCE = 'm', /* hostname */
     STORE_MARK_ROW = 'r',         /* ns:8 id:16 type: maintenance of a row */
+    STORE_MARK_TOKEN = 'T',       /* id:16; see model/access_record.h */
+    STORE_MARK_ROLE = 'R',        /* name */
+    STORE_MARK_USER = 'U',        /* name */
+    STORE_MARK_GROUP = 'G',       /* name */
 };
 #define STORE_MARK_NAME_MOST 400
 #define STORE_MARK_MOST 4096 /* bytes of a record */
