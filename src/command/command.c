@@ -4,7 +4,7 @@
 
 #include "base/err.h"
 
-enum { COMMAND_HAS_KEY = 1 };
+enum { COMMAND_HAS_KEY = 1, COMMAND_HAS_ACCESS = 2 };
 
 /* ---- writing ---- */
 
@@ -152,6 +152,7 @@ static size_t get_count(struct cursor *in)
 #define PUT_list_lease_item(name) PUT_LIST(lease_item, name)
 #define PUT_list_leaf_item(name) PUT_LIST(leaf_item, name)
 #define PUT_list_hook_item(name) PUT_LIST(hook_item, name)
+#define PUT_list_access_item(name) PUT_LIST(access_item, name)
 #define PUT(kind, name) PUT_##kind(name)
 
 #define GET_u8(name) get_u8(in, &v->name);
@@ -172,6 +173,7 @@ static size_t get_count(struct cursor *in)
 #define GET_list_lease_item(name) GET_LIST(lease_item, name)
 #define GET_list_leaf_item(name) GET_LIST(leaf_item, name)
 #define GET_list_hook_item(name) GET_LIST(hook_item, name)
+#define GET_list_access_item(name) GET_LIST(access_item, name)
 #define GET(kind, name) GET_##kind(name)
 
 #define CODEC(name, FIELDS)                                                    \
@@ -190,14 +192,16 @@ CODEC(txn_op, TXN_OP_FIELDS)
 CODEC(lease_item, LEASE_ITEM_FIELDS)
 CODEC(leaf_item, LEAF_ITEM_FIELDS)
 CODEC(hook_item, HOOK_ITEM_FIELDS)
+CODEC(access_item, ACCESS_ITEM_FIELDS)
 #define C(NAME, name, number, shrinks) CODEC(name, NAME##_FIELDS)
 COMMAND_LIST(C)
 #undef C
 
-void command_encode(struct buf *out, const struct command *command)
+static void put_head(struct buf *out, const struct command *command)
 {
     put_u8(out, (uint8_t)command->kind);
-    put_u8(out, command->has_key ? COMMAND_HAS_KEY : 0);
+    put_u8(out, (uint8_t)((command->has_key ? COMMAND_HAS_KEY : 0) |
+                          (command->has_access ? COMMAND_HAS_ACCESS : 0)));
     put_u8(out, 0);
     put_u8(out, 0);
     put_u64(out, command->tree_rev);
@@ -207,6 +211,14 @@ void command_encode(struct buf *out, const struct command *command)
         buf_add(out, command->key_hash, sizeof command->key_hash);
         buf_add(out, command->request_hash, sizeof command->request_hash);
     }
+    if (command->has_access) {
+        put_u64(out, command->access_rev);
+    }
+}
+
+void command_encode(struct buf *out, const struct command *command)
+{
+    put_head(out, command);
     switch (command->kind) {
 #define C(NAME, name, number, shrinks)                                         \
     case COMMAND_##NAME:                                                       \
@@ -226,28 +238,41 @@ static void get_bytes(struct cursor *in, uint8_t *v, size_t n)
     }
 }
 
+/* What this release does not know is not passed over. */
+static void get_head(struct cursor *in, struct command *command)
+{
+    uint8_t kind, flags;
+
+    get_u8(in, &kind);
+    get_u8(in, &flags);
+    in->bad = get_number(in, 2) != 0 || in->bad ||
+              (flags & ~(COMMAND_HAS_KEY | COMMAND_HAS_ACCESS)) != 0;
+    get_u64(in, &command->tree_rev);
+    get_u64(in, &command->types_rev);
+    get_bytes(in, command->request, sizeof command->request);
+    command->kind = (enum command_kind)kind;
+    command->has_key = (flags & COMMAND_HAS_KEY) != 0;
+    if (command->has_key) {
+        get_bytes(in, command->key_hash, sizeof command->key_hash);
+        get_bytes(in, command->request_hash, sizeof command->request_hash);
+    }
+    command->has_access = (flags & COMMAND_HAS_ACCESS) != 0;
+    if (command->has_access) {
+        get_u64(in, &command->access_rev);
+    }
+}
+
 int command_decode(struct arena *arena, struct str bytes,
                    struct command *ret_command)
 {
     struct cursor cursor = {.arena = arena, .rest = bytes};
     struct cursor *in = &cursor;
     struct command command = {0};
-    uint8_t kind, flags;
 
-    get_u8(in, &kind);
-    get_u8(in, &flags);
-    if (get_number(in, 2) != 0 || (flags & ~COMMAND_HAS_KEY) != 0) {
+    get_head(in, &command);
+    if (in->bad) {
         return ERR_INVALID;
     }
-    get_u64(in, &command.tree_rev);
-    get_u64(in, &command.types_rev);
-    get_bytes(in, command.request, sizeof command.request);
-    command.has_key = (flags & COMMAND_HAS_KEY) != 0;
-    if (command.has_key) {
-        get_bytes(in, command.key_hash, sizeof command.key_hash);
-        get_bytes(in, command.request_hash, sizeof command.request_hash);
-    }
-    command.kind = (enum command_kind)kind;
     switch (command.kind) {
 #define C(NAME, name, number, shrinks)                                         \
     case COMMAND_##NAME:                                                       \
@@ -363,18 +388,25 @@ int command_pack_next(struct command_pack *pack, struct str *ret_command)
     return 0;
 }
 
+bool command_pack_restoring(struct str bytes, struct command *ret_command)
+{
+    struct command_pack pack;
+    struct str first;
+
+    return command_pack_open(bytes, &pack) == 0 && pack.n == 1 &&
+           command_pack_next(&pack, &first) == 0 &&
+           command_is(first, COMMAND_RESTORE) &&
+           /* Its kind has no list: nothing goes into an arena. */
+           command_decode(NULL, first, ret_command) == 0;
+}
+
 bool command_pack_restores(struct str bytes,
                            struct command_restore *ret_restore)
 {
-    struct command_pack pack;
     struct command command;
-    struct str first;
 
-    if (command_pack_open(bytes, &pack) != 0 || pack.n != 1 ||
-        command_pack_next(&pack, &first) != 0 ||
-        !command_is(first, COMMAND_RESTORE) ||
-        command_decode(NULL, first, &command) != 0) {
-        return false; /* Its kind has no list: nothing goes into an arena. */
+    if (!command_pack_restoring(bytes, &command)) {
+        return false;
     }
     *ret_restore = command.restore;
     return true;

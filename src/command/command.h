@@ -19,12 +19,14 @@
  *
  *   a command
  *   0      1     kind
- *   1      1     flags: 1 = has an idempotency key
+ *   1      1     flags: 1 = has an idempotency key, 2 = depends on what its
+ *                caller may
  *   2      2     zero
  *   4      8     tree revision it was resolved at (0: it resolved no path)
  *   12     8     types revision (0: it depends on no type)
  *   20     16    request id
  *   36     64    key hash, request hash (only with flag 1)
+ *   …      8     access revision it was allowed at (only with flag 2)
  *   …      …     the fields of its kind, in the order of the lists below
  *
  * All numbers little-endian; str: u32 length, bytes; list: u32 count, items.
@@ -96,6 +98,9 @@ enum breaker_what {
 #define HOOK_ITEM_FIELDS(F)                                                    \
     F(ulid, id) F(u64, ns) F(u64, cursor) F(u8, state) F(u64, since_ms)        \
     F(str, text)
+#define ACCESS_ITEM_FIELDS(F)                                                  \
+    F(u8, what) F(u8, del) F(str, name) F(u64, ends_ms) F(u64, seen_rev)       \
+    F(str, record)
 
 #define INIT_FIELDS(F) F(cluster, cluster) F(str, domain) F(u64, history_limit)
 #define EPOCH_FIELDS(F) F(u64, term)
@@ -157,6 +162,8 @@ enum breaker_what {
 #define SWEEP_FIELDS(F) F(u64, limit)
 #define FLAP_FIELDS(F)                                                         \
     F(u64, epoch) F(str, hostname) F(ulid, lease) F(u64, until_ms)
+/* Tokens, roles, users and groups: all of it or nothing. */
+#define ACCESS_FIELDS(F) F(list_access_item, items)
 
 /* kind, number in the log (never reused), whether it only shrinks the state
  * (then a full disk does not refuse it). */
@@ -184,7 +191,8 @@ enum breaker_what {
     C(BREAKER,    breaker,    21, true)                                        \
     C(MAINT,      maint,      22, false)                                       \
     C(SWEEP,      sweep,      23, true)                                        \
-    C(FLAP,       flap,       24, true)
+    C(FLAP,       flap,       24, true)                                        \
+    C(ACCESS,     access,     25, false)
 /* clang-format on */
 
 enum command_kind {
@@ -216,6 +224,9 @@ enum command_kind {
     size_t n_##name;
 #define COMMAND_TYPE_list_hook_item(name)                                      \
     struct command_hook_item *name;                                            \
+    size_t n_##name;
+#define COMMAND_TYPE_list_access_item(name)                                    \
+    struct command_access_item *name;                                          \
     size_t n_##name;
 #define COMMAND_MEMBER(kind, name) COMMAND_TYPE_##kind(name)
 
@@ -252,6 +263,14 @@ enum hook_state {
 struct command_hook_item {
     HOOK_ITEM_FIELDS(COMMAND_MEMBER)
 };
+/* `what`: enum access_what. `record`: as in model/access_record.h, its revision
+ * is written while it is applied; of one that goes nothing. `seen_rev`: the
+ * revision of the record it was made from; 0: there must be none; _ANY:
+ * whatever is there. `ends_ms`: of a token, 0: never. */
+#define COMMAND_ACCESS_ANY UINT64_MAX
+struct command_access_item {
+    ACCESS_ITEM_FIELDS(COMMAND_MEMBER)
+};
 
 #define C(NAME, name, number, shrinks)                                         \
     struct command_##name {                                                    \
@@ -263,6 +282,8 @@ COMMAND_LIST(C)
 struct command {
     enum command_kind kind;
     bool has_key;
+    bool has_access;     /* is void when access_rev has moved */
+    uint64_t access_rev; /* only with has_access */
     uint64_t tree_rev;
     uint64_t types_rev;
     uint8_t request[16];
@@ -303,6 +324,8 @@ int command_pack_open(struct str bytes, struct command_pack *ret_pack) MUST_USE;
  * `bytes`. */
 bool command_pack_restores(struct str bytes,
                            struct command_restore *ret_restore) MUST_USE;
+bool command_pack_restoring(struct str bytes,
+                            struct command *ret_command) MUST_USE;
 /* The next command's bytes, lent. Answers: END, INVALID. */
 int command_pack_next(struct command_pack *pack,
                       struct str *ret_command) MUST_USE;

@@ -60,7 +60,7 @@ struct machine {
     struct noted coming_noted;
 
     _Atomic uint64_t applied, revision, lease_epoch, log_time_ms, feature_level;
-    _Atomic uint64_t next_end_ms;
+    _Atomic uint64_t next_end_ms, access_rev;
     _Atomic bool has_trash, initialized;
 };
 
@@ -156,6 +156,8 @@ int event_type(struct apply *a, uint64_t revision, struct str type) MUST_USE;
 int event_restore(struct apply *a, uint64_t revision) MUST_USE;
 int event_breaker(struct apply *a, uint64_t revision,
                   const struct machine_breaker *breaker) MUST_USE;
+int event_access(struct apply *a, uint64_t revision, const char *what,
+                 struct str name, bool gone) MUST_USE;
 
 /* ---- restore.c ---- */
 /* In place: the state stays. Answers: RETRY (the revision is beyond it). */
@@ -289,6 +291,12 @@ int apply_flap(struct apply *a, const struct command_flap *c) MUST_USE;
 /* The lease of a hostname has expired. */
 int flap_went(struct apply *a, struct str hostname) MUST_USE;
 int flap_due(struct apply *a, struct str hostname) MUST_USE;
+
+/* ---- access.c ---- */
+/* Answers, with the index of the item: CONFLICT (there is one), PRECONDITION
+ * (it is not the one that was seen), NOT_FOUND (nothing to take away), INVALID.
+ */
+int apply_access(struct apply *a, const struct command_access *c) MUST_USE;
 
 /* ---- sweep.c ---- */
 int apply_sweep(struct apply *a, const struct command_sweep *c) MUST_USE;

@@ -64,6 +64,8 @@ static int dispatch(struct apply *a, const struct command *c)
         return apply_sweep(a, &c->sweep);
     case COMMAND_FLAP:
         return apply_flap(a, &c->flap);
+    case COMMAND_ACCESS:
+        return apply_access(a, &c->access);
     }
     return err_raise(ERR_CORRUPT);
 }

@@ -98,6 +98,20 @@ int event_ns(struct apply *a, uint64_t revision, const char *op,
     return keep(a, revision, &event);
 }
 
+int event_access(struct apply *a, uint64_t revision, const char *what,
+                 struct str name, bool gone)
+{
+    struct event_head head;
+    struct buf event = {0};
+
+    int r = begin(a, revision, "access", STORE_ROOT, &head);
+    if (r != 0) {
+        return r;
+    }
+    event_write_access(&event, &head, what, name, gone);
+    return keep(a, revision, &event);
+}
+
 int event_breaker(struct apply *a, uint64_t revision,
                   const struct machine_breaker *breaker)
 {

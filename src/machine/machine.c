@@ -52,6 +52,7 @@ struct machine_view machine_view(const struct machine *m)
         .log_time_ms = atomic_load(&m->log_time_ms),
         .feature_level = atomic_load(&m->feature_level),
         .next_end_ms = atomic_load(&m->next_end_ms),
+        .access_rev = atomic_load(&m->access_rev),
         .has_trash = atomic_load(&m->has_trash),
         .initialized = atomic_load(&m->initialized),
     };
@@ -211,6 +212,7 @@ void machine_show(struct machine *m, const struct store_meta *meta,
     atomic_store(&m->log_time_ms, meta->log_time_ms);
     atomic_store(&m->feature_level, meta->feature_level);
     atomic_store(&m->next_end_ms, noted->next_end_ms);
+    atomic_store(&m->access_rev, meta->access_rev);
     atomic_store(&m->has_trash, noted->has_trash);
     atomic_store(&m->initialized, machine_is_begun(meta));
 }

@@ -57,7 +57,8 @@ struct machine_result {
     uint32_t index;    /* which row of a bulk, which condition, which op */
     struct buf row;    /* single rows: as it is now; empty on delete */
     struct buf detail; /* TXN: per op id:16 rev:8; AGENT_PUT: per placement
-                          ns:8 id:16; LIST_PUT: nothing */
+                          ns:8 id:16; ACCESS: per item rev:8; LIST_PUT:
+                          nothing */
 };
 
 void machine_result_done(struct machine_result *result);
@@ -134,10 +135,9 @@ bool machine_is_spread(const struct machine *machine);
 /* ---- another state in the place of this one: by a RESTORE, or by another
  * node's that is further ---- */
 
-/* Whether it does that, as the state is now: then it is applied by the two
+/* Whether a pack does that, as the state is now: then it is applied by the two
  * functions below, with nothing open, else by machine_apply like any other. */
-bool machine_replaces(const struct machine *machine,
-                      const struct command_restore *restore);
+bool machine_replaces(const struct machine *machine, struct str pack);
 /* Stamp the state that a file brought and commit it there; nobody sees it yet.
  * An idempotency key is not looked at. Faults as machine_apply: nothing has
  * happened to either state. */
@@ -160,6 +160,7 @@ struct machine_view {
     uint64_t feature_level; /* 0 before the first command */
     uint64_t next_end_ms;   /* when SWEEP has something to do, UINT64_MAX: never
                              */
+    uint64_t access_rev;    /* see store_meta */
     bool has_trash;
     bool initialized;
 };

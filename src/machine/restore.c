@@ -30,6 +30,9 @@ static void stamp_meta(struct apply *a, const struct store_meta *own,
     meta->log_time_ms = greater(meta->log_time_ms, own->log_time_ms);
     meta->revision = revision - 1; /* It is taken like any other. */
     meta->tree_rev = meta->types_rev = revision;
+    if (own->feature_level >= MACHINE_FEATURE_CHANGES) {
+        meta->access_rev = revision;
+    }
 }
 
 /* The root's path_rev is part of every list revision shown. */
@@ -61,10 +64,15 @@ static bool moves_on(uint64_t now, const struct command_restore *c)
     return c->revision > now && c->revision % COMMAND_RESTORE_STEP == 0;
 }
 
-bool machine_replaces(const struct machine *m, const struct command_restore *c)
+/* Who may no more is told so by machine_apply. */
+bool machine_replaces(const struct machine *m, struct str pack)
 {
-    return atomic_load(&m->initialized) && c->file.n > 0 &&
-           moves_on(atomic_load(&m->revision), c);
+    struct command c;
+
+    return command_pack_restoring(pack, &c) && atomic_load(&m->initialized) &&
+           c.restore.file.n > 0 &&
+           moves_on(atomic_load(&m->revision), &c.restore) &&
+           !(c.has_access && c.access_rev < atomic_load(&m->access_rev));
 }
 
 /* The state stays and counts as restored; a file is no business of a

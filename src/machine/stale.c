@@ -5,7 +5,9 @@
  *
  * A path still means the namespace it was resolved to unless that one or an
  * ancestor was renamed, moved or deleted after: a rename elsewhere makes nobody
- * resolve anew. Who matched hostnames depends on the whole tree. */
+ * resolve anew. Who matched hostnames depends on the whole tree. What a caller
+ * may is looked at as a whole, too: whatever somebody loses, everybody is
+ * looked up anew, and nothing that was allowed before is done after. */
 
 static int check_ns(struct apply *a, uint64_t seen, uint64_t ns)
 {
@@ -73,6 +75,9 @@ static int check_tree(struct apply *a, const struct command *c)
 
 int apply_stale(struct apply *a, const struct command *c)
 {
+    if (c->has_access && c->access_rev < a->meta->access_rev) {
+        return ERR_RETRY;
+    }
     if (c->types_rev != 0 && c->types_rev != a->meta->types_rev) {
         return ERR_RETRY;
     }

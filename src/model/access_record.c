@@ -277,3 +277,82 @@ int access_group_decode(struct arena *arena, struct str name, struct str record,
     *ret_group = group;
     return 0;
 }
+
+/* ---- whatever it is ---- */
+
+const char *access_what_name(char what)
+{
+    switch (what) {
+    case ACCESS_IS_TOKEN:
+        return "token";
+    case ACCESS_IS_ROLE:
+        return "role";
+    case ACCESS_IS_USER:
+        return "user";
+    case ACCESS_IS_GROUP:
+        return "group";
+    default:
+        return NULL;
+    }
+}
+
+bool access_what_named(char what, struct str name)
+{
+    switch (what) {
+    case ACCESS_IS_TOKEN:
+        return name.n == sizeof(struct ulid);
+    case ACCESS_IS_ROLE:
+        return access_is_role(name);
+    case ACCESS_IS_USER:
+    case ACCESS_IS_GROUP:
+        return access_is_name(name);
+    default:
+        return false;
+    }
+}
+
+bool access_is_sound(struct arena *arena, char what, struct str name,
+                     struct str record)
+{
+    const struct ulid any = {{0}};
+    struct access_token token;
+    struct access_role role;
+    struct access_user user;
+    struct access_group group;
+
+    if (!access_what_named(what, name)) {
+        return false;
+    }
+    switch (what) {
+    case ACCESS_IS_TOKEN:
+        return access_token_decode(arena, any, record, &token) == 0;
+    case ACCESS_IS_ROLE:
+        return access_role_decode(arena, name, record, &role) == 0;
+    case ACCESS_IS_USER:
+        return access_user_decode(arena, name, record, &user) == 0;
+    default:
+        return access_group_decode(arena, name, record, &group) == 0;
+    }
+}
+
+bool access_token_was_bound(struct arena *arena, struct str old,
+                            uint64_t old_ends_ms, struct str record,
+                            uint64_t ends_ms)
+{
+    const struct ulid any = {{0}};
+    struct access_token before, after;
+    struct buf expected = {0};
+
+    if (access_token_decode(arena, any, old, &before) != 0 ||
+        access_token_decode(arena, any, record, &after) != 0 ||
+        before.hostname.n > 0 || after.hostname.n == 0 ||
+        (ends_ms > 0 && (old_ends_ms == 0 || ends_ms < old_ends_ms))) {
+        return false;
+    }
+    before.rev = after.rev;
+    before.hostname = after.hostname;
+    access_token_encode(&expected, &before);
+    bool same = str_equal(buf_str(&expected), record);
+    buf_done(&expected);
+    return same;
+}

@@ -119,6 +119,21 @@ struct access_group {
     struct access_names managers;
 };
 
+/* Which of them: a letter, as in commands and in the state. */
+enum access_what {
+    ACCESS_IS_TOKEN = 'T',
+    ACCESS_IS_ROLE = 'R',
+    ACCESS_IS_USER = 'U',
+    ACCESS_IS_GROUP = 'G',
+};
+/* "token", "role" …; NULL: there is no such letter. Static. */
+const char *access_what_name(char what);
+/* Whether it can be the name of one: of a token the bytes of its id. */
+bool access_what_named(char what, struct str name) MUST_USE;
+/* Whether name and record are sound, by anybody's hand. */
+bool access_is_sound(struct arena *arena, char what, struct str name,
+                     struct str record) MUST_USE;
+
 /* ---- words ---- */
 
 /* [a-z0-9][a-z0-9._-]{0,62} */
@@ -159,6 +174,11 @@ void access_group_encode(struct buf *out, const struct access_group *group);
  * `record`, lists are in `arena`; `name` is put beside. Answers: INVALID. */
 int access_token_decode(struct arena *arena, struct ulid id, struct str record,
                         struct access_token *ret_token) MUST_USE;
+/* Whether a token was only bound to a hostname, and lives on at least as long:
+ * nobody who was known by it may do anything else. Of sound records. */
+bool access_token_was_bound(struct arena *arena, struct str old,
+                            uint64_t old_ends_ms, struct str record,
+                            uint64_t ends_ms) MUST_USE;
 int access_role_decode(struct arena *arena, struct str name, struct str record,
                        struct access_role *ret_role) MUST_USE;
 int access_user_decode(struct arena *arena, struct str name, struct str record,

@@ -90,6 +90,14 @@ void event_write_row(struct buf *buf, const struct event_head *head,
     }
 }
 
+void event_write_access(struct buf *buf, const struct event_head *head,
+                        const char *what, struct str name, bool gone)
+{
+    event_write_head(buf, head);
+    buf_printf(buf, ",\"what\":\"%s\",\"name\":\"%.*s\"%s", what, STR_ARG(name),
+               gone ? ",\"gone\":true" : "");
+}
+
 void event_write_end(struct buf *buf)
 {
     buf_add_char(buf, '}');
@@ -227,6 +235,15 @@ static void read_ns(struct scan *scan, struct event *event)
     expect(scan, "}");
 }
 
+static void read_access(struct scan *scan, struct event *event)
+{
+    event->what = plain(scan);
+    expect(scan, ",\"name\":\"");
+    event->thing = plain(scan);
+    event->gone = skip(scan, ",\"gone\":true");
+    expect(scan, "}");
+}
+
 static bool read_parts(struct str text, struct event *event)
 {
     struct scan scan = {.text = text};
@@ -249,6 +266,8 @@ static bool read_parts(struct str text, struct event *event)
         read_row(&scan, event);
     } else if (event->op == EVENT_NS_PUT || event->op == EVENT_NS_DELETE) {
         read_ns(&scan, event);
+    } else if (skip(&scan, ",\"what\":\"")) {
+        read_access(&scan, event);
     }
     return !scan.bad;
 }

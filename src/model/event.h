@@ -6,6 +6,9 @@
  *   {"revision":8,"op":"ns-put","ns":"www.shop.roster","ns_id":4,"cause":"api",
  *    "kind":"leaf","old":"web.shop.roster"}
  *
+ *   {"revision":9,"op":"access","ns":"roster","ns_id":1,"cause":"api",
+ *    "what":"user","name":"ann","gone":true}
+ *
  * No blanks, members in this order. `was`, of a put over a row that was there:
  * the fields that changed with the values they had, null for one that was not
  * there. `old`, of a rename or move: the path before. Other ops have the head
@@ -46,6 +49,9 @@ void event_write_head(struct buf *buf, const struct event_head *head);
 void event_write_row(struct buf *buf, const struct event_head *head,
                      struct str type, struct ulid id, struct str row,
                      struct str old_fields);
+/* `what`: "token" …; `name` needs no escaping. */
+void event_write_access(struct buf *buf, const struct event_head *head,
+                        const char *what, struct str name, bool gone);
 /* Closes what event_write_head opened. */
 void event_write_end(struct buf *buf);
 
@@ -65,6 +71,9 @@ struct event {
     struct str row;    /* see row.h; n == 0: none */
     struct str fields; /* of the row */
     struct str was;    /* fields before, as a patch; n == 0: none */
+    struct str what;   /* of an op "access": "token", "role", "user", "group" */
+    struct str thing;  /* which; of a token its id: 26 characters */
+    bool gone;         /* it is no more */
 };
 void event_read(struct str text, struct event *ret_event);
 /* Whether a text that somebody else wrote may be given to it. */

@@ -264,7 +264,7 @@ int restore_apply(struct core *core, uint64_t index, struct str bytes,
     if (index <= machine_view(core->machine).applied) {
         return 0;
     }
-    if (!machine_replaces(core->machine, restore)) {
+    if (!machine_replaces(core->machine, bytes)) {
         return machine_apply(core->machine, index, bytes, results);
     }
     if (!is_name(restore->file)) {

@@ -33,15 +33,40 @@ static int submit(struct op_state *s, struct str bytes, bool shrinks)
     return WAITS;
 }
 
+static bool only_takes(const struct command_access *access)
+{
+    for (size_t i = 0; i < access->n_items; i++) {
+        if (access->items[i].del == 0) {
+            return false;
+        }
+    }
+    return true;
+}
+
 /* May go through on a full disk. */
 static bool shrinks(const struct command *command)
 {
     return command_shrinks(command->kind) ||
-           (command->kind == COMMAND_MAINT && command->maint.set == 0);
+           (command->kind == COMMAND_MAINT && command->maint.set == 0) ||
+           (command->kind == COMMAND_ACCESS && only_takes(&command->access));
+}
+
+/* Other nodes may be of a release that cannot read it. */
+static bool is_too_new(struct op_state *s)
+{
+    if (core_feature_level(s->registry->core) >= MACHINE_FEATURE_CHANGES) {
+        return false;
+    }
+    s->command.has_access = false;
+    return s->command.kind == COMMAND_ACCESS;
 }
 
 int submit_command(struct op_state *s)
 {
+    if (is_too_new(s)) {
+        return answer_busy(s, "the cluster is being upgraded: this is possible "
+                              "once all nodes run a release that knows it");
+    }
     idem_set(s);
     buf_clear(&s->bytes);
     command_encode(&s->bytes, &s->command);

@@ -8,7 +8,8 @@
  * meanwhile. */
 #define SUBMIT_TRIES 50
 
-/* Send s->command. Always WAITS: the op may be another thread's already. */
+/* Send s->command. WAITS: the op may be another thread's already; ANSWERED when
+ * not all nodes know such a command. */
 int submit_command(struct op_state *s);
 /* Ask only what the op's idempotency key stands for: the op itself cannot be
  * resolved any more (its namespace was renamed, its row has gone), but it may

@@ -495,9 +495,10 @@ static int check_meta(struct check *c)
         return check_wrong(c, "no registry has been begun in it");
     }
     if (meta->tree_rev > meta->revision || meta->types_rev > meta->revision ||
-        meta->revision > NUMBER_MOST || meta->next_ns <= STORE_POOL ||
-        meta->next_ns > NUMBER_MOST || meta->lease_epoch > NUMBER_MOST ||
-        meta->log_time_ms > NUMBER_MOST || meta->feature_level == 0) {
+        meta->access_rev > meta->revision || meta->revision > NUMBER_MOST ||
+        meta->next_ns <= STORE_POOL || meta->next_ns > NUMBER_MOST ||
+        meta->lease_epoch > NUMBER_MOST || meta->log_time_ms > NUMBER_MOST ||
+        meta->feature_level == 0) {
         return check_wrong(c, "its numbers are none that there can be");
     }
     return 0;

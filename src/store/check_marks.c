@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "base/utf8.h"
+#include "model/access_record.h"
 #include "model/name.h"
 #include "store/check.h"
 
@@ -25,6 +26,21 @@ static bool is_goings(struct str record)
 static bool is_hook(const struct check *c, struct str record)
 {
     return record.n == HOOK && record.p[9] >= 0 && record.p[9] <= HOOK_STATES &&
+           kv_le64(record.p + 1) <= c->txn->meta.revision;
+}
+
+/* One letter for each, in the state and in commands. */
+_Static_assert((int)STORE_MARK_TOKEN == (int)ACCESS_IS_TOKEN &&
+                   (int)STORE_MARK_ROLE == (int)ACCESS_IS_ROLE &&
+                   (int)STORE_MARK_USER == (int)ACCESS_IS_USER &&
+                   (int)STORE_MARK_GROUP == (int)ACCESS_IS_GROUP,
+               "the letters of access");
+
+/* It was not changed later than anything has been. */
+static bool is_access(const struct check *c, char kind, struct str name,
+                      struct str record)
+{
+    return access_is_sound(c->arena, kind, name, record) &&
            kv_le64(record.p + 1) <= c->txn->meta.revision;
 }
 
@@ -55,15 +71,27 @@ static bool is_mark(const struct check *c, char kind, struct str name,
         return name.n > NS_ID && text.n == 0 &&
                name_is_type((struct str){name.p + NS_ID, name.n - NS_ID});
     default:
-        return false;
+        return is_access(c, kind, name, record);
     }
 }
 
-/* A scope and a webhook are ended by who made them, the others by their time:
- * one without would be there for ever. */
-static bool ends_itself(char kind)
+/* A scope, a webhook and what is kept for access are ended by who made them,
+ * the others by their time: one without would be there for ever. A token may
+ * have one. */
+static bool ends_soundly(char kind, uint64_t ends_ms)
 {
-    return kind != STORE_MARK_BREAKER && kind != STORE_MARK_WEBHOOK;
+    switch (kind) {
+    case STORE_MARK_TOKEN:
+        return true;
+    case STORE_MARK_BREAKER:
+    case STORE_MARK_WEBHOOK:
+    case STORE_MARK_ROLE:
+    case STORE_MARK_USER:
+    case STORE_MARK_GROUP:
+        return ends_ms == 0;
+    default:
+        return ends_ms > 0;
+    }
 }
 
 static int check_record(struct check *c, struct str key, struct str value)
@@ -74,7 +102,7 @@ static int check_record(struct check *c, struct str key, struct str value)
     if (key.n < 3 || name.n > STORE_MARK_NAME_MOST || value.n < 9 ||
         record.n > STORE_MARK_MOST || record.p[0] != KV_FORMAT ||
         !is_mark(c, key.p[1], name, record) ||
-        (kv_le64(value.p) > 0) != ends_itself(key.p[1])) {
+        !ends_soundly(key.p[1], kv_le64(value.p))) {
         return check_wrong(c, "a mark is damaged");
     }
     c->n_ending += kv_le64(value.p) > 0;

@@ -77,6 +77,7 @@ static inline struct str fill_text(struct filler *f)
 #define FILL_list_lease_item(name) FILL_LIST(lease_item, name)
 #define FILL_list_leaf_item(name) FILL_LIST(leaf_item, name)
 #define FILL_list_hook_item(name) FILL_LIST(hook_item, name)
+#define FILL_list_access_item(name) FILL_LIST(access_item, name)
 #define FILL(kind, name) FILL_##kind(name)
 #define FILLER(name, FIELDS)                                                   \
     static inline void fill_##name(struct filler *f, struct command_##name *v) \
@@ -90,6 +91,7 @@ FILLER(txn_op, TXN_OP_FIELDS)
 FILLER(lease_item, LEASE_ITEM_FIELDS)
 FILLER(leaf_item, LEAF_ITEM_FIELDS)
 FILLER(hook_item, HOOK_ITEM_FIELDS)
+FILLER(access_item, ACCESS_ITEM_FIELDS)
 #define C(NAME, name, number, shrinks) FILLER(name, NAME##_FIELDS)
 COMMAND_LIST(C)
 #undef C
@@ -115,6 +117,9 @@ static inline struct command sample_of(struct arena *arena,
         fill_bytes(f, c.key_hash, sizeof c.key_hash);
         fill_bytes(f, c.request_hash, sizeof c.request_hash);
     }
+    /* With a key and without; of every other kind. */
+    c.has_access = kind % 2 == 1;
+    c.access_rev = c.has_access ? fill_eight(f) : 0;
     switch (kind) {
 #define C(NAME, name, number, shrinks)                                         \
     case COMMAND_##NAME:                                                       \

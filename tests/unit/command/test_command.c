@@ -23,6 +23,7 @@ enum { HEAD = 36, KEYED_HEAD = 100 };
 #define SAME_list_lease_item(name) SAME_LIST(lease_item, name)
 #define SAME_list_leaf_item(name) SAME_LIST(leaf_item, name)
 #define SAME_list_hook_item(name) SAME_LIST(hook_item, name)
+#define SAME_list_access_item(name) SAME_LIST(access_item, name)
 #define SAME(kind, name) SAME_##kind(name)
 #define SAMER(name, FIELDS)                                                    \
     static void same_##name(const struct command_##name *a,                    \
@@ -37,6 +38,7 @@ SAMER(txn_op, TXN_OP_FIELDS)
 SAMER(lease_item, LEASE_ITEM_FIELDS)
 SAMER(leaf_item, LEAF_ITEM_FIELDS)
 SAMER(hook_item, HOOK_ITEM_FIELDS)
+SAMER(access_item, ACCESS_ITEM_FIELDS)
 #define C(NAME, name, number, shrinks) SAMER(name, NAME##_FIELDS)
 COMMAND_LIST(C)
 #undef C
@@ -45,6 +47,8 @@ static void same_command(const struct command *a, const struct command *b)
 {
     assert_int_equal(a->kind, b->kind);
     assert_int_equal(a->has_key, b->has_key);
+    assert_int_equal(a->has_access, b->has_access);
+    assert_true(a->access_rev == b->access_rev);
     assert_true(a->tree_rev == b->tree_rev);
     assert_true(a->types_rev == b->types_rev);
     assert_memory_equal(a->request, b->request, sizeof a->request);
@@ -154,18 +158,19 @@ static void what_a_newer_version_may_write_is_invalid(void **state)
 {
     (void)state;
     assert_byte_is_invalid(COMMAND_EPOCH, 0, 0);  /* kind */
-    assert_byte_is_invalid(COMMAND_EPOCH, 0, 19); /* the first free number */
+    assert_byte_is_invalid(COMMAND_EPOCH, 0, 26); /* the first free number */
     assert_byte_is_invalid(COMMAND_EPOCH, 0, 255);
-    assert_byte_is_invalid(COMMAND_EPOCH, 1, 2); /* flags */
+    assert_byte_is_invalid(COMMAND_EPOCH, 1, 4); /* flags */
     assert_byte_is_invalid(COMMAND_EPOCH, 1, 128);
     assert_byte_is_invalid(COMMAND_EPOCH, 2, 1); /* zero */
     assert_byte_is_invalid(COMMAND_EPOCH, 3, 1);
 }
 
-static void the_flag_of_a_key_without_the_key_is_invalid(void **state)
+static void a_flag_without_what_it_stands_for_is_invalid(void **state)
 {
     (void)state;
     assert_byte_is_invalid(COMMAND_EPOCH, 1, 1);
+    assert_byte_is_invalid(COMMAND_EPOCH, 1, 2);
 }
 
 /* A count decides how much is allocated: one that the bytes behind it cannot
@@ -195,6 +200,8 @@ static void a_count_that_lies_is_invalid(void **state)
             struct command out;
             struct buf bytes = {0};
             size_t at = HEAD + lists[i].fixed + 4 * lists[i].strings;
+
+            in.has_access = false;
 
             switch (in.kind) {
             case COMMAND_ROWS_ADD:
@@ -276,7 +283,7 @@ static void strings_are_lent_from_the_bytes(void **state)
 static void numbers_in_the_log_stay(void **state)
 {
     (void)state;
-    assert_int_equal(N_KINDS, 24);
+    assert_int_equal(N_KINDS, 25);
     assert_int_equal(COMMAND_INIT, 1);
     assert_int_equal(COMMAND_EPOCH, 2);
     assert_int_equal(COMMAND_NS_CREATE, 3);
@@ -306,6 +313,7 @@ static void numbers_in_the_log_stay(void **state)
     assert_int_equal(COMMAND_MAINT, 22);
     assert_int_equal(COMMAND_SWEEP, 23);
     assert_int_equal(COMMAND_FLAP, 24);
+    assert_int_equal(COMMAND_ACCESS, 25);
     assert_int_equal(MAINT_AGENT | MAINT_ROW << 4, 0x21);
     assert_int_equal(COND_MATCH | COND_MATCH_ANY << 4 | COND_NONE_ANY << 8,
                      0x421);
@@ -352,7 +360,7 @@ int main(void)
         cmocka_unit_test(a_command_cut_short_anywhere_is_invalid),
         cmocka_unit_test(a_byte_too_many_is_invalid),
         cmocka_unit_test(what_a_newer_version_may_write_is_invalid),
-        cmocka_unit_test(the_flag_of_a_key_without_the_key_is_invalid),
+        cmocka_unit_test(a_flag_without_what_it_stands_for_is_invalid),
         cmocka_unit_test(a_count_that_lies_is_invalid),
         cmocka_unit_test(a_length_that_lies_is_invalid),
         cmocka_unit_test(a_refused_command_leaves_the_callers_alone),

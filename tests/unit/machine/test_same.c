@@ -219,7 +219,7 @@ static void restore(struct kit *k, uint64_t index, const struct buf *entry,
         clear_history(directory);
     }
     assert_true(command_pack_restores(buf_str(entry), &c));
-    assert_true(machine_replaces(k->m, &c));
+    assert_true(machine_replaces(k->m, buf_str(entry)));
     assert_int_equal(store_next_open(k->store, directory, &next), 0);
     assert_int_equal(
         machine_restore(k->m, index, buf_str(entry), next, &result), 0);
@@ -230,7 +230,7 @@ static void restore(struct kit *k, uint64_t index, const struct buf *entry,
     remove_next(directory);
     assert_true(machine_view(k->m).applied == index);
     assert_true(machine_view(k->m).revision == c.revision);
-    assert_false(machine_replaces(k->m, &c));
+    assert_false(machine_replaces(k->m, buf_str(entry)));
 }
 
 enum { BEFORE = 150, AFTER = 150, BACKUP_AT = 60 };

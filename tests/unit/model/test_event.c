@@ -101,6 +101,36 @@ static void a_namespace_has_its_old_path(void **state)
     assert_int_equal(event.revision, 9);
 }
 
+static void what_is_kept_for_access_is_told_by_kind_and_name(void **state)
+{
+    const struct event_head head = {.revision = 9,
+                                    .op = "access",
+                                    .ns = STR("r"),
+                                    .ns_id = 1,
+                                    .cause = "api"};
+    struct buf out = {0};
+    struct event event;
+
+    (void)state;
+    event_write_access(&out, &head, "user", STR("ann"), true);
+    event_write_end(&out);
+    event_read(buf_str(&out), &event);
+    assert_int_equal(event.op, EVENT_OTHER);
+    assert_true(str_is(event.what, "user"));
+    assert_true(str_is(event.thing, "ann"));
+    assert_true(event.gone);
+    buf_clear(&out);
+    event_write_access(&out, &head, "role", STR("shop"), false);
+    event_write_end(&out);
+    event_read(buf_str(&out), &event);
+    assert_true(str_is(buf_str(&out),
+                       "{\"revision\":9,\"op\":\"access\",\"ns\":\"r\","
+                       "\"ns_id\":1,\"cause\":\"api\",\"what\":\"role\","
+                       "\"name\":\"shop\"}"));
+    assert_false(event.gone);
+    buf_done(&out);
+}
+
 /* Cut anywhere, or with any byte another one: it is told from a sound one or
  * still one, and never read beyond its end. */
 static void damage_is_seen(void **state)
@@ -207,6 +237,7 @@ int main(void)
         cmocka_unit_test(was_holds_what_changed_and_nothing_else),
         cmocka_unit_test(a_value_before_is_the_old_or_the_same),
         cmocka_unit_test(a_namespace_has_its_old_path),
+        cmocka_unit_test(what_is_kept_for_access_is_told_by_kind_and_name),
         cmocka_unit_test(damage_is_seen),
         cmocka_unit_test(was_is_sound_however_much_changed),
         cmocka_unit_test(was_has_its_own_form),

@@ -7,6 +7,7 @@
 
 #include "base/sha256.h"
 #include "kit.h"
+#include "model/access_record.h"
 #include "state/state.h"
 
 enum { PAGE = 4096 };
@@ -88,6 +89,39 @@ static void add_type(struct kit *k)
     assert_int_equal(kit_do(k, &c), 0);
 }
 
+/* One of each, and a token that ends. */
+static void add_access(struct kit *k)
+{
+    const struct str names[] = {STR("ann")};
+    const struct access_names ann = {names, 1};
+    const struct access_rule rule = {ACCESS_READ, STR("shop.roster"), ann};
+    struct command_access_item items[4] = {
+        {.what = ACCESS_IS_TOKEN, .name = STR("0123456789abcdef")},
+        {.what = ACCESS_IS_ROLE, .name = STR("ops")},
+        {.what = ACCESS_IS_USER, .name = STR("ann")},
+        {.what = ACCESS_IS_GROUP, .name = STR("ops")}};
+    struct command c = {.kind = COMMAND_ACCESS,
+                        .access = {.items = items, .n_items = 4}};
+    struct buf bytes[4] = {{0}};
+
+    kit_rise(k, 2);
+    items[0].ends_ms = k->now_ms + 60000;
+    access_token_encode(
+        &bytes[0], &(struct access_token){.kind = ACCESS_BEARER, .roles = ann});
+    access_role_encode(&bytes[1],
+                       &(struct access_role){.rules = &rule, .n_rules = 1});
+    access_user_encode(&bytes[2],
+                       &(struct access_user){.source = ACCESS_LOCAL});
+    access_group_encode(&bytes[3], &(struct access_group){.members = ann});
+    for (size_t i = 0; i < 4; i++) {
+        items[i].record = buf_str(&bytes[i]);
+    }
+    assert_int_equal(kit_do(k, &c), 0);
+    for (size_t i = 0; i < 4; i++) {
+        buf_done(&bytes[i]);
+    }
+}
+
 /* One that is deleted and half freed. */
 static void delete_some(struct kit *k, uint64_t branch)
 {
@@ -120,6 +154,7 @@ static void fill(struct kit *k)
     add_long_and_secret(k);
     add_agent(k, web);
     add_type(k);
+    add_access(k);
     add_rows(k, kit_mkns(k, old, STORE_LEAF, "a"), 10);
     add_rows(k, kit_mkns(k, old, STORE_LEAF, "b"), 10);
     delete_some(k, old);
@@ -684,6 +719,8 @@ static void damage(struct bench *b, const struct damage *d)
 #define NEXT_NS_AT "\x38"
 #define ZERO_8 "\0\0\0\0\0\0\0\0"
 #define HUGE_8 "\0\0\0\0\0\0\0\x7f"
+/* The record of a user, local, with nothing else. */
+#define BO(rev) "\1" rev "\1\0\0\0\0\0"
 #define BYTES(literal)                                                         \
     {                                                                          \
         (literal), sizeof(literal) - 1                                         \
@@ -741,6 +778,21 @@ static void a_file_with_right_sums_and_wrong_records_is_refused(void **state)
          BYTES(ID_1 "\1\1" ZERO_8 ZERO_8 ZERO_8 ZERO_8), "a mark is damaged"},
         {"keys", PUT, BYTES("mh" ID_1 ULID_NEW),
          BYTES(ZERO_8 "\1" HUGE_8 "\1" ZERO_8), "a mark is damaged"},
+        {"keys", PUT, BYTES("mUbo"), BYTES(ZERO_8 "\1"), "a mark is damaged"},
+        {"keys", PUT, BYTES("mUbo"), BYTES(ZERO_8 BO(ZERO_8) "x"),
+         "a mark is damaged"},
+        {"keys", PUT, BYTES("mU-o"), BYTES(ZERO_8 BO(ZERO_8)),
+         "a mark is damaged"},
+        {"keys", PUT, BYTES("mUbo"), BYTES(ID_1 BO(ZERO_8)),
+         "a mark is damaged"},
+        {"keys", PUT, BYTES("mUbo"), BYTES(ZERO_8 BO(HUGE_8)),
+         "a mark is damaged"},
+        {"keys", PUT, BYTES("mRbo"), BYTES(ZERO_8 BO(ZERO_8)),
+         "a mark is damaged"},
+        {"keys", PUT, BYTES("mTbo"), BYTES(ZERO_8 BO(ZERO_8)),
+         "a mark is damaged"},
+        {"keys", PUT, BYTES("mQbo"), BYTES(ZERO_8 BO(ZERO_8)),
+         "a mark is damaged"},
         {"keys", PUT, BYTES("t" ID_1 "mweb-1"), BYTES(""), "a mark ends"},
         {"history", PUT, BYTES("\0\0\0\0\0\0\0"), BYTES("{}"), "an event"},
         {"history", DELETE, BYTES(ID_2), BYTES(""), "not as much in it"},

@@ -433,6 +433,28 @@ static void a_history_keeps_as_many_bytes_too(void **state)
     commit(txn);
 }
 
+/* Older releases read the record without it. */
+static void the_access_revision_is_kept_once_there_is_one(void **state)
+{
+    BED bed;
+
+    (void)state;
+    bed_make(&bed);
+    struct store_txn *txn = begin(&bed);
+    store_meta(txn)->revision = 7;
+    commit(txn);
+    txn = begin(&bed);
+    assert_int_equal(store_meta(txn)->access_rev, 0);
+    store_meta(txn)->access_rev = 7;
+    commit(txn);
+    bed_reopen(&bed);
+    txn = begin(&bed);
+    assert_int_equal(store_meta(txn)->revision, 7);
+    assert_int_equal(store_meta(txn)->access_rev, 7);
+    assert_int_equal(store_meta(txn)->history_least_bytes, 0);
+    store_write_abort(txn);
+}
+
 static void no_history_keeps_nothing(void **state)
 {
     BED bed;
@@ -466,6 +488,7 @@ int main(void)
         cmocka_unit_test(a_full_history_drops_the_oldest),
         cmocka_unit_test(a_lowered_limit_is_reached_in_steps),
         cmocka_unit_test(a_history_keeps_as_many_bytes_too),
+        cmocka_unit_test(the_access_revision_is_kept_once_there_is_one),
         cmocka_unit_test(no_history_keeps_nothing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
