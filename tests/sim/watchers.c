@@ -139,6 +139,10 @@ static void from_history(struct watcher *w, struct store_txn *txn,
     int r = watch_read(reader, &all, w->seen, sim_between(sim, 1, 4000),
                        read_one, &reading, &found);
     sim->stats.told_late++;
+    if (r == ERR_NOT_FOUND && !watch_reaches(store_meta(txn), w->seen)) {
+        w->seen = found.upto; /* It was gone for longer than is remembered. */
+        return;
+    }
     if (r != 0) {
         sim_fail(sim, "node %u cannot tell what came behind %llu: %s",
                  w->node->slot, (unsigned long long)w->seen, err_text(r));
