@@ -4,6 +4,7 @@
 #include <stdio.h>
 
 #include "base/err.h"
+#include "model/access_record.h"
 #include "sim.h"
 
 static struct node *some_node(struct sim *sim)
@@ -306,11 +307,42 @@ static void hook(struct sim *sim, struct node *node)
     }
 }
 
+/* Who may do what: made, changed from what was seen, taken away; and somebody
+ * whose rights may have gone meanwhile. */
+static void trust(struct sim *sim, struct node *node)
+{
+    const struct access_user user = {.source = ACCESS_LOCAL,
+                                     .disabled = sim_odds(sim, 500)};
+    struct command c = {.kind = COMMAND_ACCESS};
+    struct buf record = {0};
+    struct command_access_item item = {
+        .what = ACCESS_IS_USER,
+        .del = sim_odds(sim, 300),
+        .name = sim_odds(sim, 500) ? STR("ann") : STR("bo"),
+        .seen_rev = sim_odds(sim, 300) ? 0 : COMMAND_ACCESS_ANY};
+
+    if (item.del == 0) {
+        access_user_encode(&record, &user);
+        item.record = buf_str(&record);
+    }
+    c.access.items = &item;
+    c.access.n_items = 1;
+    begin(sim, node, OP_OTHER, 0, &c);
+    buf_done(&record);
+    c = row_put(sim, ROW_REPLACE, "service", "\"name\":\"t\"");
+    c.row_put.by_key = 1;
+    c.row_put.key = STR("t");
+    c.has_access = true;
+    c.access_rev = machine_view(node->state.machine).access_rev;
+    begin(sim, node, OP_OTHER, 0, &c);
+}
+
 static void other(struct sim *sim, struct node *node)
 {
     static void (*const ways[])(struct sim *, struct node *) = {
-        make_ns,      make_ns,  drop_ns,  rename_ns, fill_list, move_row,
-        put_with_key, put_twin, maintain, maintain,  flap,      hook};
+        make_ns,  make_ns,      drop_ns,  rename_ns, fill_list,
+        move_row, put_with_key, put_twin, maintain,  maintain,
+        flap,     hook,         trust};
 
     ways[sim_chance(sim, sizeof ways / sizeof ways[0])](sim, node);
 }

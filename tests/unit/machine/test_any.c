@@ -7,6 +7,7 @@
 
 #include "kit.h"
 #include "machine/leased.h"
+#include "model/access_record.h"
 
 enum { ROOM = 64, LOOK = 25 };
 
@@ -381,17 +382,64 @@ static void any_hooks(struct any *w, struct command *c)
     c->hooks = (struct command_hooks){.hooks = item, .n_hooks = 1};
 }
 
+static struct str any_record(struct any *w, uint8_t what)
+{
+    const struct access_token token = {
+        .kind = ACCESS_JOINING, .hostname = chance(2) ? STR("") : any_host()};
+    const struct access_user user = {.source = ACCESS_LOCAL,
+                                     .disabled = chance(2)};
+    struct buf out = {0};
+
+    if (what == ACCESS_IS_TOKEN) {
+        access_token_encode(&out, &token);
+    } else {
+        access_user_encode(&out, &user);
+    }
+    return arena_take(w->k->arena, &out);
+}
+
+static void any_access(struct any *w, struct command *c)
+{
+    static const char *const tokens[] = {"0123456789abcdef",
+                                         "0123456789abcdeg"};
+    static const char *const users[] = {"ann", "a b"};
+    static const uint64_t seen[] = {0, 1, COMMAND_ACCESS_ANY};
+    enum { MOST = 3 };
+    struct command_access_item *items =
+        arena_zero(w->k->arena, MOST * sizeof *items);
+
+    c->kind = COMMAND_ACCESS;
+    c->access = (struct command_access){items, 1 + chance(MOST)};
+    for (size_t i = 0; i < c->access.n_items; i++) {
+        bool token = chance(2);
+        items[i] = (struct command_access_item){
+            .what = token ? ACCESS_IS_TOKEN : ACCESS_IS_USER,
+            .del = chance(4) == 0,
+            .name = str_of(token ? tokens[chance(2)] : users[chance(8) == 0]),
+            .ends_ms =
+                token && chance(2) ? w->k->now_ms + chance(60000) + 1 : 0,
+            .seen_rev = seen[chance(8) == 0 ? chance(2) : 2]};
+        if (items[i].del == 0) {
+            items[i].record = any_record(w, items[i].what);
+        }
+    }
+}
+
 static void any_other(struct any *w, struct command *c)
 {
     static const uint64_t bytes[] = {0, 10000, 200000};
 
-    switch (chance(6)) {
+    switch (chance(8)) {
     case 5:
         c->kind = COMMAND_RESTORE;
         c->restore = (struct command_restore){
             .file = STR(""),
             .revision = (w->meta.revision / COMMAND_RESTORE_STEP + 1) *
                         COMMAND_RESTORE_STEP};
+        return;
+    case 6:
+    case 7:
+        any_access(w, c);
         return;
     case 0:
         c->kind = COMMAND_HISTORY;
@@ -470,6 +518,8 @@ static void any_command(struct any *w, struct command *c)
         }
     }
     c->tree_rev = w->meta.tree_rev;
+    c->has_access = chance(4) == 0;
+    c->access_rev = chance(4) == 0 ? 0 : w->meta.access_rev;
     if (chance(8) == 0) {
         c->has_key = true;
         c->key_hash[0] = (uint8_t)chance(9);
