@@ -199,7 +199,7 @@ int access_groups_each(struct store_txn *txn, struct arena *arena,
         arena_reset(one);
     }
     buf_done(&name);
-    one = arena_free(one);
+    (void)arena_free(one);
     return r == ERR_END ? 0 : r;
 }
 

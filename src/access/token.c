@@ -4,6 +4,8 @@
 
 enum { SECRET_BYTES = 32, SECRET_AT = 4 + ULID_TEXT + 1, SECRET_TEXT = 43 };
 
+static const char prefix[] = {'r', 's', 't', '_'};
+
 /* RFC 4648 5. */
 static const char alphabet[] =
     "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
@@ -29,7 +31,7 @@ void access_token_make(struct ulid id, char ret_text[ACCESS_TOKEN_TEXT])
     uint8_t secret[SECRET_BYTES];
 
     chance_fill(secret, sizeof secret);
-    memcpy(ret_text, "rst_", 4);
+    memcpy(ret_text, prefix, sizeof prefix);
     ulid_format(id, ret_text + 4);
     ret_text[SECRET_AT - 1] = '_';
     write_base64url(secret, sizeof secret, ret_text + SECRET_AT);
@@ -38,7 +40,8 @@ void access_token_make(struct ulid id, char ret_text[ACCESS_TOKEN_TEXT])
 
 int access_token_parse(struct str text, struct ulid *ret_id)
 {
-    if (text.n != ACCESS_TOKEN_TEXT || memcmp(text.p, "rst_", 4) != 0 ||
+    if (text.n != ACCESS_TOKEN_TEXT ||
+        memcmp(text.p, prefix, sizeof prefix) != 0 ||
         text.p[SECRET_AT - 1] != '_') {
         return ERR_INVALID;
     }
@@ -55,7 +58,7 @@ void access_token_hash(struct str text, uint8_t ret_hash[SHA256_BYTES])
     struct sha256 *hash = sha256_new();
 
     sha256_add(hash, text.p, text.n);
-    hash = sha256_end(hash, ret_hash);
+    (void)sha256_end(hash, ret_hash);
 }
 
 bool access_token_same(const uint8_t a[SHA256_BYTES],

@@ -115,7 +115,7 @@ static void set_view(struct access_who *who)
     add_mays(hash, &who->rules->own);
     sha256_add(hash, &limited, 1);
     add_mays(hash, &who->rules->limit);
-    hash = sha256_end(hash, sum);
+    (void)sha256_end(hash, sum);
     memcpy(who->view, sum, sizeof who->view);
 }
 

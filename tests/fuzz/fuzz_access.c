@@ -111,6 +111,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
         }
     }
     buf_done(&out);
-    arena = arena_free(arena);
+    (void)arena_free(arena);
     return 0;
 }
