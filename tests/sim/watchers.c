@@ -139,7 +139,7 @@ static void from_history(struct watcher *w, struct store_txn *txn,
     int r = watch_read(reader, &all, w->seen, sim_between(sim, 1, 4000),
                        read_one, &reading, &found);
     sim->stats.told_late++;
-    if (r == ERR_NOT_FOUND && !watch_reaches(store_meta(txn), w->seen)) {
+    if (r == ERR_NOT_FOUND && store_meta(txn)->history_first > w->seen + 1) {
         w->seen = found.upto; /* It was gone for longer than is remembered. */
         return;
     }
