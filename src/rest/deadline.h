@@ -15,31 +15,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-enum rest_phase {
-    REST_NONE, /* ours to answer: no limit here */
-    REST_IDLE, /* between two requests */
-    REST_HEAD, /* until the end of the header */
-    REST_BODY,
-    REST_SEND, /* until the answer is read */
-    REST_PHASES,
-};
-
-struct rest_waiter; /* park.h */
-
-/* A connection, as far as time goes, and what it waits for. */
-struct rest_peer {
-    struct rest_peer *prev, *next;
-    enum rest_phase phase;
-    uint64_t ends_ms;
-    int fd;
-    unsigned n_more; /* times that more was granted for this answer */
-    bool is_long;    /* more is granted as long as it goes on: a file */
-    uint64_t acked;  /* bytes sent to it that had arrived then */
-    uint64_t read; /* bytes of it that the library has read, as far as known */
-    bool unsure;   /* and there were more than are known */
-    struct rest_waiter *waiter; /* NULL: it is not suspended for news */
-    bool asked; /* a request line has come: it can be answered */
-};
+#include "rest/peer.h"
 
 struct rest_deadlines {
     struct {

@@ -1,0 +1,68 @@
+/* A connection of a client, from accept(2) to its end.
+ *
+ *   accept ─► door (door.h) ─► the library ─► a stream or a poll (its socket
+ *                                             is taken) ─► end
+ *
+ * One thread: the loop's. */
+#ifndef REST_PEER_H
+#define REST_PEER_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "rest/ring.h"
+
+enum rest_phase {
+    REST_NONE, /* ours to answer: no limit here */
+    REST_IDLE, /* between two requests */
+    REST_HEAD, /* until the end of the header */
+    REST_BODY,
+    REST_SEND, /* until the answer is read */
+    REST_PHASES,
+};
+
+struct rest_guest;  /* door.c */
+struct rest_waiter; /* park.h */
+struct tls_held;    /* tls/tls.h */
+
+/* One of the connections that there may be. It goes with the socket. */
+struct rest_seat {
+    uint8_t address[16]; /* of the client; IPv4 as ::ffff:a.b.c.d */
+    bool taken;
+};
+
+struct rest_peer {
+    struct rest_peer *prev, *next; /* deadline.h: of its phase */
+    enum rest_phase phase;
+    uint64_t ends_ms;
+    int fd;
+    unsigned n_more; /* times that more was granted for this answer */
+    bool is_long;    /* more is granted as long as it goes on: a file */
+    bool unsure;     /* more was read than is known */
+    bool asked;      /* a request line has come: it can be answered */
+    bool known;      /* the certificate was looked at */
+    uint64_t acked;  /* bytes sent to it that had arrived then */
+    uint64_t read; /* bytes of it that the library has read, as far as known */
+    struct rest_waiter *waiter; /* NULL: it is not suspended for news */
+    struct rest_guest *guest;   /* NULL: it is the library's */
+    struct rest_ring fresh;     /* of those that no head has come from yet */
+    struct rest_seat seat;
+    void *session; /* of TLS; NULL: plain */
+    struct tls_held *held;
+    /* Of a client that showed a certificate, from its first request on: CN, and
+     * the ID of the node it is. NULL: none. */
+    char *cert_name, *cert_node;
+};
+
+/* send(2) that does not wait, through its session when it has one: bytes
+ * taken, or -1 with errno. */
+ssize_t rest_peer_send(const struct rest_peer *peer, const void *bytes,
+                       size_t n);
+/* Looks at its certificate, once. After the handshake. */
+void rest_peer_identify(struct rest_peer *peer);
+/* All it holds, and itself; not its socket. Always NULL. */
+struct rest_peer *rest_peer_free(struct rest_peer *peer);
+
+#endif
