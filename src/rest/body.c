@@ -114,7 +114,7 @@ static enum MHD_Result hang_up(struct rest_request *request)
     struct rest_problem problem = request->problem;
 
     if (rest_body_takes(request) == REST_FILE && problem.status != 0) {
-        rest_loop_last_word(request->peer->fd, problem.status, "Refused",
+        rest_loop_last_word(request->peer, problem.status, "Refused",
                             rest_answer_body(request, &problem));
     }
     return MHD_NO;

@@ -1,5 +1,6 @@
 #include <assert.h>
 #include <errno.h>
+#include <limits.h>
 #include <linux/tcp.h>
 #include <netinet/in.h>
 #include <signal.h>
@@ -15,6 +16,7 @@
 #include "base/log.h"
 #include "rest/state.h"
 #include "rest/stream.h"
+#include "tls/tls.h"
 
 /* At the end: how long for clients to send and read what they began, and for
  * operations to get their outcome. */
@@ -31,8 +33,8 @@ static uint64_t busy(const _Atomic uint64_t *counter)
 
 /* ---- connections ---- */
 
-void rest_loop_last_word(int fd, unsigned status, const char *reason,
-                         struct str body)
+void rest_loop_last_word(const struct rest_peer *peer, unsigned status,
+                         const char *reason, struct str body)
 {
     struct buf text = {0};
 
@@ -43,16 +45,16 @@ void rest_loop_last_word(int fd, unsigned status, const char *reason,
                "Content-Length: %zu\r\n\r\n",
                status, reason, body.n);
     buf_add_str(&text, body);
-    (void)!send(fd, text.p, text.n, MSG_NOSIGNAL | MSG_DONTWAIT);
+    (void)!rest_peer_send(peer, text.p, text.n);
     buf_done(&text);
 }
 
 /* Nothing of the request was answered yet, so this is what the client reads
  * first. */
-static void tell_timeout(int fd)
+static void tell_timeout(const struct rest_peer *peer)
 {
     rest_loop_last_word(
-        fd, 408, "Request Timeout",
+        peer, 408, "Request Timeout",
         STR("{\"type\":\"/problems/timeout\",\"title\":\"Request timeout\","
             "\"status\":408,\"detail\":\"the request did not arrive in time: "
             "send it again\"}\n"));
@@ -76,9 +78,12 @@ static bool has_read_on(struct rest_peer *peer)
     return true;
 }
 
-/* The daemon owns the descriptor: it sees the end and closes. */
-static void cut(struct rest_loop *loop, struct rest_peer *peer)
+void rest_loop_cut(struct rest_loop *loop, struct rest_peer *peer)
 {
+    if (peer->guest != NULL) {
+        rest_door_send_away(loop, peer);
+        return;
+    }
     rest_deadlines_enter(&loop->deadlines, peer, REST_NONE, 0);
     (void)shutdown(peer->fd, SHUT_RDWR);
 }
@@ -96,10 +101,10 @@ static void cut_due(struct rest_loop *loop)
         }
         if (peer->asked &&
             (peer->phase == REST_HEAD || peer->phase == REST_BODY)) {
-            tell_timeout(peer->fd);
+            tell_timeout(peer);
         }
         rest_count(&loop->counts.timeouts, 1);
-        cut(loop, peer);
+        rest_loop_cut(loop, peer);
     }
 }
 
@@ -143,8 +148,10 @@ static int wait_ms(struct rest_loop *loop)
     uint64_t ms = rest_deadlines_next(&loop->deadlines, now_ms);
     uint64_t streams_ms = rest_streams_next(loop, now_ms);
     uint64_t park_ms = rest_park_next(loop, now_ms);
+    uint64_t door_ms = rest_door_next(loop, now_ms);
 
     ms = park_ms < ms ? park_ms : ms;
+    ms = door_ms < ms ? door_ms : ms;
     ms = streams_ms < ms ? streams_ms : ms;
     if (MHD_get_timeout(loop->daemon, &mhd_ms) == MHD_YES && mhd_ms < ms) {
         ms = mhd_ms;
@@ -192,16 +199,13 @@ static void begin_closing(struct rest_loop *loop)
     loop->closing = true;
     loop->closing_ms = loop->now_ms;
     rest_streams_bye(loop);
-    int listener = MHD_quiesce_daemon(loop->daemon);
-    if (listener >= 0) {
-        (void)close(listener);
-    }
+    rest_door_shut(loop);
     rest_park_close(loop);
     while ((peer = loop->deadlines.lists[REST_IDLE].first) != NULL) {
-        cut(loop, peer);
+        rest_loop_cut(loop, peer);
     }
     while ((peer = loop->deadlines.lists[REST_HEAD].first) != NULL) {
-        cut(loop, peer);
+        rest_loop_cut(loop, peer);
     }
 }
 
@@ -214,17 +218,6 @@ static bool is_closed(const struct rest_loop *loop)
 
     return loop->closing &&
            (idle || loop->now_ms >= loop->closing_ms + most_ms);
-}
-
-/* A daemon that was full listens again at the start of its next run, and not
- * before: nothing would wake this loop for those who wait to be accepted. */
-static void run_daemon(struct rest_loop *loop)
-{
-    loop->has_room = false;
-    (void)MHD_run(loop->daemon);
-    if (loop->has_room) {
-        (void)MHD_run(loop->daemon);
-    }
 }
 
 /* Any thread. */
@@ -262,7 +255,8 @@ static void turn(struct rest_loop *loop)
     tell_watchers(loop);
     resume_woken(loop);
     rest_park_turn(loop);
-    run_daemon(loop);
+    rest_door_turn(loop);
+    (void)MHD_run(loop->daemon);
     send_streams(loop);
     cut_due(loop);
     if (!loop->closing && atomic_load(&loop->rest->stopping)) {
@@ -306,21 +300,31 @@ static size_t leave_escaped(void *user, struct MHD_Connection *connection,
     return strlen(text);
 }
 
-static struct MHD_Daemon *start_daemon(struct rest_loop *loop,
-                                       unsigned max_connections)
+/* The library will not begin without a certificate, or a promise of one. It is
+ * never asked: each session gets credentials of its own before its handshake.
+ */
+static int no_certificate(void)
+{
+    return -1;
+}
+
+/* The door accepts, and counts. */
+static struct MHD_Daemon *start_daemon(struct rest_loop *loop)
 {
     const struct rest_config *config = &loop->rest->config;
+    bool tls = config->tls != NULL;
 
     return MHD_start_daemon(
-        MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME |
-            MHD_USE_SUPPRESS_DATE_NO_CLOCK,
-        0, rest_connection_has_room, loop, rest_request_handle, loop,
-        MHD_OPTION_LISTEN_SOCKET, loop->listener, MHD_OPTION_URI_LOG_CALLBACK,
+        MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_NO_LISTEN_SOCKET |
+            MHD_USE_SUPPRESS_DATE_NO_CLOCK | (tls ? MHD_USE_TLS : 0U),
+        0, NULL, NULL, rest_request_handle, loop, MHD_OPTION_URI_LOG_CALLBACK,
         rest_request_begin, loop, MHD_OPTION_NOTIFY_COMPLETED, rest_request_end,
         loop, MHD_OPTION_NOTIFY_CONNECTION, rest_connection_notify, loop,
         MHD_OPTION_UNESCAPE_CALLBACK, leave_escaped, NULL,
-        MHD_OPTION_CONNECTION_LIMIT, max_connections,
+        MHD_OPTION_CONNECTION_LIMIT, UINT_MAX,
         MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)config->max_header_bytes,
+        tls ? MHD_OPTION_HTTPS_CERT_CALLBACK : MHD_OPTION_END, no_certificate,
+        MHD_OPTION_HTTPS_PRIORITIES, tls ? tls_priorities() : NULL,
         MHD_OPTION_END);
 }
 
@@ -382,12 +386,14 @@ int rest_loop_start(struct rest_loop *loop, unsigned max_connections)
     if (r != 0) {
         return r;
     }
-    loop->daemon = start_daemon(loop, max_connections);
-    loop->listener = -1; /* the daemon's now */
+    loop->daemon = start_daemon(loop);
     if (loop->daemon == NULL) {
         return err_raise(ERR_SYSTEM);
     }
     r = open_events(loop);
+    if (r == 0) {
+        r = rest_door_open(loop);
+    }
     return r != 0 ? r : start_thread(loop);
 }
 

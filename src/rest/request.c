@@ -244,6 +244,8 @@ static enum MHD_Result take_head(struct rest_request *request,
     request->last_event_id = c.head.last_event_id;
     request->old_http = strcmp(version, MHD_HTTP_VERSION_1_0) == 0;
     request->stage = REST_READING;
+    rest_ring_remove(&request->peer->fresh);
+    rest_peer_identify(request->peer);
     request->plain = rest_kept_is_plain(request, &c.head);
     if (!request->plain) {
         rest_request_read_target(request);

@@ -123,6 +123,7 @@ struct rest *rest_close(struct rest *rest)
     (void)pthread_mutex_destroy(&rest->spool.lock);
     (void)pthread_cond_destroy(&rest->workers.more);
     (void)pthread_mutex_destroy(&rest->workers.lock);
+    rest_origins_done(&rest->origins);
     rest->address = mem_free(rest->address);
     return mem_free(rest);
 }
@@ -160,6 +161,7 @@ int rest_open(const struct rest_config *config, struct rest **ret_rest)
     (void)pthread_cond_init(&rest->workers.more, NULL);
     (void)pthread_mutex_init(&rest->spool.lock, NULL);
     (void)pthread_cond_init(&rest->spool.more, NULL);
+    rest_origins_init(&rest->origins, config->max_connections_address);
     if (rest->config.max_header_bytes < HEADER_LEAST) {
         rest->config.max_header_bytes = HEADER_LEAST;
     }

@@ -28,6 +28,7 @@
 #include "registry/registry.h"
 
 struct rest; /* opaque */
+struct tls;  /* tls/tls.h */
 
 #define REST_THREADS_MAX 64
 #define REST_WORKERS 2
@@ -38,7 +39,9 @@ struct rest_config {
     const char *address; /* HOST:PORT; port 0: a free one */
     unsigned io_threads;
     uint64_t max_connections; /* 0: what the limit of open files allows */
-    uint64_t max_watchers;    /* 0: nine tenths of max_connections */
+    uint64_t max_connections_address; /* of one client address; 0: any */
+    uint64_t max_watchers;            /* 0: nine tenths of max_connections */
+    struct tls *tls; /* NULL: plain. Lent; may be reloaded at any time */
     uint64_t max_body_bytes;
     uint64_t max_header_bytes;   /* request line and header, 4 KiB at least */
     uint64_t head_timeout_ms;    /* for the whole header */
@@ -85,6 +88,9 @@ struct rest_stats {
     uint64_t max_connections;
     uint64_t accepted;
     uint64_t exhausted; /* times a loop had no connection left to give */
+    uint64_t gave_way;  /* had sent no request yet when one was needed */
+    uint64_t crowded;   /* refused: their address had as many as it may */
+    uint64_t plain;     /* refused: HTTP without TLS */
     uint64_t in_flight; /* requests between request line and last byte */
     uint64_t suspended; /* of these: waiting for the log or a worker */
     uint64_t requests;

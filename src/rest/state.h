@@ -10,6 +10,8 @@
 #include "base/queue.h"
 #include "cache/memo.h"
 #include "rest/deadline.h"
+#include "rest/door.h"
+#include "rest/origin.h"
 #include "rest/park.h"
 #include "rest/rest.h"
 #include "rest/route.h"
@@ -25,11 +27,12 @@ struct rest_counts {
     _Atomic uint64_t answers[REST_ROUTES_MAX + 1][REST_CLASSES];
     struct histogram duration;
     _Atomic uint64_t accepted, exhausted, connections, in_flight, suspended;
+    _Atomic uint64_t gave_way, crowded, plain;
     _Atomic uint64_t requests, kept, timeouts, aborted;
     _Atomic uint64_t received_bytes, sent_bytes; /* of bodies */
     _Atomic uint64_t streams, streams_behind, streams_cut, stream_resets;
     _Atomic uint64_t stream_bytes;
-    _Atomic uint64_t polls, looks, renderings, taken;
+    _Atomic uint64_t polls, looks, renderings;
 };
 
 /* One writer: a plain addition that readers see whole. */
@@ -113,6 +116,7 @@ struct rest_loop {
     int outer; /* epoll: the daemon's, `poke` and the sides */
     int poke;  /* eventfd */
     struct rest_sides sides;
+    struct rest_door door;
     struct queue woken;
     struct rest_park park;
     struct rest_deadlines deadlines;
@@ -127,10 +131,8 @@ struct rest_loop {
     uint64_t second;              /* since 1970, as `date` says */
     char date[32];                /* "Sun, 06 Nov 1994 08:49:37 GMT" */
     unsigned max_connections;
-    const struct rest_peer *given; /* a connection is given back: as it was */
-    bool has_room;                 /* a connection ended during this run */
-    bool closing;                  /* no new connections */
-    uint64_t closing_ms;           /* since when */
+    bool closing;        /* no new connections */
+    uint64_t closing_ms; /* since when */
     struct rest_counts counts;
 };
 
@@ -160,6 +162,7 @@ struct rest {
     uint64_t max_upload_bytes;   /* a file that may be a whole state */
     struct rest_workers workers;
     struct rest_spool spool;
+    struct rest_origins origins;
     unsigned n_loops;
     struct rest_loop loops[REST_THREADS_MAX];
 };
@@ -171,16 +174,15 @@ void rest_loop_join(struct rest_loop *loop);
 /* An answer past the library, to a client that has still not sent all that
  * nobody wants: the connection is closed after it. A lost one is no worse than
  * silence. */
-void rest_loop_last_word(int fd, unsigned status, const char *reason,
-                         struct str body);
+void rest_loop_last_word(const struct rest_peer *peer, unsigned status,
+                         const char *reason, struct str body);
+/* Its time is over. Whoever has the socket sees the end, and closes. */
+void rest_loop_cut(struct rest_loop *loop, struct rest_peer *peer);
 
 /* ---- connection.c: called by the daemon; `user` is the loop ---- */
 void rest_connection_notify(void *user, struct MHD_Connection *connection,
                             void **context,
                             enum MHD_ConnectionNotificationCode what);
-enum MHD_Result rest_connection_has_room(void *user,
-                                         const struct sockaddr *address,
-                                         socklen_t n);
 
 /* ---- request.c: called by the daemon; `user` is the loop ---- */
 void *rest_request_begin(void *user, const char *uri,

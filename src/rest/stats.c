@@ -48,6 +48,9 @@ struct rest_stats rest_stats(const struct rest *rest)
         sum.connections += get(&counts->connections);
         sum.accepted += get(&counts->accepted);
         sum.exhausted += get(&counts->exhausted);
+        sum.gave_way += get(&counts->gave_way);
+        sum.crowded += get(&counts->crowded);
+        sum.plain += get(&counts->plain);
         sum.in_flight += get(&counts->in_flight);
         sum.suspended += get(&counts->suspended);
         sum.requests += get(&counts->requests);
@@ -59,7 +62,6 @@ struct rest_stats rest_stats(const struct rest *rest)
         sum.timeouts += get(&counts->timeouts);
         sum.received_bytes += get(&counts->received_bytes);
         sum.sent_bytes += get(&counts->sent_bytes);
-        sum.connections += get(&counts->streams) + get(&counts->taken);
         sum.streams += get(&counts->streams);
         sum.streams_behind += get(&counts->streams_behind);
         sum.streams_cut += get(&counts->streams_cut);
@@ -130,6 +132,14 @@ static void add_connections(const struct rest_stats *stats, struct buf *out)
                    "Times a loop had all the connections it takes, so that new "
                    "ones waited.",
                    stats->exhausted);
+    metric_counter(out, "roster_http_connections_gave_way_total",
+                   "Connections closed to make room because they had not sent "
+                   "a whole header yet.",
+                   stats->gave_way);
+    metric_counter(out, "roster_http_connections_crowded_total",
+                   "Connections refused because their address had as many as "
+                   "one may have.",
+                   stats->crowded);
     metric_counter(out, "roster_http_timeouts_total",
                    "Connections cut because they took too long.",
                    stats->timeouts);

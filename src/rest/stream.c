@@ -22,12 +22,48 @@ enum {
 
 /* ---- sending ---- */
 
+static void keep(struct stream *stream, const char *bytes, size_t n)
+{
+    stream->rest = mem_grow(stream->rest, stream->rest_n + n);
+    memcpy(stream->rest + stream->rest_n, bytes, n);
+    stream->rest_n += n;
+    stream->loop->streams->rest_bytes += n;
+}
+
+/* A record that is sealed has to go as it is, and nobody but the session knows
+ * how much of it has gone: it is kept, to be given to the session again. */
+static ssize_t send_sealed(struct stream *stream, const char *bytes, size_t n)
+{
+    size_t done = 0;
+
+    while (done < n) {
+        size_t left = n - done;
+        size_t record = left < STREAM_RECORD ? left : STREAM_RECORD;
+        ssize_t taken = rest_peer_send(stream->peer, bytes + done, record);
+        if (taken >= 0) {
+            done += (size_t)taken;
+            continue;
+        }
+        if (errno != EAGAIN && errno != EINTR) {
+            return -1;
+        }
+        if (stream->rest == NULL) {
+            keep(stream, bytes + done, record);
+            done += record;
+        }
+        break;
+    }
+    return (ssize_t)done;
+}
+
 ssize_t stream_send(struct stream *stream, const char *bytes, size_t n)
 {
     ssize_t taken;
 
     do {
-        taken = send(stream->side.fd, bytes, n, MSG_NOSIGNAL | MSG_DONTWAIT);
+        taken = stream->peer != NULL ? send_sealed(stream, bytes, n)
+                                     : send(stream->side.fd, bytes, n,
+                                            MSG_NOSIGNAL | MSG_DONTWAIT);
     } while (taken < 0 && errno == EINTR);
     if (taken > 0) {
         rest_count(&stream->loop->counts.stream_bytes, (uint64_t)taken);
@@ -40,7 +76,6 @@ ssize_t stream_send(struct stream *stream, const char *bytes, size_t n)
 
 bool stream_put(struct stream *stream, const char *bytes, size_t n)
 {
-    struct rest_streams *streams = stream->loop->streams;
     bool waits = n == 0 || stream->rest != NULL;
     ssize_t taken = waits ? 0 : stream_send(stream, bytes, n);
 
@@ -48,16 +83,18 @@ bool stream_put(struct stream *stream, const char *bytes, size_t n)
         stream_end(stream);
         return false;
     }
-    size_t left = n - (size_t)taken;
-    if (left == 0) {
-        return true;
+    if ((size_t)taken < n) {
+        keep(stream, bytes + taken, n - (size_t)taken);
     }
-    stream->rest = mem_grow(stream->rest, stream->rest_n + left);
-    memcpy(stream->rest + stream->rest_n, bytes + taken, left);
-    stream->rest_n += left;
-    streams->rest_bytes += left;
+    return n == 0 || stream->rest == NULL || stream_block(stream);
+}
+
+bool stream_block(struct stream *stream)
+{
+    struct rest_streams *streams = stream->loop->streams;
+
     stream_enter(stream, STREAM_BLOCKED);
-    if (streams->rest_bytes > REST_BYTES_MOST) {
+    if (stream->rest != NULL && streams->rest_bytes > REST_BYTES_MOST) {
         stream_cut(stream, "too many take what is there too slowly");
         return false;
     }
@@ -148,6 +185,21 @@ void stream_enter(struct stream *stream, enum stream_state state)
 
 /* ---- its end ---- */
 
+/* The library asks what to do with one that comes back to it, hears no, and
+ * closes it. */
+static void let_go(struct stream *stream)
+{
+    struct rest_loop *loop = stream->loop;
+
+    if (stream->peer == NULL) {
+        (void)close(stream->side.fd);
+        rest_door_give_seat(loop, &stream->seat);
+        return;
+    }
+    MHD_resume_connection(stream->connection);
+    loop->park.lets_go = true;
+}
+
 void stream_end(struct stream *stream)
 {
     struct rest_loop *loop = stream->loop;
@@ -157,7 +209,7 @@ void stream_end(struct stream *stream)
     stream_group_leave(stream);
     DL_DELETE2(streams->slots[stream->slot], stream, slot_prev, slot_next);
     rest_side_remove(&loop->sides, &stream->side);
-    (void)close(stream->side.fd);
+    let_go(stream);
     streams->rest_bytes -= stream->rest_n;
     streams->n--;
     rest_count(&loop->counts.streams, (uint64_t)-1);

@@ -4,7 +4,9 @@
  * are suspended whenever one is woken. A stream is neither written nor read by
  * it: when the operation has said yes, the socket is taken out of the library's
  * hands (its descriptor is made to name another one, an ended one, which it
- * then closes), and what is left of the connection is a struct stream.
+ * then closes), and what is left of the connection is a struct stream. Over TLS
+ * the session is the library's, and so the connection stays with it, suspended;
+ * the stream writes to the session.
  *
  * Streams that want the same in the same form are a group: one link in the
  * loop's table. What the table tells is made into bytes once, in rounds, and
@@ -20,7 +22,8 @@
  *   LIVE     told with its group.
  *   READY    behind: reads the history by itself, some 64 KiB a turn.
  *   BLOCKED  its socket is full. It has no buffer: it knows up to where it was
- *            told, and how much of the next event is on its way.
+ *            told, and how much of the next event is on its way. (Over TLS it
+ *            keeps the bytes that are sealed already, STREAM_RECORD at most.)
  *
  * Invariants
  *   [STREAM-1] all up to `upto` has been sent, of what comes next the first
@@ -38,9 +41,11 @@
 
 #include "registry/registry.h"
 #include "rest/frame.h"
+#include "rest/peer.h"
 #include "rest/side.h"
 #include "watch/watch.h"
 
+struct MHD_Connection;
 struct rest_loop;
 struct rest_request;
 
@@ -48,6 +53,10 @@ enum stream_state { STREAM_READY, STREAM_BLOCKED, STREAM_LIVE, STREAM_STATES };
 
 struct stream {
     struct rest_side side;
+    struct rest_seat seat; /* of a socket that was taken */
+    /* Of one over TLS, whose socket and session stay the library's; NULL. */
+    struct rest_peer *peer;
+    struct MHD_Connection *connection; /* suspended */
     struct rest_loop *loop;
     struct stream_group *group;
     struct stream *prev, *next;           /* of those in its state */
@@ -78,7 +87,7 @@ struct stream_round {
     size_t n, room;
 };
 
-enum { STREAM_SLOTS = 48 };
+enum { STREAM_SLOTS = 48, STREAM_RECORD = 4 << 10 };
 
 /* Those of a loop. */
 struct rest_streams {
@@ -113,17 +122,20 @@ uint64_t rest_streams_next(const struct rest_loop *loop, uint64_t now_ms);
 /* All of them end, with a word from where to resume. */
 void rest_streams_bye(struct rest_loop *loop);
 
-/* Takes `fd`. The watchers' count has it already. */
+/* Takes `fd`, unless it is its peer's. The watchers' count has it already. */
 struct stream *stream_new(struct rest_loop *loop, int fd,
                           const struct op_watch *watch, bool initial,
                           const struct rest_frame *frame);
 /* Sends what it can: how many bytes were taken; -1: the client is gone. All
- * that is sent goes through here. */
+ * that is sent goes through here. Behind it `rest` may be what a session has
+ * sealed and not sent: taken, and the stream is to be blocked. */
 ssize_t stream_send(struct stream *stream, const char *bytes, size_t n);
 /* Sends, behind what is kept already, and keeps what is not taken. False: it
  * has ended. */
 bool stream_put(struct stream *stream, const char *bytes, size_t n);
 bool stream_note(struct stream *stream, const char *op);
+/* It waits until its socket takes more. False: it has ended. */
+bool stream_block(struct stream *stream);
 /* The end of that list. */
 void stream_enter(struct stream *stream, enum stream_state state);
 /* It goes; `stream` is freed. */

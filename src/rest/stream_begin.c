@@ -4,7 +4,9 @@
  * A suspended connection is in none of the library's epoll sets, so that its
  * descriptor can be made to name another file behind the library's back. It
  * gets a socket that has ended, and is woken: the handler says no, and the
- * library closes what it takes for the connection. */
+ * library closes what it takes for the connection.
+ *
+ * A session of TLS cannot be taken: its connection stays suspended. */
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -84,9 +86,40 @@ static enum MHD_Result take_over(struct rest_request *request, int fd)
     set_up(fd);
     struct stream *stream =
         stream_new(loop, fd, watch, request->op.query.initial, &frame);
+    stream->seat = rest_door_move_seat(&request->peer->seat);
     (void)begin(request, stream, watch);
     rest_request_wake(&request->op);
     return r;
+}
+
+/* The connection is the stream's, and the request over; when it comes back
+ * there is none, and it ends (park.c). */
+static void leave(struct rest_request *request)
+{
+    request->status = 200;
+    rest_count_request(request);
+    request->peer->asked = false;
+    *request->context = NULL;
+    rest_request_release(request);
+}
+
+static enum MHD_Result stay(struct rest_request *request)
+{
+    const struct op_watch *watch = request->op.answer.watch;
+    struct rest_loop *loop = request->loop;
+    struct rest_peer *peer = request->peer;
+    const struct rest_frame frame = {request->lines, !request->old_http};
+
+    rest_deadlines_enter(&loop->deadlines, peer, REST_NONE, 0);
+    MHD_suspend_connection(request->connection);
+    set_up(peer->fd);
+    struct stream *stream =
+        stream_new(loop, peer->fd, watch, request->op.query.initial, &frame);
+    stream->peer = peer;
+    stream->connection = request->connection;
+    (void)begin(request, stream, watch);
+    leave(request);
+    return MHD_YES;
 }
 
 enum MHD_Result rest_stream_begin(struct rest_request *request)
@@ -99,6 +132,9 @@ enum MHD_Result rest_stream_begin(struct rest_request *request)
     if (!rest_watchers_take(loop->rest)) {
         struct rest_problem problem = rest_watchers_problem();
         return rest_answer_problem(request, &problem);
+    }
+    if (request->peer->session != NULL) {
+        return stay(request);
     }
     int fd = fcntl(request->peer->fd, F_DUPFD_CLOEXEC, 0);
     if (fd < 0) {

@@ -80,10 +80,8 @@ bool stream_round_send(struct stream *stream, const struct stream_round *round,
         return false;
     }
     set_told(stream, round, skip + (size_t)taken);
-    if ((size_t)taken < left) {
-        stream_enter(stream, STREAM_BLOCKED);
-    }
-    return true;
+    return ((size_t)taken == left && stream->rest == NULL) ||
+           stream_block(stream);
 }
 
 /* ---- history ---- */

@@ -87,16 +87,17 @@ bool rest_taken_begin(struct rest_request *request, struct rest_waiter *waiter)
     struct rest_loop *loop = request->loop;
     struct rest_peer *peer = request->peer;
     int one = 1;
-    int fd = is_all_read(peer) ? fcntl(peer->fd, F_DUPFD_CLOEXEC, 0) : -1;
+    bool can = peer->session == NULL && is_all_read(peer);
+    int fd = can ? fcntl(peer->fd, F_DUPFD_CLOEXEC, 0) : -1;
 
     if (fd < 0) {
         return false;
     }
     (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
     waiter->after = after(request);
-    waiter->own = (struct rest_peer){.fd = fd, .read = peer->read};
+    waiter->own = (struct rest_peer){
+        .fd = fd, .read = peer->read, .seat = rest_door_move_seat(&peer->seat)};
     waiter->peer = &waiter->own;
-    rest_count(&loop->counts.taken, 1);
     rest_deadlines_enter(&loop->deadlines, peer, REST_NONE, 0);
     MHD_suspend_connection(request->connection);
     (void)dup3(loop->streams->ended, peer->fd, O_CLOEXEC);
@@ -114,7 +115,7 @@ static void forget(struct rest_waiter *waiter)
     rest_side_remove(&loop->sides, &waiter->side);
     rest_deadlines_enter(&loop->deadlines, &waiter->own, REST_NONE, 0);
     rest_ring_remove(&waiter->ring);
-    rest_count(&loop->counts.taken, (uint64_t)-1);
+    rest_door_give_seat(loop, &waiter->own.seat);
     if (waiter->answer != NULL) {
         rest_shared_unref(waiter->answer);
     }
@@ -131,14 +132,11 @@ static void shut(struct rest_waiter *waiter)
 /* Who takes the socket closes it, too, when that cannot be done. */
 static void give_back(struct rest_waiter *waiter)
 {
-    static const struct sockaddr_in nobody = {.sin_family = AF_INET};
-    struct rest_loop *loop = waiter->loop;
+    struct rest_peer own = waiter->own;
 
+    own.seat = rest_door_move_seat(&waiter->own.seat);
     forget(waiter);
-    loop->given = &waiter->own;
-    (void)MHD_add_connection(loop->daemon, waiter->own.fd,
-                             (const struct sockaddr *)&nobody, sizeof nobody);
-    loop->given = NULL;
+    rest_door_give_back(waiter->loop, &own);
     (void)mem_free(waiter);
 }
 

@@ -1,0 +1,340 @@
+#include "rest/door.h"
+
+#include <errno.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "rest/state.h"
+
+enum {
+    TURN_ACCEPTS = 16,
+    /* A handshake takes as long as a hundred reads; who asks something on this
+     * loop waits for no more than these. */
+    TURN_HANDSHAKES = 1,
+    NO_FILE_MS = 100,       /* there was no descriptor: how long to wait */
+    PART_BYTES = 256 << 10, /* of a plain request, that nobody reads */
+    HANDSHAKE = 0x16,       /* RFC 8446 5.1: what a client begins with */
+};
+
+struct rest_guest {
+    struct rest_side side;
+    struct rest_ring ring; /* among those that are ready */
+    struct rest_loop *loop;
+    struct rest_peer *peer;
+    size_t left; /* PARTING: of what is read of it; 0: it is not */
+};
+
+static uint64_t busy(const _Atomic uint64_t *counter)
+{
+    return atomic_load_explicit(counter, memory_order_relaxed);
+}
+
+/* ---- seats ---- */
+
+static void listen_on(struct rest_loop *loop)
+{
+    struct rest_door *door = &loop->door;
+
+    if (door->full && door->side.fd >= 0 &&
+        rest_side_set(&loop->sides, &door->side, EPOLLIN) == 0) {
+        door->full = false;
+    }
+}
+
+static void pause_listening(struct rest_loop *loop)
+{
+    rest_side_remove(&loop->sides, &loop->door.side);
+    loop->door.full = true;
+}
+
+static bool take_seat(struct rest_loop *loop, struct rest_seat *seat)
+{
+    if (!rest_origins_take(&loop->rest->origins, seat->address)) {
+        return false;
+    }
+    seat->taken = true;
+    rest_count(&loop->counts.connections, 1);
+    return true;
+}
+
+void rest_door_give_seat(struct rest_loop *loop, struct rest_seat *seat)
+{
+    if (!seat->taken) {
+        return;
+    }
+    seat->taken = false;
+    rest_origins_give(&loop->rest->origins, seat->address);
+    rest_count(&loop->counts.connections, (uint64_t)-1);
+    if (loop->door.again_ms == 0) {
+        listen_on(loop);
+    }
+}
+
+struct rest_seat rest_door_move_seat(struct rest_seat *seat)
+{
+    struct rest_seat moved = *seat;
+
+    seat->taken = false;
+    return moved;
+}
+
+/* ---- to the library ---- */
+
+void rest_door_forget(struct rest_loop *loop, struct rest_peer *peer)
+{
+    rest_deadlines_enter(&loop->deadlines, peer, REST_NONE, 0);
+    rest_ring_remove(&peer->fresh);
+    rest_door_give_seat(loop, &peer->seat);
+    (void)rest_peer_free(peer);
+}
+
+/* It closes the socket, too, when it cannot have it. */
+static void hand_over(struct rest_loop *loop, struct rest_peer *peer)
+{
+    static const struct sockaddr_in nobody = {.sin_family = AF_INET};
+
+    loop->door.comes = peer;
+    (void)MHD_add_connection(loop->daemon, peer->fd,
+                             (const struct sockaddr *)&nobody, sizeof nobody);
+    if (loop->door.comes != NULL) {
+        loop->door.comes = NULL;
+        rest_door_forget(loop, peer);
+    }
+}
+
+/* Who is given back has something to ask: it gets the time of a header. */
+void rest_door_give_back(struct rest_loop *loop, struct rest_peer *was)
+{
+    struct rest_peer *peer = mem_zero(sizeof *peer);
+
+    peer->fd = was->fd;
+    peer->read = was->read;
+    peer->seat = rest_door_move_seat(&was->seat);
+    rest_deadlines_enter(&loop->deadlines, peer, REST_HEAD, loop->now_ms);
+    hand_over(loop, peer);
+}
+
+/* ---- guests: those of TLS that have not begun ---- */
+
+/* Gives its peer. */
+static struct rest_peer *let_go(struct rest_guest *guest)
+{
+    struct rest_peer *peer = guest->peer;
+
+    rest_side_remove(&guest->loop->sides, &guest->side);
+    rest_ring_remove(&guest->ring);
+    peer->guest = NULL;
+    (void)mem_free(guest);
+    return peer;
+}
+
+void rest_door_send_away(struct rest_loop *loop, struct rest_peer *peer)
+{
+    (void)let_go(peer->guest);
+    (void)close(peer->fd);
+    rest_door_forget(loop, peer);
+}
+
+static void tell_plain(struct rest_guest *guest)
+{
+    rest_count(&guest->loop->counts.plain, 1);
+    rest_loop_last_word(
+        guest->peer, 400, "Bad Request",
+        STR("{\"type\":\"/problems/bad-request\",\"title\":\"Bad request\","
+            "\"status\":400,\"detail\":\"this port speaks TLS: use https://"
+            " instead of http://\"}\n"));
+    (void)shutdown(guest->peer->fd, SHUT_WR);
+    guest->left = PART_BYTES;
+}
+
+/* To close what was not read would take the answer away from the client. */
+static bool parts(struct rest_guest *guest)
+{
+    static _Thread_local char dust[16 << 10];
+    ssize_t n = recv(guest->peer->fd, dust, sizeof dust, MSG_DONTWAIT);
+
+    if (n <= 0) {
+        return n < 0 && errno == EAGAIN;
+    }
+    guest->left -= (size_t)n < guest->left ? (size_t)n : guest->left;
+    return guest->left > 0;
+}
+
+/* False: it goes. */
+static bool look_at(struct rest_guest *guest)
+{
+    unsigned char first = 0;
+    ssize_t n =
+        recv(guest->peer->fd, &first, sizeof first, MSG_PEEK | MSG_DONTWAIT);
+
+    if (n < 0 && (errno == EAGAIN || errno == EINTR)) {
+        return true;
+    }
+    if (n == 1 && first == HANDSHAKE) {
+        rest_side_remove(&guest->loop->sides, &guest->side);
+        rest_ring_add(&guest->loop->door.ready, &guest->ring);
+        return true;
+    }
+    if (n == 1 && first >= 'A' && first <= 'Z') {
+        tell_plain(guest);
+        return parts(guest);
+    }
+    return false;
+}
+
+static void hear(struct rest_side *side, uint32_t events)
+{
+    struct rest_guest *guest = CONTAINER(side, struct rest_guest, side);
+
+    (void)events; /* an end is read, too */
+    if (!(guest->left > 0 ? parts(guest) : look_at(guest))) {
+        rest_door_send_away(guest->loop, guest->peer);
+    }
+}
+
+static void welcome(struct rest_loop *loop, struct rest_peer *peer)
+{
+    struct rest_guest *guest = mem_zero(sizeof *guest);
+
+    guest->loop = loop;
+    guest->peer = peer;
+    guest->side = (struct rest_side){.fd = peer->fd, .func = hear};
+    peer->guest = guest;
+    if (rest_side_set(&loop->sides, &guest->side, EPOLLIN) != 0) {
+        rest_door_send_away(loop, peer);
+    }
+}
+
+/* ---- accepting ---- */
+
+/* [DOOR-2] */
+static void make_room(struct rest_loop *loop)
+{
+    struct rest_peer *oldest =
+        CONTAINER(loop->door.fresh.next, struct rest_peer, fresh);
+
+    rest_count(&loop->counts.gave_way, 1);
+    if (oldest->guest != NULL) {
+        rest_door_send_away(loop, oldest);
+        return;
+    }
+    rest_ring_remove(&oldest->fresh);
+    rest_door_give_seat(loop, &oldest->seat);
+    rest_loop_cut(loop, oldest);
+}
+
+static void enter(struct rest_loop *loop, int fd, const struct sockaddr *from)
+{
+    struct rest_peer *peer = mem_zero(sizeof *peer);
+
+    peer->fd = fd;
+    rest_origin_address(from, peer->seat.address);
+    if (!take_seat(loop, &peer->seat)) {
+        rest_count(&loop->counts.crowded, 1);
+        (void)close(fd);
+        (void)rest_peer_free(peer);
+        return;
+    }
+    rest_count(&loop->counts.accepted, 1);
+    if (busy(&loop->counts.connections) > loop->max_connections) {
+        make_room(loop);
+    }
+    rest_ring_add(&loop->door.fresh, &peer->fresh);
+    /* A new connection gets the time of a header, not that of an idle one: who
+     * connects has something to ask. A handshake is within that. */
+    rest_deadlines_enter(&loop->deadlines, peer, REST_HEAD, loop->now_ms);
+    if (loop->rest->config.tls != NULL) {
+        welcome(loop, peer);
+    } else {
+        hand_over(loop, peer);
+    }
+}
+
+/* Whether somebody came. */
+static bool accept_one(struct rest_loop *loop)
+{
+    struct sockaddr_storage from = {.ss_family = AF_UNSPEC};
+    socklen_t n = sizeof from;
+    int fd = accept4(loop->door.side.fd, (struct sockaddr *)&from, &n,
+                     SOCK_NONBLOCK | SOCK_CLOEXEC);
+
+    if (fd >= 0) {
+        enter(loop, fd, (const struct sockaddr *)&from);
+        return true;
+    }
+    if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS ||
+        errno == ENOMEM) {
+        pause_listening(loop);
+        loop->door.again_ms = loop->now_ms + NO_FILE_MS;
+    }
+    return errno == ECONNABORTED || errno == EINTR;
+}
+
+static void come(struct rest_side *side, uint32_t events)
+{
+    struct rest_door *door = CONTAINER(side, struct rest_door, side);
+    struct rest_loop *loop = CONTAINER(door, struct rest_loop, door);
+
+    (void)events;
+    for (int i = 0; i < TURN_ACCEPTS; i++) {
+        if (busy(&loop->counts.connections) >= loop->max_connections &&
+            rest_ring_is_empty(&door->fresh)) {
+            rest_count(&loop->counts.exhausted, 1);
+            pause_listening(loop);
+            return;
+        }
+        if (!accept_one(loop)) {
+            return;
+        }
+    }
+}
+
+/* ---- turns ---- */
+
+void rest_door_turn(struct rest_loop *loop)
+{
+    struct rest_door *door = &loop->door;
+
+    for (int i = 0; i < TURN_HANDSHAKES && !rest_ring_is_empty(&door->ready);
+         i++) {
+        hand_over(loop,
+                  let_go(CONTAINER(door->ready.next, struct rest_guest, ring)));
+    }
+    if (door->again_ms != 0 && door->again_ms <= loop->now_ms) {
+        door->again_ms = 0;
+        listen_on(loop);
+    }
+}
+
+uint64_t rest_door_next(const struct rest_loop *loop, uint64_t now_ms)
+{
+    const struct rest_door *door = &loop->door;
+
+    if (!rest_ring_is_empty(&door->ready)) {
+        return 0;
+    }
+    if (door->again_ms == 0) {
+        return UINT64_MAX;
+    }
+    return door->again_ms > now_ms ? door->again_ms - now_ms : 0;
+}
+
+int rest_door_open(struct rest_loop *loop)
+{
+    struct rest_door *door = &loop->door;
+
+    rest_ring_init(&door->ready);
+    rest_ring_init(&door->fresh);
+    door->side = (struct rest_side){.fd = loop->listener, .func = come};
+    return rest_side_set(&loop->sides, &door->side, EPOLLIN);
+}
+
+void rest_door_shut(struct rest_loop *loop)
+{
+    rest_side_remove(&loop->sides, &loop->door.side);
+    loop->door.side.fd = -1;
+    loop->door.again_ms = 0;
+    (void)close(loop->listener);
+    loop->listener = -1;
+}
