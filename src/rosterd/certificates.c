@@ -21,6 +21,7 @@ int certificates_open(const struct settings *settings,
         .cert = settings->tls_cert,
         .key = settings->tls_key,
         .ca = settings->tls_ca,
+        .clients = settings->clients,
         .node = settings->clustered && settings->tls_ca != NULL ? settings->id
                                                                 : NULL};
     char why[TLS_WHY];

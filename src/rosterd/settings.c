@@ -66,6 +66,9 @@ static struct table table_of(struct settings *s)
          "threads that answer requests; 0: half as many as processors"},
         {"max-connections", OPTION_NUMBER, &s->max_connections, 0, 0, "N",
          "connections held at once; 0: what the limit of open files allows"},
+        {"max-connections-address", OPTION_NUMBER, &s->max_connections_address,
+         0, 0, "N",
+         "of these, from one address (IPv6: one /64); 0: any number"},
         {"max-watchers", OPTION_NUMBER, &s->max_watchers, 0, 0, "N",
          "streams and long polls held at once; 0: nine tenths of the "
          "connections"},
@@ -112,6 +115,9 @@ static struct table table_of(struct settings *s)
         {"tls-key", OPTION_TEXT, &s->tls_key, 0, 0, "FILE", "its private key"},
         {"tls-ca", OPTION_TEXT, &s->tls_ca, 0, 0, "FILE",
          "certificates of the CA that other nodes' and clients' must be from"},
+        {"tls-clients", OPTION_TEXT, &s->tls_clients, 0, 0, "WHO",
+         "certificates of HTTP clients: none, optional or required; what is "
+         "shown must be from --tls-ca (default: optional with --tls-ca)"},
         {"log-level", OPTION_TEXT, &s->log_level, 0, 0, "LEVEL",
          "debug, info, warn or error; read again on SIGHUP"},
         {"log-format", OPTION_TEXT, &s->log_format, 0, 0, "FORMAT",
@@ -237,7 +243,30 @@ static bool check_raft(struct settings *s)
                   "127.0.0.1, or allow it with --insecure");
 }
 
-static bool check_tls(const struct settings *s)
+static bool check_clients(struct settings *s)
+{
+    static const char *const names[] = {[TLS_CLIENTS_NONE] = "none",
+                                        [TLS_CLIENTS_OPTIONAL] = "optional",
+                                        [TLS_CLIENTS_REQUIRED] = "required"};
+    const char *wish = s->tls_clients;
+
+    s->clients = s->tls_ca == NULL ? TLS_CLIENTS_NONE : TLS_CLIENTS_OPTIONAL;
+    if (wish == NULL) {
+        return true;
+    }
+    for (int i = TLS_CLIENTS_NONE; i <= TLS_CLIENTS_REQUIRED; i++) {
+        if (str_is(str_of(wish), names[i])) {
+            s->clients = (enum tls_clients)i;
+            return s->clients == TLS_CLIENTS_NONE || s->tls_ca != NULL ||
+                   refuse("tls-clients", wish,
+                          "needs --tls-ca, the CA that their certificates are "
+                          "from");
+        }
+    }
+    return refuse("tls-clients", wish, "must be none, optional or required");
+}
+
+static bool check_tls(struct settings *s)
 {
     const char *given = s->tls_cert != NULL  ? "tls-cert"
                         : s->tls_key != NULL ? "tls-key"
@@ -249,6 +278,9 @@ static bool check_tls(const struct settings *s)
     if (value != NULL && (s->tls_cert == NULL || s->tls_key == NULL)) {
         return refuse(given, value,
                       "is not enough: TLS needs --tls-cert and --tls-key");
+    }
+    if (!check_clients(s)) {
+        return false;
     }
     return s->tls_cert == NULL || s->tls_ca != NULL || !s->clustered ||
            refuse("tls-cert", s->tls_cert,

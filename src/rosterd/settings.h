@@ -8,6 +8,7 @@
 #include "base/log.h"
 #include "base/options.h"
 #include "hook/allow.h"
+#include "tls/tls.h"
 
 struct settings {
     char *id;
@@ -23,12 +24,15 @@ struct settings {
     char *tls_cert;
     char *tls_key;
     char *tls_ca;
+    char *tls_clients;
+    enum tls_clients clients;
     char *log_level;
     char *log_format;
     bool insecure;
     bool core_dumps;
     uint64_t io_threads;
     uint64_t max_connections;
+    uint64_t max_connections_address;
     uint64_t max_watchers;
     uint64_t max_body;
     uint64_t max_header;

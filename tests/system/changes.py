@@ -10,14 +10,13 @@ import contextlib
 import json
 import os
 import re
-import socket
 import threading
 import time
 from urllib.parse import urlencode
 
 import told
 from chaos import History, Nemesis, Worker
-from harness import PATIENCE, Lost, path, until
+from harness import PATIENCE, Lost, connect, path, until
 from told import Claim, Poll, Said, Spec, Stream
 
 TYPES = ("thing", "part")
@@ -35,8 +34,7 @@ class Reader:
     """One answer whose body comes piece by piece: its lines."""
 
     def __init__(self, port, target, headers=(), timeout=2):
-        self.sock = socket.create_connection(("127.0.0.1", port),
-                                             timeout * PATIENCE)
+        self.sock = connect(port, timeout)
         self.raw = self.body = b""
         self.left, self.chunked, self.ended = 0, False, False
         lines = [f"GET {target} HTTP/1.1", "Host: x",

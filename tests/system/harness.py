@@ -22,6 +22,8 @@ import threading
 import time
 from urllib.parse import quote, urlencode
 
+import certs
+
 REPOSITORY = os.path.abspath(os.path.join(os.path.dirname(__file__), "..", ".."))
 BUILD = os.environ.get("ROSTER_BUILD") or os.path.join(REPOSITORY, "build")
 # Sanitized or emulated builds are slower: waits (never the promised bounds)
@@ -30,6 +32,8 @@ PATIENCE = float(os.environ.get("ROSTER_TEST_PATIENCE", "1"))
 # What the machine that runs the tests may add to a promised time.
 SLACK_S = 1.5
 FULL = os.environ.get("ROSTER_TEST_FULL") == "1"
+# Every server and every client of the tests speaks TLS.
+TLS = os.environ.get("ROSTER_TLS") == "1"
 
 ULID = re.compile(r"[0-7][0-9A-HJKMNP-TV-Z]{25}\Z")
 REVISION_MOST = 2**53
@@ -59,6 +63,29 @@ def shared(function=None, **options):
 
 def bare(function=None, **options):
     return test(function, server="none", **options)
+
+
+# ---- connections ------------------------------------------------------------
+
+def connect(port, timeout=10, *, host="127.0.0.1", receive=None, context=None):
+    """To a server, as its clients do. `receive`: of a socket that takes little."""
+    sock = socket.socket()
+    sock.settimeout(timeout * PATIENCE)
+    if receive:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive)
+    sock.connect((host, port))
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    if context is None and TLS:
+        context = certs.common().context()
+    if context:
+        sock = context.wrap_socket(sock, server_hostname=host)
+    return sock
+
+
+def pending(sock, seconds=0):
+    """Whether it has something to read, or has ended."""
+    held = getattr(sock, "pending", lambda: 0)()
+    return bool(held or select.select([sock], [], [], seconds)[0])
 
 
 # ---- answers and the client -------------------------------------------------
@@ -136,7 +163,8 @@ class Client:
     the server closed the idle connection, and never sends a request twice."""
 
     def __init__(self, port, *, host="127.0.0.1", timeout=30, node=None,
-                 nodes=()):
+                 nodes=(), context=None):
+        self.context = context
         self.host, self.port, self.timeout = host, port, timeout * PATIENCE
         self.node, self.nodes = node, nodes or (node,)
         self.connection = None
@@ -150,11 +178,15 @@ class Client:
 
     def _connect(self):
         c = self.connection
-        if c and c.sock and select.select([c.sock], [], [], 0)[0]:
+        if c and c.sock and pending(c.sock):
             self.close()     # readable while idle: the server hung up
         if not self.connection:
             self.connection = http.client.HTTPConnection(
                 self.host, self.port, timeout=self.timeout)
+            if TLS or self.context:
+                self.connection.sock = connect(
+                    self.port, self.timeout / PATIENCE, host=self.host,
+                    context=self.context)
         return self.connection
 
     def call(self, method, target, body=NOTHING, headers=None, raw=None):
@@ -225,8 +257,7 @@ class Wire:
     """A socket for bytes that no client library would send."""
 
     def __init__(self, port, *, timeout=10, host="127.0.0.1"):
-        self.sock = socket.create_connection((host, port), timeout * PATIENCE)
-        self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self.sock = connect(port, timeout, host=host)
         self.buffer = b""
 
     def __enter__(self):
@@ -314,7 +345,7 @@ class Wire:
         end = time.monotonic() + seconds
         while True:
             left = end - time.monotonic()
-            if left <= 0 or not select.select([self.sock], [], [], left)[0]:
+            if left <= 0 or not pending(self.sock, left):
                 return False
             if not self._more():
                 return True
@@ -411,6 +442,10 @@ class Server:
             argv += ["--id", self.node]
         if "--disk-reserve" not in self.flags:
             argv += ["--disk-reserve", "1MiB"]  # small machines run tests too
+        if TLS and "--tls-cert" not in self.flags:
+            cert, key = certs.common().node(self.node)
+            argv += ["--tls-cert", cert, "--tls-key", key, "--tls-ca",
+                     certs.common().ca]
         return argv + self.flags
 
     def start(self, wait=True):

@@ -4,12 +4,11 @@ import contextlib
 import re
 import resource
 import select
-import socket
 import threading
 import time
 
 from changes import Ended, Reader, read_line
-from harness import (FULL, PATIENCE, Server, bare, make_list, make_ns,
+from harness import (FULL, PATIENCE, Server, bare, connect, make_list, make_ns,
                      memory_counts, path, say, test, until)
 
 # Besides what is parked, the server's files and a client or two.
@@ -38,8 +37,7 @@ class Crowd:
         self.epoll, self.waiting, self.answers = select.epoll(), {}, []
         request = f"GET {target} HTTP/1.1\r\nHost: x\r\n\r\n".encode()
         for _ in range(n):
-            sock = socket.create_connection(("127.0.0.1", s.port),
-                                            20 * PATIENCE)
+            sock = connect(s.port, 20)
             sock.sendall(request)
             self.waiting[sock.fileno()] = [sock, b""]
             self.epoll.register(sock, select.EPOLLIN)

@@ -8,7 +8,7 @@ import threading
 import time
 
 from cluster import Cluster
-from harness import (PATIENCE, Server, bare, in_threads, make_ns,
+from harness import (PATIENCE, Server, bare, connect, in_threads, make_ns,
                      memory_counts, path, request_bytes, say, shared, test,
                      until)
 from watching import Ended, Watch, names
@@ -413,7 +413,7 @@ def reach(n):
 
 
 def raw_watch(s, target):
-    sock = socket.create_connection(("127.0.0.1", s.port), 20 * PATIENCE)
+    sock = connect(s.port, 20)
     sock.sendall(request_bytes("GET", target))
     return sock
 

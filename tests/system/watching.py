@@ -7,10 +7,9 @@ the fields of each event.
         w.change()["resource"]"""
 import json
 import re
-import socket
 import time
 
-from harness import PATIENCE, path
+from harness import PATIENCE, connect, path
 
 FIELDS = {"id", "event", "data", "retry"}
 NOTES = {"progress", "reset", "bye"}
@@ -28,8 +27,7 @@ class Watch:
         self.retry = None
         self.clean = False      # the last chunk has come
         self.head, self.body = b"", b""
-        self.sock = socket.create_connection(
-            ("127.0.0.1", port or s.port), timeout * PATIENCE)
+        self.sock = connect(port or s.port, timeout)
         head = [f"{method} {path('v1', 'watch', **query)} HTTP/{http}", "Host: x"]
         if lines:
             head.append("Accept: application/x-ndjson")
