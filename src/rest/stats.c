@@ -140,6 +140,9 @@ static void add_connections(const struct rest_stats *stats, struct buf *out)
                    "Connections refused because their address had as many as "
                    "one may have.",
                    stats->crowded);
+    metric_counter(out, "roster_http_tls_plain_total",
+                   "Connections refused because they spoke HTTP without TLS.",
+                   stats->plain);
     metric_counter(out, "roster_http_timeouts_total",
                    "Connections cut because they took too long.",
                    stats->timeouts);

@@ -256,8 +256,8 @@ class Client:
 class Wire:
     """A socket for bytes that no client library would send."""
 
-    def __init__(self, port, *, timeout=10, host="127.0.0.1"):
-        self.sock = connect(port, timeout, host=host)
+    def __init__(self, port, *, timeout=10, host="127.0.0.1", context=None):
+        self.sock = connect(port, timeout, host=host, context=context)
         self.buffer = b""
 
     def __enter__(self):

@@ -9,7 +9,7 @@ import threading
 import time
 
 from cluster import Cluster
-from harness import (Client, Server, Skip, Wire, bare, in_threads, make_ns,
+from harness import (TLS, Client, Server, Skip, Wire, bare, in_threads, make_ns,
                      memory_counts, path, request_bytes, say, shared, test, until,
                      without)
 
@@ -492,7 +492,8 @@ def an_idle_poll_costs_little(s):
     polls += poll(s, *[target] * 2000)
     each = (s.rss_anon_kib() - before) / 2000
     say(f"an idle poll: {each:.1f} KiB")
-    assert each < 2, f"{each} KiB"
+    # Over TLS it stays in the library, with its session.
+    assert each < (24 if TLS else 2), f"{each} KiB"
 
 
 @test(timeout=120)
@@ -705,7 +706,7 @@ def a_large_answer_waits_for_its_reader(s):
     assert slow.wire.answer().status == 200
     slow.close()
     # Who reads nothing is cut, and so is who asks for nothing.
-    until(lambda: metric(s, "roster_http_timeouts_total") == 2, 150)
+    until(lambda: metric(s, "roster_http_timeouts_total") >= 2, 150)
     until(lambda: s.n_fds() <= files - 4)
     assert silent.wire.answer() is None and idle.wire.answer() is None
 
@@ -749,7 +750,7 @@ def polls_that_follow_each_other_cost_little(s):
         until(lambda: parked(s) == n, 60)
     each = (s.rss_anon_kib() - before) / n
     say(f"a poll behind others: {each:.1f} KiB")
-    assert not memory_counts() or each <= 5, f"{each} KiB"
+    assert not memory_counts() or each <= (24 if TLS else 5), f"{each} KiB"
     assert metric(s, "roster_http_connections") >= n
 
 

@@ -21,13 +21,13 @@ class Ended(Exception):
 
 class Watch:
     def __init__(self, s, *, lines=False, http="1.1", headers=None, port=None,
-                 timeout=20, method="GET", **query):
+                 timeout=20, method="GET", context=None, **query):
         self.lines, self.http = lines, http
         self.last_id = None     # as a browser keeps it
         self.retry = None
         self.clean = False      # the last chunk has come
         self.head, self.body = b"", b""
-        self.sock = connect(port or s.port, timeout)
+        self.sock = connect(port or s.port, timeout, context=context)
         head = [f"{method} {path('v1', 'watch', **query)} HTTP/{http}", "Host: x"]
         if lines:
             head.append("Accept: application/x-ndjson")
