@@ -114,8 +114,8 @@ static enum MHD_Result hang_up(struct rest_request *request)
     struct rest_problem problem = request->problem;
 
     if (rest_body_takes(request) == REST_FILE && problem.status != 0) {
-        rest_loop_last_word(request->peer, problem.status, "Refused",
-                            rest_answer_body(request, &problem));
+        rest_cut_last_word(request->peer, problem.status, "Refused",
+                           rest_answer_body(request, &problem));
     }
     return MHD_NO;
 }

@@ -139,7 +139,7 @@ void rest_door_send_away(struct rest_loop *loop, struct rest_peer *peer)
 static void tell_plain(struct rest_guest *guest)
 {
     rest_count(&guest->loop->counts.plain, 1);
-    rest_loop_last_word(
+    rest_cut_last_word(
         guest->peer, 400, "Bad Request",
         STR("{\"type\":\"/problems/bad-request\",\"title\":\"Bad request\","
             "\"status\":400,\"detail\":\"this port speaks TLS: use https://"
@@ -221,7 +221,7 @@ static void make_room(struct rest_loop *loop)
     }
     rest_ring_remove(&oldest->fresh);
     rest_door_give_seat(loop, &oldest->seat);
-    rest_loop_cut(loop, oldest);
+    rest_cut(loop, oldest);
 }
 
 static void enter(struct rest_loop *loop, int fd, const struct sockaddr *from)

@@ -1,13 +1,9 @@
 #include <assert.h>
-#include <errno.h>
 #include <limits.h>
-#include <linux/tcp.h>
-#include <netinet/in.h>
 #include <signal.h>
 #include <stdio.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
-#include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -22,90 +18,9 @@
  * operations to get their outcome. */
 enum { CLIENT_WAIT_MS = 3000, STOP_WAIT_MS = 10000 };
 
-/* An answer may take ten times the idle timeout to be read, and is looked at
- * twice in each. */
-enum { SEND_LOOKS = 2, SEND_MORE = 10 * SEND_LOOKS - 1 };
-
 static uint64_t busy(const _Atomic uint64_t *counter)
 {
     return atomic_load_explicit(counter, memory_order_relaxed);
-}
-
-/* ---- connections ---- */
-
-void rest_loop_last_word(const struct rest_peer *peer, unsigned status,
-                         const char *reason, struct str body)
-{
-    struct buf text = {0};
-
-    buf_printf(&text,
-               "HTTP/1.1 %u %s\r\n"
-               "Content-Type: application/problem+json\r\n"
-               "Connection: close\r\n"
-               "Content-Length: %zu\r\n\r\n",
-               status, reason, body.n);
-    buf_add_str(&text, body);
-    (void)!rest_peer_send(peer, text.p, text.n);
-    buf_done(&text);
-}
-
-/* Nothing of the request was answered yet, so this is what the client reads
- * first. */
-static void tell_timeout(const struct rest_peer *peer)
-{
-    rest_loop_last_word(
-        peer, 408, "Request Timeout",
-        STR("{\"type\":\"/problems/timeout\",\"title\":\"Request timeout\","
-            "\"status\":408,\"detail\":\"the request did not arrive in time: "
-            "send it again\"}\n"));
-}
-
-/* Who reads slowly is given more time, who does not read at all is not. The
- * kernel knows how much has arrived over there. */
-static bool has_read_on(struct rest_peer *peer)
-{
-    struct tcp_info info;
-    socklen_t n = sizeof info;
-
-    if (peer->phase != REST_SEND ||
-        (peer->n_more == SEND_MORE && !peer->is_long) ||
-        getsockopt(peer->fd, IPPROTO_TCP, TCP_INFO, &info, &n) != 0 ||
-        info.tcpi_bytes_acked == peer->acked) {
-        return false;
-    }
-    peer->acked = info.tcpi_bytes_acked;
-    peer->n_more += !peer->is_long;
-    return true;
-}
-
-void rest_loop_cut(struct rest_loop *loop, struct rest_peer *peer)
-{
-    if (peer->guest != NULL) {
-        rest_door_send_away(loop, peer);
-        return;
-    }
-    rest_deadlines_enter(&loop->deadlines, peer, REST_NONE, 0);
-    (void)shutdown(peer->fd, SHUT_RDWR);
-}
-
-static void cut_due(struct rest_loop *loop)
-{
-    struct rest_peer *peer = NULL;
-
-    while ((peer = rest_deadlines_due(&loop->deadlines, loop->now_ms)) !=
-           NULL) {
-        if (has_read_on(peer)) {
-            rest_deadlines_enter(&loop->deadlines, peer, REST_SEND,
-                                 loop->now_ms);
-            continue;
-        }
-        if (peer->asked &&
-            (peer->phase == REST_HEAD || peer->phase == REST_BODY)) {
-            tell_timeout(peer);
-        }
-        rest_count(&loop->counts.timeouts, 1);
-        rest_loop_cut(loop, peer);
-    }
 }
 
 /* ---- turns ---- */
@@ -202,10 +117,10 @@ static void begin_closing(struct rest_loop *loop)
     rest_door_shut(loop);
     rest_park_close(loop);
     while ((peer = loop->deadlines.lists[REST_IDLE].first) != NULL) {
-        rest_loop_cut(loop, peer);
+        rest_cut(loop, peer);
     }
     while ((peer = loop->deadlines.lists[REST_HEAD].first) != NULL) {
-        rest_loop_cut(loop, peer);
+        rest_cut(loop, peer);
     }
 }
 
@@ -258,7 +173,7 @@ static void turn(struct rest_loop *loop)
     rest_door_turn(loop);
     (void)MHD_run(loop->daemon);
     send_streams(loop);
-    cut_due(loop);
+    rest_cut_due(loop);
     if (!loop->closing && atomic_load(&loop->rest->stopping)) {
         begin_closing(loop);
     }
@@ -381,7 +296,7 @@ int rest_loop_start(struct rest_loop *loop, unsigned max_connections)
     loop->deadlines.lists[REST_HEAD].span_ms = config->head_timeout_ms;
     loop->deadlines.lists[REST_BODY].span_ms = config->request_timeout_ms;
     loop->deadlines.lists[REST_SEND].span_ms =
-        config->idle_timeout_ms / SEND_LOOKS;
+        config->idle_timeout_ms / REST_SEND_LOOKS;
     r = store_reader_new(core_store(loop->rest->core), &loop->reader);
     if (r != 0) {
         return r;

@@ -171,13 +171,19 @@ struct rest {
 int rest_loop_start(struct rest_loop *loop, unsigned max_connections) MUST_USE;
 void rest_loop_poke(struct rest_loop *loop);
 void rest_loop_join(struct rest_loop *loop);
+
+/* ---- cut.c ---- */
+/* A stalled answer is looked at so often in an idle timeout. */
+enum { REST_SEND_LOOKS = 2 };
 /* An answer past the library, to a client that has still not sent all that
  * nobody wants: the connection is closed after it. A lost one is no worse than
  * silence. */
-void rest_loop_last_word(const struct rest_peer *peer, unsigned status,
-                         const char *reason, struct str body);
+void rest_cut_last_word(const struct rest_peer *peer, unsigned status,
+                        const char *reason, struct str body);
 /* Its time is over. Whoever has the socket sees the end, and closes. */
-void rest_loop_cut(struct rest_loop *loop, struct rest_peer *peer);
+void rest_cut(struct rest_loop *loop, struct rest_peer *peer);
+/* All that are due. */
+void rest_cut_due(struct rest_loop *loop);
 
 /* ---- connection.c: called by the daemon; `user` is the loop ---- */
 void rest_connection_notify(void *user, struct MHD_Connection *connection,

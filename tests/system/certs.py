@@ -62,7 +62,7 @@ class Authority:
             stem or node, node, False,
             "extendedKeyUsage = serverAuth,clientAuth\n"
             f"subjectAltName = URI:roster://node/{node},DNS:localhost,"
-            "IP:127.0.0.1", days)
+            "IP:127.0.0.1,IP:::1", days)
 
     def client(self, name, stem=None, days=30, **more):
         return self._make(stem or f"client-{name}", name, False,
