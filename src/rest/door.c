@@ -237,7 +237,9 @@ static void enter(struct rest_loop *loop, int fd, const struct sockaddr *from)
         return;
     }
     rest_count(&loop->counts.accepted, 1);
-    if (busy(&loop->counts.connections) > loop->max_connections) {
+    uint64_t n = busy(&loop->counts.connections);
+    rest_count(&loop->counts.exhausted, n == loop->max_connections);
+    if (n > loop->max_connections) {
         make_room(loop);
     }
     rest_ring_add(&loop->door.fresh, &peer->fresh);
@@ -280,7 +282,6 @@ static void come(struct rest_side *side, uint32_t events)
     for (int i = 0; i < TURN_ACCEPTS; i++) {
         if (busy(&loop->counts.connections) >= loop->max_connections &&
             rest_ring_is_empty(&door->fresh)) {
-            rest_count(&loop->counts.exhausted, 1);
             pause_listening(loop);
             return;
         }
