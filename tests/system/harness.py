@@ -69,7 +69,7 @@ def bare(function=None, **options):
 
 def connect(port, timeout=10, *, host="127.0.0.1", receive=None, context=None):
     """To a server, as its clients do. `receive`: of a socket that takes little."""
-    sock = socket.socket()
+    sock = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
     sock.settimeout(timeout * PATIENCE)
     if receive:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive)
