@@ -165,7 +165,7 @@ static int greet(const struct road *road, const struct peer_dial *dial,
 static int shake(struct road *road, const struct peer_dial *dial,
                  struct peer_id *ret_other)
 {
-    struct shake_answer answer;
+    struct shake_answer answer = {.verdict = PEER_STRANGER};
     struct tls_peer certified;
     int r = dial->tls != NULL ? encrypt(road, dial->tls, &certified) : 0;
 

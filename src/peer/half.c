@@ -44,8 +44,10 @@ short half_events(const struct half *half)
     case HALF_REPLYING:
         return POLLOUT;
     case HALF_TLS:
-        return half->wire.link != NULL ? tls_link_events(half->wire.link)
-                                       : POLLIN;
+        if (half->wire.link != NULL) {
+            return tls_link_events(half->wire.link);
+        }
+        return POLLIN;
     default:
         return POLLIN;
     }

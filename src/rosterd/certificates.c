@@ -3,6 +3,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
+#include "base/clock.h"
 #include "base/err.h"
 
 struct certificates {
@@ -12,6 +13,19 @@ struct certificates {
     bool reloads;          /* it runs, or has run */
     _Atomic(bool) is_over; /* and it has */
 };
+
+enum { SOON_S = 14 * 24 * 60 * 60 };
+
+static void tell_read(const struct certificates *certificates)
+{
+    uint64_t expires_s = tls_expires_s(certificates->tls);
+    bool soon = expires_s < clock_wall_ms() / 1000 + SOON_S;
+
+    LOG_AT(soon ? LOG_WARN : LOG_INFO, LOG_CORE,
+           soon ? "certificates read; this node's expires soon"
+                : "certificates read",
+           LOG_U64("expires_s", expires_s));
+}
 
 int certificates_open(const struct settings *settings,
                       struct certificates **ret_certificates)
@@ -35,6 +49,9 @@ int certificates_open(const struct settings *settings,
     if (made->verifies && tls_is_node(made->tls, settings->id, why) != 0) {
         log_warn(LOG_CORE, "this certificate will not do for a cluster",
                  LOG_TXT("why", why));
+    }
+    if (made->tls != NULL) {
+        tell_read(made);
     }
     *ret_certificates = made;
     return 0;
@@ -64,8 +81,7 @@ static void *reload(void *user)
     char why[TLS_WHY];
 
     if (tls_reload(certificates->tls, why) == 0) {
-        log_info(LOG_CORE, "certificates read again",
-                 LOG_U64("expires_s", tls_expires_s(certificates->tls)));
+        tell_read(certificates);
     } else {
         log_error(LOG_CORE,
                   "certificates cannot be read again: the old ones are kept",

@@ -306,7 +306,7 @@ static void take_new(struct carrier *carrier)
         tunnel->ready = true;
         if (!listen_to(carrier, &tunnel->net) ||
             !listen_to(carrier, &tunnel->pair)) {
-            end_tunnel(carrier, tunnel);
+            tunnel->broken = true;
         }
         link = next;
     }

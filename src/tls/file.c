@@ -49,7 +49,7 @@ static int read_all(int fd, struct buf *bytes)
 int file_read(const char *path, struct buf *ret_bytes, char why[TLS_WHY])
 {
     struct buf bytes = {0};
-    struct stat about;
+    struct stat about = {.st_mode = 0};
     /* A pipe by mistake would hold the start up for ever. */
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     int error = fd < 0 || fstat(fd, &about) != 0 ? errno : 0;

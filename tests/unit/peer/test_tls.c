@@ -298,7 +298,8 @@ static void garbage_ends_without_harm(void **state)
     for (unsigned seed = 0; seed < 60; seed++) {
         int fd = kit_stranger(peer_address(kit->peer));
         for (size_t i = 0; i < sizeof bytes; i++) {
-            bytes[i] = (uint8_t)((seed * 2654435761U + i * 40503U) >> 9);
+            bytes[i] =
+                (uint8_t)(((size_t)seed * 2654435761U + i * 40503U) >> 9);
         }
         bytes[0] = seed % 3 == 0 ? 0x16 : seed % 3 == 1 ? 'R' : bytes[0];
         bytes[1] = seed % 3 == 0 ? 0x03 : bytes[1];

@@ -193,7 +193,7 @@ static void what_is_no_tls_is_refused(void **state)
     for (unsigned seed = 0; seed < 200; seed++) {
         for (size_t i = 0; i < sizeof garbage; i++) {
             garbage[i] =
-                (unsigned char)((seed * 2654435761U + i * 40503U) >> 7);
+                (unsigned char)(((size_t)seed * 2654435761U + i * 40503U) >> 7);
         }
         if (seed % 2 == 1) { /* As if a record of a handshake came. */
             garbage[0] = 0x16;

@@ -155,8 +155,8 @@ static void many_tunnels_carry_much_both_ways(void **state)
 
     for (unsigned i = 0; i < TUNNELS; i++) {
         open_tunnel(*state, i % 2 == 1, fds[i]);
-        start(&senders[2 * i], fds[i][0], i);
-        start(&senders[2 * i + 1], fds[i][1], 100 + i);
+        start(&senders[i], fds[i][0], i);
+        start(&senders[TUNNELS + i], fds[i][1], 100 + i);
     }
     /* One after the other: who is not read yet holds up nobody. */
     for (unsigned i = 0; i < TUNNELS; i++) {
