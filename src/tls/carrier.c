@@ -35,7 +35,7 @@ enum {
     RECORDS_A_TURN = 8,   /* in each direction */
     EVENTS_A_TURN = 64,   /* of epoll */
     LINGER_MS = 8 * 1000, /* to send what was written before a close */
-    BULK_NICENESS = 10,   /* of this thread alone, as Linux has it */
+    BULK_NICENESS = 15,   /* of this thread alone, as Linux has it */
 };
 
 /* Bytes on their way in one direction. */
