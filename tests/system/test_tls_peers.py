@@ -136,10 +136,10 @@ def a_large_state_is_transferred():
         rows = c.rows_everywhere(LIST, leader.revision(), seconds=60)
         assert len(rows) == 301
         c.digests_agree(60)
-        fetched = c.node(behind).get("/metrics").must(200).body.decode()
-        got = [float(line.split()[1]) for line in fetched.splitlines()
-               if line.startswith("roster_transfer_received_bytes_total ")]
-        assert not got or got[0] > 1_000_000, got
+        metrics = c.node(behind).get("/metrics").must(200).body.decode()
+        fetched = [float(line.split()[1]) for line in metrics.splitlines()
+                   if line.startswith("roster_state_file_fetched_bytes_total ")]
+        assert fetched and fetched[0] > 20_000_000, fetched
 
 
 # ---- strangers ----
