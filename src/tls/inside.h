@@ -94,6 +94,7 @@ struct tls {
     pthread_mutex_t lock;
     struct credentials *credentials; /* under the lock */
     struct tls_config config;        /* its texts are our own */
+    gnutls_priority_t priorities;    /* of links */
     struct carrier *urgent, *bulk;
 };
 

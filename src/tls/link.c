@@ -8,19 +8,14 @@
 #include "base/err.h"
 #include "tls/inside.h"
 
-/* Both ends are of this program. No tickets: connections between nodes live
- * long, and each is checked anew. */
-static const char PRIORITIES[] =
-    "NORMAL:-VERS-ALL:+VERS-TLS1.3:-CIPHER-ALL:+AES-128-GCM:+AES-256-GCM:"
-    "+CHACHA20-POLY1305";
-
 static void or_stop(int error)
 {
     if (error < 0) {
-        abort(); /* Memory, or the text above is wrong. */
+        abort(); /* Memory. */
     }
 }
 
+/* No tickets: connections between nodes live long, and each is checked anew. */
 struct tls_link *tls_link_begin(struct tls *tls, int fd, bool listening)
 {
     struct tls_link *link = mem_zero(sizeof *link);
@@ -34,7 +29,7 @@ struct tls_link *tls_link_begin(struct tls *tls, int fd, bool listening)
     or_stop(gnutls_init(&link->session, side | GNUTLS_NONBLOCK |
                                             GNUTLS_NO_SIGNAL |
                                             GNUTLS_NO_TICKETS));
-    or_stop(gnutls_priority_set_direct(link->session, PRIORITIES, NULL));
+    or_stop(gnutls_priority_set(link->session, tls->priorities));
     or_stop(gnutls_credentials_set(link->session, GNUTLS_CRD_CERTIFICATE,
                                    link->credentials->gnutls));
     if (listening) {

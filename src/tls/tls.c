@@ -1,6 +1,12 @@
 #include <stdio.h>
 
+#include "base/err.h"
 #include "tls/inside.h"
+
+/* Both ends are of this program. */
+static const char PRIORITIES[] =
+    "NORMAL:-VERS-ALL:+VERS-TLS1.3:-CIPHER-ALL:+AES-128-GCM:+AES-256-GCM:"
+    "+CHACHA20-POLY1305";
 
 static char *copy(const char *text)
 {
@@ -15,6 +21,7 @@ struct tls *tls_free(struct tls *tls)
     tls->urgent = carrier_free(tls->urgent);
     tls->bulk = carrier_free(tls->bulk);
     credentials_unref(tls->credentials);
+    gnutls_priority_deinit(tls->priorities);
     (void)pthread_mutex_destroy(&tls->lock);
     mem_free((char *)tls->config.cert);
     mem_free((char *)tls->config.key);
@@ -27,14 +34,22 @@ int tls_new(const struct tls_config *config, struct tls **ret_tls,
             char why[TLS_WHY])
 {
     struct credentials *credentials = NULL;
+    gnutls_priority_t priorities = NULL;
 
+    if (gnutls_priority_init(&priorities, PRIORITIES, NULL) < 0) {
+        (void)snprintf(why, TLS_WHY,
+                       "the system-wide settings of GnuTLS allow no TLS 1.3");
+        return ERR_INVALID;
+    }
     int r = credentials_read(config, &credentials, why);
     if (r != 0) {
+        gnutls_priority_deinit(priorities);
         return r;
     }
     struct tls *tls = mem_zero(sizeof *tls);
     (void)pthread_mutex_init(&tls->lock, NULL);
     tls->credentials = credentials;
+    tls->priorities = priorities;
     tls->config = (struct tls_config){.cert = copy(config->cert),
                                       .key = copy(config->key),
                                       .ca = copy(config->ca),
