@@ -11,59 +11,22 @@
  * A thread per connection would do as well for a few nodes. One for all is one
  * wake-up for many that are ready, and one place where all ends; what is large
  * and not urgent (state files) has a second thread of less priority, so that it
- * delays no message of Raft's.
- *
- * A direction ends alone: the end of what is written into the pair goes over as
- * TLS's notice of closing, and comes out as the end of what is read. A
- * connection that breaks without that notice is closed at once. */
-#include <errno.h>
+ * delays no message of Raft's. */
 #include <signal.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/resource.h>
-#include <sys/socket.h>
 #include <unistd.h>
 #include <utlist.h>
 
 #include "base/clock.h"
 #include "base/err.h"
-#include "base/queue.h"
-#include "tls/inside.h"
+#include "tls/tunnel.h"
 
 enum {
-    RECORD = 16 * 1024,   /* most plain bytes of one record */
-    RECORDS_A_TURN = 8,   /* in each direction */
     EVENTS_A_TURN = 64,   /* of epoll */
     LINGER_MS = 8 * 1000, /* to send what was written before a close */
     BULK_NICENESS = 15,   /* of this thread alone, as Linux has it */
-};
-
-/* Bytes on their way in one direction. */
-struct flow {
-    size_t at, n; /* of `bytes` */
-    bool over;    /* nothing more comes in */
-    bool told;    /* and the other end knows */
-    uint8_t bytes[RECORD];
-};
-
-/* A descriptor in epoll. */
-struct end {
-    struct tunnel *tunnel; /* NULL: the carrier's eventfd */
-    int fd;
-    uint32_t wants;
-    bool gone; /* hung up: epoll would tell of it again and again */
-};
-
-struct tunnel {
-    struct queue_link queued;
-    struct tunnel *next, *prev; /* of the carrier's list */
-    struct tls_link *link;
-    struct end net, pair;
-    struct flow in, out;
-    bool broken;
-    bool ready;        /* it may have something to do */
-    bool lingers;      /* its user is gone, and not all of his bytes are sent */
-    uint64_t until_ms; /* then it ends */
 };
 
 struct carrier {
@@ -79,162 +42,7 @@ struct carrier {
     struct tunnel *tunnels, *ended;
 };
 
-/* ---- one tunnel ---- */
-
-static void close_tunnel(struct tunnel *tunnel)
-{
-    tunnel->link = tls_link_close(tunnel->link);
-    (void)close(tunnel->pair.fd);
-    mem_free(tunnel);
-}
-
-static bool blocked(ssize_t r)
-{
-    return r < 0 && (errno == EAGAIN || errno == EINTR);
-}
-
-/* What the session waits for may be either, whatever was asked of it. */
-static void want_net(struct tunnel *tunnel)
-{
-    bool writes = gnutls_record_get_direction(tunnel->link->session) == 1;
-    tunnel->net.wants |= writes ? EPOLLOUT : EPOLLIN;
-}
-
-static bool fill_out(struct tunnel *tunnel)
-{
-    struct flow *out = &tunnel->out;
-    ssize_t n = recv(tunnel->pair.fd, out->bytes, RECORD, MSG_DONTWAIT);
-
-    if (blocked(n)) {
-        tunnel->pair.wants |= EPOLLIN;
-        return false;
-    }
-    out->at = 0;
-    out->n = n > 0 ? (size_t)n : 0;
-    out->over = n <= 0;
-    return true;
-}
-
-static bool drain_out(struct tunnel *tunnel)
-{
-    struct flow *out = &tunnel->out;
-    ssize_t n =
-        tls_link_send(tunnel->link, out->bytes + out->at, out->n - out->at);
-
-    if (blocked(n)) {
-        want_net(tunnel);
-        return false;
-    }
-    if (n < 0) { /* Nobody is there to read it; what came may yet be read. */
-        out->over = out->told = true;
-    }
-    out->at += n > 0 ? (size_t)n : 0;
-    out->n = n < 0 || out->at == out->n ? 0 : out->n;
-    return n >= 0;
-}
-
-static bool tell_out(struct tunnel *tunnel)
-{
-    int r = gnutls_bye(tunnel->link->session, GNUTLS_SHUT_WR);
-
-    if (r == GNUTLS_E_AGAIN || r == GNUTLS_E_INTERRUPTED) {
-        want_net(tunnel);
-        return false;
-    }
-    tunnel->broken = r < 0;
-    tunnel->out.told = true;
-    return false;
-}
-
-static bool fill_in(struct tunnel *tunnel)
-{
-    struct flow *in = &tunnel->in;
-    ssize_t n = tls_link_recv(tunnel->link, in->bytes, RECORD);
-
-    if (blocked(n)) {
-        want_net(tunnel);
-        return false;
-    }
-    in->at = 0;
-    in->n = n > 0 ? (size_t)n : 0;
-    in->over = n == 0;
-    tunnel->broken = n < 0;
-    return !tunnel->broken;
-}
-
-static bool drain_in(struct tunnel *tunnel)
-{
-    struct flow *in = &tunnel->in;
-    ssize_t n = send(tunnel->pair.fd, in->bytes + in->at, in->n - in->at,
-                     MSG_NOSIGNAL | MSG_DONTWAIT);
-
-    if (blocked(n)) {
-        tunnel->pair.wants |= EPOLLOUT;
-        return false;
-    }
-    if (n < 0) { /* Nobody reads it any more. */
-        in->over = in->told = true;
-    }
-    in->at += n > 0 ? (size_t)n : 0;
-    in->n = n < 0 || in->at == in->n ? 0 : in->n;
-    return n >= 0;
-}
-
-/* False when it has to wait, or there is nothing left to do. */
-static bool step_out(struct tunnel *tunnel)
-{
-    struct flow *out = &tunnel->out;
-
-    if (out->told || tunnel->broken) {
-        return false;
-    }
-    if (out->n > 0) {
-        return drain_out(tunnel);
-    }
-    return out->over ? tell_out(tunnel) : fill_out(tunnel);
-}
-
-static bool step_in(struct tunnel *tunnel)
-{
-    struct flow *in = &tunnel->in;
-
-    if (in->told || tunnel->broken) {
-        return false;
-    }
-    if (in->n > 0) {
-        return drain_in(tunnel);
-    }
-    if (in->over) {
-        (void)shutdown(tunnel->pair.fd, SHUT_WR);
-        in->told = true;
-        return false;
-    }
-    return fill_in(tunnel);
-}
-
 /* ---- the thread's turn ---- */
-
-/* Two steps are a record. True when it could go on, but others are to be served
- * before. */
-static bool carry(struct tunnel *tunnel)
-{
-    bool more_out = true;
-    bool more_in = true;
-
-    tunnel->net.wants = tunnel->pair.wants = 0;
-    for (unsigned i = 0; i < 2 * RECORDS_A_TURN && (more_out || more_in); i++) {
-        more_out = more_out && step_out(tunnel);
-        more_in = more_in && step_in(tunnel);
-    }
-    return more_out || more_in;
-}
-
-static bool is_over(const struct tunnel *tunnel)
-{
-    return tunnel->broken ||
-           (tunnel->out.told && (tunnel->in.told || tunnel->pair.gone)) ||
-           (tunnel->lingers && clock_mono_ms() >= tunnel->until_ms);
-}
 
 static void watch(struct carrier *carrier, struct end *end, uint32_t before)
 {
@@ -257,12 +65,12 @@ static void serve(struct carrier *carrier, struct tunnel *tunnel)
     uint32_t net = tunnel->net.wants;
     uint32_t pair = tunnel->pair.wants;
 
-    tunnel->ready = carry(tunnel);
+    tunnel->ready = tunnel_carry(tunnel);
     if (tunnel->pair.gone && !tunnel->lingers) {
         tunnel->lingers = true;
         tunnel->until_ms = clock_mono_ms() + LINGER_MS;
     }
-    if (is_over(tunnel)) {
+    if (tunnel_is_over(tunnel)) {
         end_tunnel(carrier, tunnel);
     } else {
         watch(carrier, &tunnel->net, net);
@@ -319,7 +127,7 @@ static void free_ended(struct carrier *carrier)
 
     DL_FOREACH_SAFE(carrier->ended, tunnel, next)
     {
-        close_tunnel(tunnel);
+        (void)tunnel_close(tunnel);
     }
     carrier->ended = NULL;
 }
@@ -447,16 +255,13 @@ static bool start(struct carrier *carrier)
 
 int carrier_take(struct carrier *carrier, struct tls_link *link, int fd)
 {
-    struct tunnel *tunnel = mem_zero(sizeof *tunnel);
+    struct tunnel *tunnel = tunnel_new(link, fd);
 
-    tunnel->link = link;
-    tunnel->net = (struct end){.tunnel = tunnel, .fd = link->fd};
-    tunnel->pair = (struct end){.tunnel = tunnel, .fd = fd};
     (void)pthread_mutex_lock(&carrier->lock);
     bool runs = start(carrier);
     (void)pthread_mutex_unlock(&carrier->lock);
     if (!runs) {
-        close_tunnel(tunnel);
+        (void)tunnel_close(tunnel);
         return err_raise(ERR_SYSTEM);
     }
     if (queue_push(&carrier->arriving, &tunnel->queued)) {
