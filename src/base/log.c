@@ -40,59 +40,6 @@ int log_level_parse(struct str text, enum log_level *ret_level)
  * takes in one piece. */
 enum { VALUE_MOST = 512 };
 
-static void add_ascii(struct buf *line, unsigned char c)
-{
-    if (c == '"' || c == '\\') {
-        buf_add_char(line, '\\');
-        buf_add_char(line, (char)c);
-    } else if (c < 0x20 || c == 0x7f) {
-        buf_printf(line, "\\u%04x", c);
-    } else {
-        buf_add_char(line, (char)c);
-    }
-}
-
-/* U+0080 to U+009F, U+2028 and U+2029: some readers end a line at them, and
- * some terminals obey them. 0: another one. */
-static unsigned control_of(struct str character)
-{
-    const unsigned char *p = (const unsigned char *)character.p;
-
-    if (character.n == 2 && p[0] == 0xc2 && p[1] < 0xa0) {
-        return p[1];
-    }
-    if (character.n == 3 && p[0] == 0xe2 && p[1] == 0x80 &&
-        (p[2] == 0xa8 || p[2] == 0xa9)) {
-        return 0x2000 + (p[2] & 0x3fU);
-    }
-    return 0;
-}
-
-/* What a log reader must not be fed raw: quotes, controls, line ends and what
- * is no text, so that no value can forge a line of its own or spoil one. */
-static void add_escaped(struct buf *line, struct str text)
-{
-    size_t at = 0;
-
-    while (at < text.n && at < VALUE_MOST) {
-        struct str rest = {text.p + at, text.n - at};
-        size_t n = utf8_step(rest);
-        rest.n = n;
-        unsigned control = control_of(rest);
-        if (n == 0) {
-            buf_add_text(line, "\\ufffd");
-        } else if (n == 1) {
-            add_ascii(line, (unsigned char)*rest.p);
-        } else if (control != 0) {
-            buf_printf(line, "\\u%04x", control);
-        } else {
-            buf_add_str(line, rest);
-        }
-        at += n == 0 ? 1 : n;
-    }
-    buf_add_text(line, at < text.n ? "..." : "");
-}
-
 static void add_field(struct buf *line, const struct log_field *field,
                       bool json)
 {
@@ -106,7 +53,7 @@ static void add_field(struct buf *line, const struct log_field *field,
         return;
     }
     buf_add_char(line, '"');
-    add_escaped(line, field->text);
+    utf8_add_escaped(line, field->text, VALUE_MOST);
     buf_add_char(line, '"');
 }
 
@@ -130,7 +77,7 @@ void log_write(enum log_level level, const char *room, const char *sentence,
                    "{\"time\":\"%s.%03ldZ\",\"level\":\"%s\",\"room\":\"%s\","
                    "\"msg\":\"",
                    stamp, now.tv_nsec / 1000000, level_names[level], room);
-        add_escaped(&line, str_of(sentence));
+        utf8_add_escaped(&line, str_of(sentence), VALUE_MOST);
         buf_add_char(&line, '"');
     } else {
         buf_printf(&line, "%s.%03ldZ %-5s %-5s %s", stamp,

@@ -24,6 +24,7 @@ enum log_format { LOG_AUTO, LOG_TEXT, LOG_JSON };
 #define LOG_HTTP "http"
 #define LOG_HOOK "hook"
 #define LOG_AGENT "agent"
+#define LOG_AUDIT "audit"
 
 struct log_field {
     const char *name;

@@ -39,6 +39,11 @@ struct sha256 *sha256_end(struct sha256 *hash, uint8_t ret_digest[SHA256_BYTES])
     return NULL;
 }
 
+void sha256_of(const void *bytes, size_t n, uint8_t ret_digest[SHA256_BYTES])
+{
+    or_stop(gnutls_hash_fast(GNUTLS_DIG_SHA256, bytes, n, ret_digest));
+}
+
 void sha256_hmac(const void *key, size_t n_key, const void *bytes, size_t n,
                  uint8_t ret_code[SHA256_BYTES])
 {

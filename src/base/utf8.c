@@ -79,3 +79,75 @@ size_t utf8_put(char *ret_bytes, uint32_t character)
     ret_bytes[0] = (char)(marks[n] | character);
     return n;
 }
+
+/* ---- lines ---- */
+
+static void add_ascii(struct buf *line, unsigned char c)
+{
+    if (c == '"' || c == '\\') {
+        buf_add_char(line, '\\');
+        buf_add_char(line, (char)c);
+    } else if (c < 0x20 || c == 0x7f) {
+        buf_printf(line, "\\u%04x", c);
+    } else {
+        buf_add_char(line, (char)c);
+    }
+}
+
+/* U+0080 to U+009F, U+2028 and U+2029: some readers end a line at them, and
+ * some terminals obey them. 0: another one. */
+static unsigned control_of(struct str character)
+{
+    const unsigned char *p = (const unsigned char *)character.p;
+
+    if (character.n == 2 && p[0] == 0xc2 && p[1] < 0xa0) {
+        return p[1];
+    }
+    if (character.n == 3 && p[0] == 0xe2 && p[1] == 0x80 &&
+        (p[2] == 0xa8 || p[2] == 0xa9)) {
+        return 0x2000 + (p[2] & 0x3fU);
+    }
+    return 0;
+}
+
+/* How many of them stand for themselves, each a byte. */
+static size_t plain_run(struct str text)
+{
+    size_t n = 0;
+
+    while (n < text.n && text.p[n] >= 0x20 && text.p[n] < 0x7f &&
+           text.p[n] != '"' && text.p[n] != '\\') {
+        n++;
+    }
+    return n;
+}
+
+void utf8_add_escaped(struct buf *line, struct str text, size_t most)
+{
+    size_t at = 0;
+
+    while (at < text.n && at < most) {
+        struct str rest = {text.p + at, text.n - at};
+        size_t plain = plain_run(
+            (struct str){rest.p, rest.n < most - at ? rest.n : most - at});
+        if (plain > 0) {
+            buf_add(line, rest.p, plain);
+            at += plain;
+            continue;
+        }
+        size_t n = utf8_step(rest);
+        rest.n = n;
+        unsigned control = control_of(rest);
+        if (n == 0) {
+            buf_add_text(line, "\\ufffd");
+        } else if (n == 1) {
+            add_ascii(line, (unsigned char)*rest.p);
+        } else if (control != 0) {
+            buf_printf(line, "\\u%04x", control);
+        } else {
+            buf_add_str(line, rest);
+        }
+        at += n == 0 ? 1 : n;
+    }
+    buf_add_text(line, at < text.n ? "..." : "");
+}

@@ -15,5 +15,11 @@ size_t utf8_step(struct str text);
 bool utf8_is_valid(struct str text);
 /* Writes a character that is no surrogate; its length. */
 size_t utf8_put(char *ret_bytes, uint32_t character);
+/* Appends text as what stands between the quotes of a JSON string, in ASCII
+ * wherever some reader might see the end of a line or a command to a terminal:
+ * quotes, controls, line ends and what is no text are escaped, so that no value
+ * can forge a line of its own or spoil one. What is behind `most` bytes is cut,
+ * and "..." says so. */
+void utf8_add_escaped(struct buf *line, struct str text, size_t most);
 
 #endif

@@ -1,0 +1,68 @@
+#include "audit/line.h"
+
+#include <stdio.h>
+#include <time.h>
+
+#include "base/utf8.h"
+
+enum { VALUE_MOST = 1024 };
+
+static void add_time(struct buf *out, uint64_t now_ms)
+{
+    time_t seconds = (time_t)(now_ms / 1000);
+    char text[40];
+    struct tm tm;
+
+    if (gmtime_r(&seconds, &tm) == NULL) {
+        tm = (struct tm){.tm_year = 70, .tm_mday = 1};
+    }
+    size_t n = strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%S", &tm);
+    buf_add_text(out, "\"time\":\"");
+    buf_add(out, text, n);
+    (void)snprintf(text, sizeof text, ".%03uZ\"", (unsigned)(now_ms % 1000));
+    buf_add_text(out, text);
+}
+
+static void add_text(struct buf *out, const char *name, struct str value)
+{
+    if (value.n == 0) {
+        return;
+    }
+    buf_add_text(out, ",\"");
+    buf_add_text(out, name);
+    buf_add_text(out, "\":\"");
+    utf8_add_escaped(out, value, VALUE_MOST);
+    buf_add_char(out, '"');
+}
+
+static void add_number(struct buf *out, const char *name, uint64_t value)
+{
+    if (value == 0) {
+        return;
+    }
+    buf_add_text(out, ",\"");
+    buf_add_text(out, name);
+    buf_add_text(out, "\":");
+    buf_add_u64(out, value);
+}
+
+void line_add(struct buf *out, const struct audit_line *line, struct str node,
+              uint64_t now_ms)
+{
+    buf_reserve(out, 512);
+    add_time(out, now_ms);
+    add_text(out, "node", node);
+    add_text(out, "who", line->who);
+    add_text(out, "token", line->token);
+    add_text(out, "from", line->from);
+    add_text(out, "request", line->request);
+    add_text(out, "op", line->op);
+    add_text(out, "ns", line->ns);
+    add_text(out, "type", line->type);
+    add_text(out, "id", line->id);
+    add_text(out, "about", line->about);
+    add_text(out, "outcome", line->outcome);
+    add_text(out, "detail", line->detail);
+    add_number(out, "status", line->status);
+    add_number(out, "revision", line->revision);
+}
