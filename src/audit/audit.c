@@ -330,6 +330,11 @@ struct audit *audit_close(struct audit *audit)
 
 /* ---- what is told of it ---- */
 
+const char *audit_node(const struct audit *audit)
+{
+    return audit->node;
+}
+
 void audit_head(struct audit *audit, struct audit_head *ret_head)
 {
     *ret_head = (struct audit_head){

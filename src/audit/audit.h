@@ -58,7 +58,11 @@ int audit_open(const struct audit_config *config, struct audit **ret_audit,
 /* Always NULL; takes NULL. */
 struct audit *audit_close(struct audit *audit);
 
-/* Texts are lent; n == 0: left out. */
+/* The node's name in each line. Lends. */
+const char *audit_node(const struct audit *audit);
+
+/* Texts are lent; n == 0: left out. They are cut behind 1 KiB, `about` behind
+ * 16. */
 struct audit_line {
     struct str who, token, from, request, op, ns, type, id;
     struct str about;   /* what else it names, as "to=lab.roster" */
@@ -67,9 +71,9 @@ struct audit_line {
     unsigned status;
     uint64_t revision; /* 0: none */
 };
-/* Takes NULL as audit: nothing is written. Faults: IO, DISK_FULL (counted and
- * logged, at most once a second). */
-int audit_write(struct audit *audit, const struct audit_line *line) MUST_USE;
+/* Takes NULL as audit: nothing is written. Faults: IO, DISK_FULL: counted and
+ * logged here, at most once a second, so a caller may leave it at that. */
+int audit_write(struct audit *audit, const struct audit_line *line);
 
 /* The same for threads that may not wait: it is written soon, and what cannot
  * be is counted. Lines of others may come before it. */

@@ -13,7 +13,8 @@
 #include "audit/audit.h"
 #include "base/sha256.h"
 
-enum { CHAIN_LINE_MOST = 128 << 10 };
+/* Ten values of 1 KiB and one of 16, each byte of which is six at most. */
+enum { CHAIN_LINE_MOST = 192 << 10 };
 
 #define CHAIN_RESUME "audit resume"
 #define CHAIN_GAP "audit gap"

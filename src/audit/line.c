@@ -5,7 +5,7 @@
 
 #include "base/utf8.h"
 
-enum { VALUE_MOST = 1024 };
+enum { VALUE_MOST = 1 << 10, ABOUT_MOST = 16 << 10 };
 
 static void add_time(struct buf *out, uint64_t now_ms)
 {
@@ -23,7 +23,8 @@ static void add_time(struct buf *out, uint64_t now_ms)
     buf_add_text(out, text);
 }
 
-static void add_text(struct buf *out, const char *name, struct str value)
+static void add_value(struct buf *out, const char *name, struct str value,
+                      size_t most)
 {
     if (value.n == 0) {
         return;
@@ -31,8 +32,13 @@ static void add_text(struct buf *out, const char *name, struct str value)
     buf_add_text(out, ",\"");
     buf_add_text(out, name);
     buf_add_text(out, "\":\"");
-    utf8_add_escaped(out, value, VALUE_MOST);
+    utf8_add_escaped(out, value, most);
     buf_add_char(out, '"');
+}
+
+static void add_text(struct buf *out, const char *name, struct str value)
+{
+    add_value(out, name, value, VALUE_MOST);
 }
 
 static void add_number(struct buf *out, const char *name, uint64_t value)
@@ -60,7 +66,7 @@ void line_add(struct buf *out, const struct audit_line *line, struct str node,
     add_text(out, "ns", line->ns);
     add_text(out, "type", line->type);
     add_text(out, "id", line->id);
-    add_text(out, "about", line->about);
+    add_value(out, "about", line->about, ABOUT_MOST);
     add_text(out, "outcome", line->outcome);
     add_text(out, "detail", line->detail);
     add_number(out, "status", line->status);

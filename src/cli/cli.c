@@ -215,6 +215,8 @@ int cli_main(int argc, char **argv)
                "export: machines too that an agent keeps registered"),
         OPTION("data-dir", OPTION_TEXT, data_dir, "DIR",
                "recover: of a rosterd that is stopped"),
+        OPTION("head", OPTION_TEXT, head, "SEQ:HASH",
+               "audit verify: that line has to be there, and be that one"),
 #undef OPTION
         {.name = NULL},
     };

@@ -53,6 +53,7 @@ struct cli {
     char *since;
     char *for_time;
     char *reason;
+    char *head;
 };
 
 struct cli_verb {

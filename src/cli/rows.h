@@ -47,6 +47,8 @@ enum cli_exit admin_snapshot(struct cli *cli);
 enum cli_exit admin_snapshots(struct cli *cli);
 enum cli_exit admin_digest(struct cli *cli);
 enum cli_exit recover_run(struct cli *cli);
+/* audit.c */
+enum cli_exit audit_run(struct cli *cli);
 /* import.c, export.c */
 enum cli_exit import_run(struct cli *cli);
 enum cli_exit export_run(struct cli *cli);

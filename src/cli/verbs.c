@@ -120,6 +120,14 @@ const struct cli_verb cli_verbs[] = {
     {"snapshots", "", "those that are kept", "", 0, 0, admin_snapshots, NULL},
     {"digest", "", "a sum over the whole state", "", 0, 0, admin_digest,
      "Nodes at the same index answer the same digest."},
+    {"audit", "verify DIR | head", "who did what: is all of it there", "head",
+     1, 2, audit_run,
+     "roster audit verify DIR [--head SEQ:HASH]\nroster audit head\n\n"
+     "verify needs no server: it reads the files that a node wrote to its\n"
+     "--audit directory, and finds each line that was changed, removed or put\n"
+     "elsewhere. Exit status 1 when there is one. That lines are missing at the\n"
+     "end, or that all was made anew, is found with --head only: a head that\n"
+     "was noted before, somewhere else. head prints that of the server."},
     {"recover", "", "go on alone after the other nodes are lost",
      "data-dir yes", 0, 0, recover_run,
      "Without a server, on the directory of a rosterd that is stopped: it\n"

@@ -12,6 +12,8 @@ struct damper {
     struct store_reader *reader; /* made when it is needed first */
     uint64_t count;
     uint64_t window_ms;
+    lease_act_func *act; /* NULL: nobody is told */
+    void *act_user;
 };
 
 /* One agent on its way to be kept. */
@@ -31,6 +33,20 @@ static uint64_t log_now(const struct damper *damper)
     return wall > log ? wall : log;
 }
 
+static void tell_kept(struct damper *damper, struct str hostname,
+                      uint64_t revision)
+{
+    struct buf about = {0};
+
+    if (damper->act != NULL) {
+        buf_add_text(&about, "hostname=");
+        buf_add_str(&about, hostname);
+        damper->act(damper->act_user, "agent flapping", buf_str(&about), 0,
+                    revision);
+        buf_done(&about);
+    }
+}
+
 /* Whatever became of it: spared by what was applied, or due again. */
 static void decided(struct core_request *request)
 {
@@ -44,6 +60,7 @@ static void decided(struct core_request *request)
                  "not",
                  LOG_STR("hostname", hostname),
                  LOG_U64("for_ms", damping->damper->window_ms));
+        tell_kept(damping->damper, hostname, request->result.revision);
     }
     machine_result_done(&request->result);
     buf_done(&damping->bytes);
@@ -125,6 +142,12 @@ struct damper *damper_new(struct lease_table *leases, struct core *core,
     *damper = (struct damper){
         .leases = leases, .core = core, .count = count, .window_ms = window_ms};
     return damper;
+}
+
+void damper_tell(struct damper *damper, lease_act_func *act, void *user)
+{
+    damper->act = act;
+    damper->act_user = user;
 }
 
 struct damper *damper_free(struct damper *damper)

@@ -17,6 +17,8 @@ struct damper *damper_new(struct lease_table *leases, struct core *core,
                           uint64_t count, uint64_t window_ms) MUST_USE;
 /* After core_run has ended, before core_close. */
 struct damper *damper_free(struct damper *damper);
+/* Told of whom is kept. Before the first tick. */
+void damper_tell(struct damper *damper, lease_act_func *act, void *user);
 /* Whether it took care of a lease that was collected to be ended: a
  * reaper_instead_func. */
 bool damper_takes(void *damper, struct str hostname, struct ulid id);

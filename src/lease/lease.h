@@ -170,4 +170,10 @@ void lease_table_config(const struct lease_table *table,
 void lease_table_moved(struct lease_table *table);
 bool lease_table_take_moved(struct lease_table *table) MUST_USE;
 
+/* What a leader has done by itself: an operation's name, what it was about, the
+ * namespace it concerns (0: none), and the revision it came to. Core thread;
+ * may not wait. */
+typedef void lease_act_func(void *user, const char *op, struct str about,
+                            uint64_t ns_id, uint64_t revision);
+
 #endif

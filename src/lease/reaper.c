@@ -18,10 +18,13 @@ struct reaper {
     bool busy;                  /* `request` is out */
     struct core_request change; /* of the breaker */
     struct buf change_bytes;
-    bool changing; /* `change` is out */
-    bool sure;     /* no tick was missed since a quorum was heard */
+    struct lease_breaker_change told; /* what `change` says */
+    bool changing;                    /* `change` is out */
+    bool sure; /* no tick was missed since a quorum was heard */
     reaper_instead_func *instead; /* NULL: nobody is asked */
     void *instead_user;
+    lease_act_func *act; /* NULL: nobody is told */
+    void *act_user;
 };
 
 static void due(struct str hostname, struct ulid id, void *user)
@@ -53,6 +56,25 @@ static void confirmed(struct core_request *request)
     reaper->sure = request->outcome == 0;
 }
 
+/* All that were proposed: those that lived on had registered meanwhile. */
+static void tell_expired(struct reaper *reaper,
+                         const struct machine_result *result)
+{
+    struct buf about = {0};
+
+    if (reaper->act == NULL) {
+        return;
+    }
+    buf_printf(&about, "n=%llu of", (unsigned long long)result->n);
+    for (size_t i = 0; i < reaper->n; i++) {
+        buf_add_char(&about, ' ');
+        buf_add_str(&about, reaper->items[i].hostname);
+    }
+    reaper->act(reaper->act_user, "expire", buf_str(&about), 0,
+                result->revision);
+    buf_done(&about);
+}
+
 /* Those that are gone are not in the table any more; the others live on. */
 static void decided(struct core_request *request)
 {
@@ -67,6 +89,7 @@ static void decided(struct core_request *request)
         log_info(LOG_LEASE, "leases expired",
                  LOG_U64("count", request->result.n),
                  LOG_STR("first", reaper->items[0].hostname));
+        tell_expired(reaper, &request->result);
     }
     bool more = full && request->outcome == 0 && request->result.answer == 0;
     machine_result_done(&request->result);
@@ -143,6 +166,12 @@ void reaper_ask_first(struct reaper *reaper, reaper_instead_func *instead,
     reaper->instead_user = user;
 }
 
+void reaper_tell(struct reaper *reaper, lease_act_func *act, void *user)
+{
+    reaper->act = act;
+    reaper->act_user = user;
+}
+
 void reaper_begin(struct reaper *reaper)
 {
     reaper->epoch = core_status(reaper->core).lease_epoch;
@@ -152,12 +181,38 @@ void reaper_begin(struct reaper *reaper)
 
 static void tell_breaker(struct reaper *reaper);
 
+static void tell_changed(struct reaper *reaper, uint64_t revision)
+{
+    static const char *const acts[] = {
+        [BREAKER_TRIP] = "breaker trip",
+        [BREAKER_RELEASE] = "breaker release",
+        [BREAKER_EXTEND] = "breaker extend",
+        [BREAKER_END_HOLD] = "breaker end hold",
+        [BREAKER_CLOSE] = "breaker close",
+    };
+    const struct lease_breaker_change *told = &reaper->told;
+    struct buf about = {0};
+
+    if (reaper->act == NULL) {
+        return;
+    }
+    buf_printf(&about, "%sn=%llu silent=%llu",
+               told->scope == 0 ? "the whole registry " : "",
+               (unsigned long long)told->n, (unsigned long long)told->bad);
+    reaper->act(reaper->act_user, acts[told->what], buf_str(&about),
+                told->scope, revision);
+    buf_done(&about);
+}
+
 /* What came to nothing is told again at the next tick. */
 static void changed(struct core_request *request)
 {
     struct reaper *reaper = CONTAINER(request, struct reaper, change);
 
     bool more = request->outcome == 0 && request->result.answer == 0;
+    if (more) {
+        tell_changed(reaper, request->result.revision);
+    }
     machine_result_done(&request->result);
     reaper->changing = false;
     if (more) {
@@ -170,7 +225,7 @@ static void changed(struct core_request *request)
 static void tell_breaker(struct reaper *reaper)
 {
     struct command command = {.kind = COMMAND_BREAKER};
-    struct lease_breaker_change change;
+    struct lease_breaker_change change = {.scope = 0};
 
     if (reaper->changing ||
         core_feature_level(reaper->core) < MACHINE_FEATURE_CHANGES ||
@@ -183,6 +238,7 @@ static void tell_breaker(struct reaper *reaper)
                                                .hold_ms = change.hold_ms,
                                                .n = change.n,
                                                .bad = change.bad};
+    reaper->told = change;
     buf_clear(&reaper->change_bytes);
     command_encode(&reaper->change_bytes, &command);
     reaper->change =

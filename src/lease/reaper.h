@@ -26,6 +26,9 @@ typedef bool reaper_instead_func(void *user, struct str hostname,
                                  struct ulid id);
 void reaper_ask_first(struct reaper *reaper, reaper_instead_func *instead,
                       void *user);
+/* Told of what was removed, and of what the breaker did. Before the first tick.
+ */
+void reaper_tell(struct reaper *reaper, lease_act_func *act, void *user);
 /* The table has begun to serve, in the epoch that the core's status tells. */
 void reaper_begin(struct reaper *reaper);
 /* On each tick of a leader. */

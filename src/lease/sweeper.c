@@ -2,6 +2,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "model/ulid.h"
 #include "store/store.h"
 
 enum { BATCH = 500, PAUSE_MS = 1000 };
@@ -12,6 +13,8 @@ struct sweeper {
     struct buf bytes;
     bool busy; /* `request` is out */
     uint64_t not_before_ms;
+    lease_act_func *act; /* NULL: nobody is told */
+    void *act_user;
 };
 
 static void tell(char kind, struct str name)
@@ -25,17 +28,57 @@ static void tell(char kind, struct str name)
     }
 }
 
+/* Of a resource ns:8 id:16 type; what else is no hostname is an id. */
+static void add_end(struct buf *about, char kind, struct str name)
+{
+    enum { NS_BYTES = 8 };
+    char text[ULID_TEXT];
+    struct ulid id;
+
+    if (kind == STORE_MARK_ROW && name.n > NS_BYTES + sizeof id) {
+        memcpy(&id, name.p + NS_BYTES, sizeof id);
+        ulid_format(id, text);
+        buf_add_text(about, " maintenance=");
+        buf_add(about, name.p + NS_BYTES + sizeof id,
+                name.n - NS_BYTES - sizeof id);
+        buf_printf(about, "/%.26s", text);
+    } else if (kind == STORE_MARK_MAINTENANCE || kind == STORE_MARK_FLAPPING) {
+        buf_printf(about, " %s=%.*s",
+                   kind == STORE_MARK_FLAPPING ? "flapping" : "maintenance",
+                   STR_ARG(name));
+    } else if (name.n == sizeof id) {
+        memcpy(&id, name.p, sizeof id);
+        ulid_format(id, text);
+        buf_printf(about, " token=%.26s", text);
+    }
+}
+
 /* kind:1 length:2 name of each that ended. */
-static void tell_ends(struct str ends)
+static void tell_ends(struct str ends, struct buf *about)
 {
     enum { HEAD = 3 };
 
     while (ends.n >= HEAD) {
         size_t n = (size_t)le_get(ends.p + 1, 2);
         tell(ends.p[0], (struct str){ends.p + HEAD, n});
+        add_end(about, ends.p[0], (struct str){ends.p + HEAD, n});
         ends.p += HEAD + n;
         ends.n -= HEAD + n;
     }
+}
+
+static void tell_all(struct sweeper *sweeper,
+                     const struct machine_result *result)
+{
+    struct buf about = {0};
+
+    buf_printf(&about, "n=%llu", (unsigned long long)result->n);
+    tell_ends(buf_str(&result->detail), &about);
+    if (sweeper->act != NULL && result->n > 0) {
+        sweeper->act(sweeper->act_user, "sweep", buf_str(&about), 0,
+                     result->revision);
+    }
+    buf_done(&about);
 }
 
 static void decided(struct core_request *request)
@@ -44,7 +87,7 @@ static void decided(struct core_request *request)
     bool done = request->outcome == 0 && request->result.answer == 0;
 
     if (done) {
-        tell_ends(buf_str(&request->result.detail));
+        tell_all(sweeper, &request->result);
     } else {
         sweeper->not_before_ms = clock_mono_ms() + PAUSE_MS;
     }
@@ -78,6 +121,12 @@ struct sweeper *sweeper_new(struct core *core)
 
     sweeper->core = core;
     return sweeper;
+}
+
+void sweeper_tell(struct sweeper *sweeper, lease_act_func *act, void *user)
+{
+    sweeper->act = act;
+    sweeper->act_user = user;
 }
 
 struct sweeper *sweeper_free(struct sweeper *sweeper)

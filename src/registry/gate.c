@@ -1,6 +1,7 @@
 #include "registry/gate.h"
 
 #include "registry/answer.h"
+#include "registry/audited.h"
 #include "registry/idem.h"
 
 static const struct verb *verb_of(const struct op_state *s)
@@ -63,6 +64,22 @@ static int check_conditions(struct op_state *s)
                           name);
 }
 
+/* What happened could not be told: so it must not happen. */
+static int check_audit(struct op_state *s)
+{
+    const struct registry_trust *trust = &s->registry->trust;
+
+    if (!trust->audit_required || !audited_is_kept(s->op) ||
+        audit_ready(trust->audit)) {
+        return 0;
+    }
+    return answer_problem(s, OP_NO_SPACE, STR(""),
+                          "the audit of this node cannot be written, and "
+                          "nothing may happen without it (--audit-required): "
+                          "nothing was done. Make room where it lies, or ask "
+                          "another node");
+}
+
 int gate_check(struct op_state *s)
 {
     int r = check_ready(s);
@@ -73,7 +90,7 @@ int gate_check(struct op_state *s)
     if (r == 0 && (verb_of(s)->class == WRITE || verb_of(s)->keyless)) {
         r = check_key(s);
     }
-    return r;
+    return r == 0 ? check_audit(s) : r;
 }
 
 int gate_fresh(struct op_state *s)

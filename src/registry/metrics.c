@@ -2,8 +2,10 @@
 #include "base/clock.h"
 #include "base/metric.h"
 #include "registry/admin.h"
+#include "registry/audited.h"
 #include "registry/breaker.h"
 #include "registry/cluster.h"
+#include "registry/limit.h"
 #include "registry/process.h"
 #include "registry/room.h"
 
@@ -332,5 +334,7 @@ void registry_metrics(struct registry *registry, struct buf *out)
     add_store(registry, out);
     add_disk(registry, out);
     admin_metrics(registry, out);
+    audited_metrics(registry, out);
+    limits_metrics(registry->limits, out);
     process_metrics(registry->started_s, out);
 }

@@ -6,10 +6,12 @@
 #include "base/log.h"
 #include "registry/answer.h"
 #include "registry/asks.h"
+#include "registry/audited.h"
 #include "registry/cached.h"
 #include "registry/cluster.h"
 #include "registry/gate.h"
 #include "registry/gather.h"
+#include "registry/limit.h"
 #include "registry/matches.h"
 #include "registry/poll.h"
 #include "registry/submit.h"
@@ -29,6 +31,7 @@ struct registry *registry_new(struct core *core, struct cache *cache,
     registry->asks = asks_new(core);
     registry->gather = gather_new(core);
     registry->leader = leader_new(core);
+    registry->audited = audited_new();
     (void)pthread_mutex_init(&registry->waiting_lock, NULL);
     (void)pthread_mutex_init(&registry->shared_lock, NULL);
     (void)pthread_mutex_init(&registry->matches_building, NULL);
@@ -44,6 +47,8 @@ struct registry *registry_free(struct registry *registry)
     registry->asks = asks_free(registry->asks);
     registry->gather = gather_free(registry->gather);
     registry->leader = leader_free(registry->leader);
+    registry->limits = limits_free(registry->limits);
+    registry->audited = audited_free(registry->audited);
     (void)types_unref(registry->types);
     (void)matches_unref(registry->matches);
     (void)pthread_mutex_destroy(&registry->waiting_lock);
@@ -316,6 +321,7 @@ enum op_step registry_run(struct registry *registry, struct op *op,
         fail(s, r);
     }
     settle(s);
+    audited_end(s);
     return s->said = OP_DONE;
 }
 
@@ -327,6 +333,7 @@ void registry_op_done(struct registry *registry, struct op *op)
     if (s == NULL) {
         return;
     }
+    audited_given_up(s);
     if (verb_of(s)->end != NULL) {
         verb_of(s)->end(s);
     }

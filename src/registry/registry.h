@@ -48,6 +48,7 @@ struct registry_trust {
     bool access;         /* who may do what is looked at */
     bool metrics_open;   /* also to who is not known */
     struct audit *audit; /* lent; NULL: none */
+    bool audit_required; /* nothing is changed that could not be told there */
     uint64_t session_ttl_ms;
     uint64_t rate_token, rate_address; /* requests in a second, 0: any */
 };
@@ -236,7 +237,8 @@ struct op {
     struct access_who *who;  /* who asks, from registry_identify. Counted: ended
                                 with the op by the mouth */
     struct str from;         /* his address */
-    struct str request;      /* trace id of the request, for the audit */
+    struct str request;      /* its trace id, for the audit; 32 hexadecimal
+                                digits, or empty */
     struct str method, path; /* for the idempotency record's request hash */
     struct str ns, type, id;
     struct op_query query;
@@ -285,10 +287,23 @@ struct registry_limit {
     unsigned reset_s;       /* until there is as much as may be */
     unsigned retry_after_s; /* refused: until there is one */
 };
-/* False: too many came of this token, or from this address. Any thread. */
+/* False: too many came of this token, from this address (of IPv6: its /64), or
+ * too many from there that nobody was known by. Any thread. */
 bool registry_admit(struct registry *registry, const struct access_who *who,
                     struct str address,
                     struct registry_limit *ret_limit) MUST_USE;
+
+/* The same for a try to sign in, besides: of an address and of a user's name,
+ * whether there is such a user or not. Counts each. */
+bool registry_admit_signin(struct registry *registry, struct str address,
+                           struct str user,
+                           struct registry_limit *ret_limit) MUST_USE;
+
+/* What this node, leading, has done by itself, for the audit: an operation's
+ * name, what it was about, and the namespace it concerns (0: none). Any thread;
+ * waits for nobody. */
+void registry_own_act(struct registry *registry, const char *op,
+                      struct str about, uint64_t ns_id, uint64_t revision);
 
 /* Called by the mouth when it gives an op up or is done with it (also after
  * OP_DONE). Not while OP_WAIT: a waiting op has to be woken first. */

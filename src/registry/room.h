@@ -53,6 +53,8 @@ struct asks;     /* asks.h */
 struct question; /* asks.c */
 struct gather;   /* gather.h */
 struct leader;   /* cluster.h */
+struct limits;   /* limit.h */
+struct audited;  /* audited.h */
 
 /* The hostname a walk goes on behind, kept where no arena ends it. */
 struct agents_at {
@@ -75,6 +77,8 @@ struct registry {
     struct cache *cache;
     struct lease_table *leases;
     struct registry_trust trust;
+    struct limits *limits; /* NULL: none */
+    struct audited *audited;
     uint64_t started_s; /* since 1970 */
 
     _Atomic uint64_t shown;     /* the newest revision in an answer */
@@ -111,6 +115,7 @@ struct op_state {
     bool rechecked; /* a refusal stands: it was looked at again */
     bool asked;     /* the leader, by a verb that does so once */
     bool submitted; /* request.result has to be ended */
+    bool audited;   /* a line says what became of it */
     unsigned tries;
     unsigned fences;
     uint64_t until_ms;
@@ -192,6 +197,7 @@ run_func maintenance_row_set, maintenance_row_end;
 end_func live_end;
 run_func heartbeat_one, heartbeat_many;
 end_func heartbeat_end;
+run_func audit_get;
 run_func breaker_get, breaker_set;
 finish_func breaker_finish_set;
 run_func leader_get;

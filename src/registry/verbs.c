@@ -154,4 +154,5 @@ const struct verb verbs[OP_KINDS] = {
                         .run = history_put,
                         .finish = history_finish},
     [OP_WATCH] = {.name = "watch", .class = READ, .run = watch_run},
+    [OP_AUDIT_GET] = {.name = "audit get", .class = LOCAL, .run = audit_get},
 };

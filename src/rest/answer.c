@@ -224,6 +224,7 @@ static enum MHD_Result send_problem(struct rest_request *request,
     }
     rest_header_add_node(request, response);
     rest_header_add_op(request, response);
+    rest_header_add_trace(request, response);
     return send_answer(request, status, response);
 }
 
@@ -275,6 +276,9 @@ static enum MHD_Result send_op(struct rest_request *request, unsigned status)
     if (cost > 0 && rest_kept_keep(request, status, &stamp, cost, response)) {
         return send_lent(request, status, response);
     }
+    if (cost == 0) {
+        rest_header_add_trace(request, response);
+    }
     return send_answer(request, status, response);
 }
 
@@ -288,6 +292,7 @@ static enum MHD_Result send_file(struct rest_request *request, unsigned status)
     }
     rest_file_headers(request, &file, response);
     rest_header_add_node(request, response);
+    rest_header_add_trace(request, response);
     enum MHD_Result r = send_answer(request, status, response);
     request->peer->is_long = true;
     return r;

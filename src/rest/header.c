@@ -139,6 +139,17 @@ static void add_link(struct rest_request *request,
     buf_done(&text);
 }
 
+void rest_header_add_trace(const struct rest_request *request,
+                           struct MHD_Response *response)
+{
+    struct str id = request->op.request;
+
+    if (id.n > 0 && request->group == NULL) {
+        rest_header_add(response, "Roster-Request",
+                        arena_text(request->arena, id));
+    }
+}
+
 void rest_header_add_op(struct rest_request *request,
                         struct MHD_Response *response)
 {

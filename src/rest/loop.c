@@ -285,6 +285,7 @@ int rest_loop_start(struct rest_loop *loop, unsigned max_connections)
 
     tell_time(loop);
     rest_park_init(&loop->park);
+    chance_fill(loop->traces, sizeof loop->traces);
     loop->kept = rest_kept_new(registry_cache(loop->rest->registry));
     loop->watching = watch_table_new(loop->rest->hub, poke, loop);
     loop->max_connections = max_connections;

@@ -5,6 +5,7 @@
 #include "rest/encoding.h"
 #include "rest/query.h"
 #include "rest/state.h"
+#include "rest/trace.h"
 
 /* ---- begin and end ---- */
 
@@ -231,6 +232,7 @@ static enum MHD_Result take_head(struct rest_request *request,
                                  const char *method, const char *version)
 {
     struct collect c = {.arena = request->arena};
+    struct str trace = STR_NONE;
 
     request->method = rest_method_parse(method);
     request->op.method = str_of(method);
@@ -242,6 +244,9 @@ static enum MHD_Result take_head(struct rest_request *request,
                        rest_encoding_is_gzip(c.head.accept_encoding);
     request->lines = rest_encoding_is_lines(c.head.accept);
     request->last_event_id = c.head.last_event_id;
+    if (rest_trace_parse(c.head.traceparent, &trace) == 0) {
+        request->op.request = trace;
+    }
     request->old_http = strcmp(version, MHD_HTTP_VERSION_1_0) == 0;
     request->stage = REST_READING;
     rest_ring_remove(&request->peer->fresh);
@@ -329,6 +334,10 @@ static enum MHD_Result run(struct rest_request *request)
     }
     if (request->route->place != REST_OP) {
         return rest_page_serve(request);
+    }
+    if (request->op.request.n == 0) {
+        request->op.request =
+            rest_trace_make(request->arena, request->loop->traces);
     }
     request->op.body = buf_str(&request->body);
     /* A chunked body of no bytes has made no file. */

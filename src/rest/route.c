@@ -70,6 +70,8 @@ const struct rest_route rest_routes[] = {
      REST_NOTHING},
     {REST_PUT,    3, "/v1/admin/history", REST_OP, OP_HISTORY_PUT, 0,
      REST_JSON},
+    {REST_GET,    3, "/v1/admin/audit", REST_OP, OP_AUDIT_GET, 0,
+     REST_NOTHING},
     {REST_GET,    2, "/v1/cluster", REST_OP, OP_CLUSTER_GET, 0, REST_NOTHING},
     {REST_POST,   3, "/v1/cluster/nodes", REST_OP, OP_CLUSTER_JOIN, 0,
      REST_JSON},

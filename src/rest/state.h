@@ -122,6 +122,7 @@ struct rest_loop {
     struct rest_deadlines deadlines;
     struct rest_request *spare;
     unsigned n_spare;
+    uint64_t traces[2];      /* trace.h */
     struct cache_memo *kept; /* kept.c */
     struct watch_table *watching;
     struct rest_streams *streams; /* stream.h */
@@ -268,6 +269,9 @@ void rest_header_add_stamp(struct rest_request *request,
                            struct MHD_Response *response);
 void rest_header_add_node(struct rest_request *request,
                           struct MHD_Response *response);
+/* The id of the request: of an answer that is nobody else's. */
+void rest_header_add_trace(const struct rest_request *request,
+                           struct MHD_Response *response);
 /* What the operation's answer says besides its body. */
 void rest_header_add_op(struct rest_request *request,
                         struct MHD_Response *response);

@@ -34,6 +34,7 @@ static const struct known known[] = {
     {TEXT("Last-Event-ID"), AT(last_event_id), false},
     {TEXT("Idempotency-Key"), AT(conditions.idempotency_key), false},
     {TEXT("Roster-Min-Revision"), AT(min_revision), false},
+    {TEXT("traceparent"), AT(traceparent), true}, /* two are none */
     {TEXT("Content-Encoding"), AT(content_encoding), false},
     {TEXT("Expect"), AT(expect), false},
 };

@@ -27,6 +27,7 @@ struct rest_head {
     struct str accept_encoding;
     struct str accept;
     struct str last_event_id;
+    struct str traceparent;
     struct op_conditions conditions;
     unsigned n_joined; /* lines of lists behind their first */
     bool body;         /* one follows */

@@ -14,6 +14,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "audit/audit.h"
 #include "base/err.h"
 #include "cache/cache.h"
 #include "hook/hook.h"
@@ -27,6 +28,7 @@
 #include "rosterd/certificates.h"
 #include "rosterd/join.h"
 #include "rosterd/notify.h"
+#include "rosterd/trust.h"
 #include "watch/watch.h"
 
 enum { HEAD_TIMEOUT_MS = 10000, IDLE_TIMEOUT_MS = 60000 };
@@ -40,6 +42,7 @@ struct server {
     struct lease_table *leases;
     struct watch_hub *hub;
     struct core *core;
+    struct audit *audit;
     struct registry *registry;
     struct reaper *reaper;
     struct damper *damper;
@@ -265,6 +268,27 @@ static int open_rest(struct server *server)
     return rest_open(&config, &server->rest);
 }
 
+static void on_act(void *user, const char *op, struct str about, uint64_t ns_id,
+                   uint64_t revision)
+{
+    const struct server *server = user;
+    registry_own_act(server->registry, op, about, ns_id, revision);
+}
+
+static void make_keepers(struct server *server)
+{
+    const struct settings *s = server->settings;
+
+    server->reaper = reaper_new(server->leases, server->core);
+    server->damper = damper_new(server->leases, server->core, s->flap_count,
+                                s->flap_window_ms);
+    reaper_ask_first(server->reaper, damper_takes, server->damper);
+    server->sweeper = sweeper_new(server->core);
+    reaper_tell(server->reaper, on_act, server);
+    damper_tell(server->damper, on_act, server);
+    sweeper_tell(server->sweeper, on_act, server);
+}
+
 static int start(struct server *server)
 {
     server->cache = cache_new(server->settings->cache);
@@ -288,17 +312,16 @@ static int start(struct server *server)
     if (r == 0) {
         r = open_core(server);
     }
+    if (r == 0) {
+        r = trust_open(server->settings, &server->audit);
+    }
     if (r != 0) {
         return r;
     }
     server->registry =
         registry_new(server->core, server->cache, server->leases);
-    server->reaper = reaper_new(server->leases, server->core);
-    server->damper =
-        damper_new(server->leases, server->core, server->settings->flap_count,
-                   server->settings->flap_window_ms);
-    reaper_ask_first(server->reaper, damper_takes, server->damper);
-    server->sweeper = sweeper_new(server->core);
+    trust_set(server->settings, server->audit, server->registry);
+    make_keepers(server);
     r = registry_load(server->registry);
     if (r == 0) {
         r = watch_hub_load(server->hub, core_store(server->core));
@@ -344,6 +367,7 @@ static void close_all(struct server *server)
     server->reaper = reaper_free(server->reaper);
     server->damper = damper_free(server->damper);
     server->registry = registry_free(server->registry);
+    server->audit = audit_close(server->audit);
     server->core = core_close(server->core);
     server->leases = lease_table_free(server->leases);
     server->hub = watch_hub_free(server->hub);

@@ -118,6 +118,20 @@ static struct table table_of(struct settings *s)
         {"tls-clients", OPTION_TEXT, &s->tls_clients, 0, 0, "WHO",
          "certificates of HTTP clients: none, optional or required; what is "
          "shown must be from --tls-ca (default: optional with --tls-ca)"},
+        {"audit", OPTION_TEXT, &s->audit, 0, 0, "DIR",
+         "where each change and each denial is told, a line each; off: nowhere "
+         "(default: audit in --data-dir when access is controlled, else off)"},
+        {"audit-size", OPTION_BYTES, &s->audit_size, KIB(64), GIB(16), "BYTES",
+         "size at which the audit begins another file"},
+        {"audit-files", OPTION_NUMBER, &s->audit_files, 2, 10000, "N",
+         "files of the audit that are kept"},
+        {"audit-required", OPTION_FLAG, &s->audit_required, 0, 0, NULL,
+         "refuse changes while the audit cannot be written"},
+        {"rate-token", OPTION_NUMBER, &s->rate_token, 0, 1000000, "N",
+         "requests in a second that one token may send; 0: any number"},
+        {"rate-address", OPTION_NUMBER, &s->rate_address, 0, 1000000, "N",
+         "requests in a second that may come from one address (of IPv6: from "
+         "one /64); 0: any number"},
         {"log-level", OPTION_TEXT, &s->log_level, 0, 0, "LEVEL",
          "debug, info, warn or error; read again on SIGHUP"},
         {"log-format", OPTION_TEXT, &s->log_format, 0, 0, "FORMAT",
@@ -159,6 +173,8 @@ static void set_defaults(struct settings *s)
         .breaker_min = 10,
         .breaker_hold_ms = 300000,
         .breaker_rate = 10,
+        .audit_size = MIB(64),
+        .audit_files = 10,
         .voters = 5,
         .voter_timeout_ms = 60000,
     };
@@ -407,6 +423,17 @@ static bool check_allow(struct settings *s)
            refuse("webhook-allow", s->webhook_allow, why);
 }
 
+/* "off" is a word, and any path with a slash a directory. */
+static bool check_audit(struct settings *s)
+{
+    if (s->audit != NULL && strcmp(s->audit, "off") == 0) {
+        s->audit = mem_free(s->audit);
+    }
+    return !s->audit_required || s->audit != NULL ||
+           refuse("audit-required", "true",
+                  "needs an audit: say with --audit where it is written");
+}
+
 static bool check(struct settings *s)
 {
     if (s->io_threads == 0) {
@@ -417,7 +444,7 @@ static bool check(struct settings *s)
     }
     return check_level(s) && check_id(s->id) && check_format(s) &&
            check_voters(s) && check_join(s) && check_allow(s) &&
-           check_places(s);
+           check_places(s) && check_audit(s);
 }
 
 static enum options_outcome read_all(struct settings *settings, int argc,

@@ -30,6 +30,8 @@ struct settings {
     char *log_format;
     bool insecure;
     bool core_dumps;
+    char *audit; /* a directory, NULL when there is none */
+    bool audit_required;
     uint64_t io_threads;
     uint64_t max_connections;
     uint64_t max_connections_address;
@@ -49,6 +51,10 @@ struct settings {
     uint64_t breaker_min;
     uint64_t breaker_hold_ms;
     uint64_t breaker_rate;
+    uint64_t audit_size;
+    uint64_t audit_files;
+    uint64_t rate_token;
+    uint64_t rate_address;
     uint64_t voters;
     uint64_t voter_timeout_ms;
     /* Made of the texts. */
