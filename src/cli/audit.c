@@ -96,7 +96,7 @@ static enum cli_exit head(struct cli *cli)
     if (status == CLI_OK && cli->json) {
         print_json(answer);
     } else if (status == CLI_OK &&
-               !json_is_true(json_object_get(answer, "on"))) {
+               !json_is_true(json_object_get(answer, "enabled"))) {
         ask_say("that node writes no audit (--audit)");
         status = CLI_REFUSED;
     } else if (status == CLI_OK) {

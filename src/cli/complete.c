@@ -194,7 +194,7 @@ static void offer_argument(struct cli *cli, const struct words *at,
                     n > 0 && verb->args[strspn(verb->args, "[")] == 'N'
                         ? args[0]
                         : NULL);
-    } else if (strstr(kind, "FILE") != NULL) {
+    } else if (strstr(kind, "FILE") != NULL || strstr(kind, "DIR") != NULL) {
         (void)puts("__files");
     } else if (strstr(kind, "COMMAND") != NULL) {
         offer_verbs(at);

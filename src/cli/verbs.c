@@ -120,7 +120,7 @@ const struct cli_verb cli_verbs[] = {
     {"snapshots", "", "those that are kept", "", 0, 0, admin_snapshots, NULL},
     {"digest", "", "a sum over the whole state", "", 0, 0, admin_digest,
      "Nodes at the same index answer the same digest."},
-    {"audit", "verify DIR | head", "who did what: is all of it there", "head",
+    {"audit", "verify|head [DIR]", "who did what: is all of it there", "head",
      1, 2, audit_run,
      "roster audit verify DIR [--head SEQ:HASH]\nroster audit head\n\n"
      "verify needs no server: it reads the files that a node wrote to its\n"

@@ -303,12 +303,12 @@ int audit_get(struct op_state *s)
     struct buf out = {0};
 
     if (trust->audit == NULL) {
-        buf_add_text(&out, "{\"on\":false}");
+        buf_add_text(&out, "{\"enabled\":false}");
         return answer_ok(s, &out);
     }
     audit_head(trust->audit, &head);
     buf_printf(&out,
-               "{\"on\":true,\"required\":%s,\"writable\":%s,\"seq\":%llu,"
+               "{\"enabled\":true,\"required\":%s,\"writable\":%s,\"seq\":%llu,"
                "\"hash\":\"%s\",\"file\":\"%s\"",
                trust->audit_required ? "true" : "false",
                head.ready ? "true" : "false", (unsigned long long)head.seq,

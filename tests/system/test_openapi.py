@@ -97,8 +97,12 @@ class Document:
         self.body(a, response, where)
 
     def headers(self, a, response, where):
-        documented = {n.lower(): self.deref(h)
-                      for n, h in response.get("headers", {}).items()}
+        # What may stand in each answer is said once.
+        documented = {n.lower(): h for n, h in
+                      self.doc["components"]["headers"].items()
+                      if h.get("x-everywhere")}
+        documented.update((n.lower(), self.deref(h)) for n, h in
+                          response.get("headers", {}).items())
         for name, header in documented.items():
             value = a.headers.get(name)
             if value is None:
@@ -249,7 +253,8 @@ def requests(s, shop, web, to, rows):
     yield ("PUT", "/v1/agents/web-1/heartbeat"), [
         (404, "/v1/agents/nobody/heartbeat")]
     yield ("POST", "/v1/heartbeats", {"hostnames": ["web-1", "nobody"]}), []
-    for target in ("backup", "breaker", "digest", "history", "snapshots"):
+    for target in ("audit", "backup", "breaker", "digest", "history",
+                   "snapshots"):
         yield ("GET", f"/v1/admin/{target}"), []
     yield ("PUT", "/v1/admin/history", {"changes": 5000, "bytes": 4096}), []
     yield ("POST", "/v1/admin/snapshot"), []
