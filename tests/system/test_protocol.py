@@ -33,6 +33,7 @@ ROUTES = {
     "/v1/admin/restore": {"POST"},
     "/v1/admin/snapshot": {"POST"},
     "/v1/admin/snapshots": {"GET"},
+    "/v1/admin/audit": {"GET"},
     "/v1/admin/digest": {"GET"},
     "/v1/admin/history": {"GET", "PUT"},
     "/v1/admin/breaker": {"GET", "POST"},
