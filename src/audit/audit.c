@@ -39,12 +39,12 @@ static void add_gap(struct audit *audit, struct chain_head *head)
     (void)snprintf(detail, sizeof detail,
                    "%llu lines could not be written before this one",
                    (unsigned long long)audit->lost);
-    line_add(&text,
-             &(struct audit_line){.op = STR(CHAIN_GAP),
-                                  .outcome = STR("failed"),
-                                  .detail = str_of(detail)},
-             str_of(audit->node), clock_wall_ms());
-    chain_add(head, buf_str(&text), &audit->batch);
+    audit_line_add(&text,
+                   &(struct audit_line){.op = STR(CHAIN_GAP),
+                                        .outcome = STR("failed"),
+                                        .detail = str_of(detail)},
+                   str_of(audit->node), clock_wall_ms());
+    audit_chain_add(head, buf_str(&text), &audit->batch);
     buf_done(&text);
 }
 
@@ -71,13 +71,13 @@ static int write_batch(struct audit *audit, const struct item *items, size_t n)
         add_gap(audit, &head);
     }
     for (const struct item *item = items; item != NULL; item = item->next) {
-        chain_add(&head, buf_str(&item->text), &audit->batch);
+        audit_chain_add(&head, buf_str(&item->text), &audit->batch);
     }
     if (head.seq == audit->head.seq) {
         return 0;
     }
-    int r = files_append(&audit->files, audit->head.seq + 1,
-                         buf_str(&audit->batch));
+    int r = audit_files_append(&audit->files, audit->head.seq + 1,
+                               buf_str(&audit->batch));
     if (r != 0) {
         audit->lost += n;
         atomic_fetch_add(&audit->n_failed, n);
@@ -125,7 +125,7 @@ static void write_queued(struct audit *audit)
     audit->writing = true;
     (void)pthread_mutex_unlock(&audit->lock);
     int r = write_batch(audit, items, count(items));
-    atomic_store(&audit->ready, r == 0 && files_reserve(&audit->files));
+    atomic_store(&audit->ready, r == 0 && audit_files_reserve(&audit->files));
     (void)pthread_mutex_lock(&audit->lock);
     audit->writing = false;
     end_items(audit, items, r);
@@ -149,7 +149,7 @@ int audit_write(struct audit *audit, const struct audit_line *line)
     if (audit == NULL) {
         return 0;
     }
-    line_add(&item.text, line, str_of(audit->node), clock_wall_ms());
+    audit_line_add(&item.text, line, str_of(audit->node), clock_wall_ms());
     (void)pthread_mutex_lock(&audit->lock);
     push(audit, &item);
     while (!item.done) {
@@ -171,7 +171,7 @@ void audit_post(struct audit *audit, const struct audit_line *line)
     }
     struct item *item = mem_zero(sizeof *item);
     item->owned = true;
-    line_add(&item->text, line, str_of(audit->node), clock_wall_ms());
+    audit_line_add(&item->text, line, str_of(audit->node), clock_wall_ms());
     (void)pthread_mutex_lock(&audit->lock);
     bool takes = audit->posts < POSTS_MOST;
     if (takes) {
@@ -285,13 +285,13 @@ int audit_open(const struct audit_config *config, struct audit **ret_audit,
 
     why[0] = '\0';
     audit->node = mem_text(config->node);
-    int r = files_open(&audit->files, config->dir, config->file_bytes,
-                       config->files, why);
+    int r = audit_files_open(&audit->files, config->dir, config->file_bytes,
+                             config->files, why);
     if (r == 0) {
-        r = resume_chain(audit);
+        r = audit_resume(audit);
     }
     if (r == 0) {
-        atomic_store(&audit->ready, files_reserve(&audit->files));
+        atomic_store(&audit->ready, audit_files_reserve(&audit->files));
         r = start_keeper(audit);
     }
     if (r != 0) {
@@ -322,7 +322,7 @@ struct audit *audit_close(struct audit *audit)
     if (audit->keeps) {
         stop_keeper(audit);
     }
-    files_close(&audit->files);
+    audit_files_close(&audit->files);
     buf_done(&audit->batch);
     (void)mem_free(audit->node);
     return mem_free(audit);

@@ -18,7 +18,7 @@ enum {
     LEAST = sizeof BEGIN + TAIL,
 };
 
-struct chain_head chain_none(void)
+struct chain_head audit_chain_none(void)
 {
     struct chain_head head = {.seq = 0};
 
@@ -26,7 +26,8 @@ struct chain_head chain_none(void)
     return head;
 }
 
-void chain_hex(const uint8_t digest[SHA256_BYTES], char ret_hex[AUDIT_HASH])
+void audit_chain_hex(const uint8_t digest[SHA256_BYTES],
+                     char ret_hex[AUDIT_HASH])
 {
     static const char digits[] = "0123456789abcdef";
 
@@ -42,10 +43,10 @@ static void hash_hex(const void *bytes, size_t n, char ret_hex[AUDIT_HASH])
     uint8_t digest[SHA256_BYTES];
 
     sha256_of(bytes, n, digest);
-    chain_hex(digest, ret_hex);
+    audit_chain_hex(digest, ret_hex);
 }
 
-void chain_add(struct chain_head *head, struct str text, struct buf *out)
+void audit_chain_add(struct chain_head *head, struct str text, struct buf *out)
 {
     size_t at = out->n;
 
@@ -110,12 +111,12 @@ static bool read_line(struct str bytes, struct line *ret_line)
     return true;
 }
 
-void chain_begin(struct chain *chain, const struct audit_noted *noted)
+void audit_chain_begin(struct chain *chain, const struct audit_noted *noted)
 {
-    *chain = (struct chain){.head = chain_none(), .noted = noted};
+    *chain = (struct chain){.head = audit_chain_none(), .noted = noted};
 }
 
-void chain_done(struct chain *chain)
+void audit_chain_done(struct chain *chain)
 {
     if (chain->torn != NULL) {
         chain->torn = sha256_end(chain->torn, NULL);
@@ -167,7 +168,7 @@ static int check_resume(struct chain *chain, const struct line *line,
         return 0;
     }
     chain->torn = sha256_end(chain->torn, digest);
-    chain_hex(digest, hex);
+    audit_chain_hex(digest, hex);
     int n = snprintf(text, sizeof text, ",\"detail\":\"torn %llu %s\"",
                      (unsigned long long)chain->torn_bytes, hex);
     if (!is_op(line, CHAIN_RESUME) ||
@@ -186,7 +187,7 @@ static int check_resume(struct chain *chain, const struct line *line,
 static int check_first(struct chain *chain, const struct line *line,
                        char why[AUDIT_WHY])
 {
-    struct chain_head none = chain_none();
+    struct chain_head none = audit_chain_none();
 
     if (line->seq == 0 ||
         (line->seq == 1 && memcmp(line->prev, none.hash, HEX) != 0)) {
@@ -267,8 +268,8 @@ static int take(struct chain *chain, struct str bytes, char why[AUDIT_WHY])
     return r;
 }
 
-int chain_feed(struct chain *chain, const void *bytes, size_t n,
-               char why[AUDIT_WHY])
+int audit_chain_feed(struct chain *chain, const void *bytes, size_t n,
+                     char why[AUDIT_WHY])
 {
     struct str rest = {bytes, n};
     int r = 0;
@@ -293,7 +294,7 @@ int chain_feed(struct chain *chain, const void *bytes, size_t n,
     return r;
 }
 
-int chain_end_file(struct chain *chain, bool last, char why[AUDIT_WHY])
+int audit_chain_end_file(struct chain *chain, bool last, char why[AUDIT_WHY])
 {
     if (chain->part.n > 0) {
         chain->place++;
@@ -313,7 +314,7 @@ int chain_end_file(struct chain *chain, bool last, char why[AUDIT_WHY])
     return 0;
 }
 
-int chain_end(struct chain *chain, char why[AUDIT_WHY])
+int audit_chain_end(struct chain *chain, char why[AUDIT_WHY])
 {
     struct audit_verdict *verdict = &chain->verdict;
     const struct audit_noted *noted = chain->noted;

@@ -25,12 +25,13 @@ struct chain_head {
 };
 
 /* The head of a chain without lines. */
-struct chain_head chain_none(void);
+struct chain_head audit_chain_none(void);
 /* Appends the next line, made of what stands between its number and prev; the
  * head is then its. */
-void chain_add(struct chain_head *head, struct str text, struct buf *out);
+void audit_chain_add(struct chain_head *head, struct str text, struct buf *out);
 
-void chain_hex(const uint8_t digest[SHA256_BYTES], char ret_hex[AUDIT_HASH]);
+void audit_chain_hex(const uint8_t digest[SHA256_BYTES],
+                     char ret_hex[AUDIT_HASH]);
 
 /* ---- reading ---- */
 
@@ -47,15 +48,15 @@ struct chain {
     struct buf part; /* of a line whose end has not come */
 };
 
-void chain_begin(struct chain *chain, const struct audit_noted *noted);
+void audit_chain_begin(struct chain *chain, const struct audit_noted *noted);
 /* The next bytes of a file. Answers: INVALID. */
-int chain_feed(struct chain *chain, const void *bytes, size_t n,
-               char why[AUDIT_WHY]) MUST_USE;
+int audit_chain_feed(struct chain *chain, const void *bytes, size_t n,
+                     char why[AUDIT_WHY]) MUST_USE;
 /* A file is over. Answers: INVALID. */
-int chain_end_file(struct chain *chain, bool last,
-                   char why[AUDIT_WHY]) MUST_USE;
+int audit_chain_end_file(struct chain *chain, bool last,
+                         char why[AUDIT_WHY]) MUST_USE;
 /* All are: the verdict, in chain->verdict. Answers: INVALID. */
-int chain_end(struct chain *chain, char why[AUDIT_WHY]) MUST_USE;
-void chain_done(struct chain *chain);
+int audit_chain_end(struct chain *chain, char why[AUDIT_WHY]) MUST_USE;
+void audit_chain_done(struct chain *chain);
 
 #endif

@@ -45,7 +45,7 @@ static int compare(const void *a, const void *b)
     return strcmp(*(char *const *)a, *(char *const *)b);
 }
 
-int files_list(int dir, char ***ret_names, size_t *ret_n)
+int audit_files_list(int dir, char ***ret_names, size_t *ret_n)
 {
     int copy = openat(dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     DIR *stream = copy < 0 ? NULL : fdopendir(copy);
@@ -75,7 +75,7 @@ int files_list(int dir, char ***ret_names, size_t *ret_n)
     return 0;
 }
 
-void files_list_free(char **names, size_t n)
+void audit_files_list_free(char **names, size_t n)
 {
     for (size_t i = 0; i < n; i++) {
         (void)mem_free(names[i]);
@@ -83,8 +83,8 @@ void files_list_free(char **names, size_t n)
     (void)mem_free(names);
 }
 
-int files_read(int dir, const char *name, struct chain *chain,
-               char why[AUDIT_WHY])
+int audit_files_read(int dir, const char *name, struct chain *chain,
+                     char why[AUDIT_WHY])
 {
     int fd = openat(dir, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
     char *bytes = NULL;
@@ -100,7 +100,7 @@ int files_read(int dir, const char *name, struct chain *chain,
         if (n < 0 && errno != EINTR) {
             r = fault_of(errno);
         } else if (n > 0) {
-            r = chain_feed(chain, bytes, (size_t)n, why);
+            r = audit_chain_feed(chain, bytes, (size_t)n, why);
         }
     } while (r == 0 && n != 0);
     (void)mem_free(bytes);
@@ -139,8 +139,8 @@ static int check_dir(int dir, const char *path, char why[AUDIT_WHY])
     return 0;
 }
 
-int files_open(struct files *files, const char *path, uint64_t file_bytes,
-               size_t most, char why[AUDIT_WHY])
+int audit_files_open(struct files *files, const char *path, uint64_t file_bytes,
+                     size_t most, char why[AUDIT_WHY])
 {
     *files = (struct files){
         .dir = -1, .fd = -1, .file_bytes = file_bytes, .most = most};
@@ -162,7 +162,7 @@ static void give_back(struct files *files)
     }
 }
 
-void files_close(struct files *files)
+void audit_files_close(struct files *files)
 {
     if (files->fd >= 0) {
         give_back(files);
@@ -176,7 +176,7 @@ void files_close(struct files *files)
     }
 }
 
-int files_resume(struct files *files, const char *name, uint64_t size)
+int audit_files_resume(struct files *files, const char *name, uint64_t size)
 {
     int fd =
         openat(files->dir, name, O_WRONLY | O_APPEND | O_CLOEXEC | O_NOFOLLOW);
@@ -202,14 +202,14 @@ static void prune(struct files *files)
     char **names = NULL;
     size_t n = 0;
 
-    if (files_list(files->dir, &names, &n) != 0) {
+    if (audit_files_list(files->dir, &names, &n) != 0) {
         return;
     }
     files->n = n;
     for (size_t i = 0; i + files->most < n; i++) {
         files->n -= unlinkat(files->dir, names[i], 0) == 0;
     }
-    files_list_free(names, n);
+    audit_files_list_free(names, n);
 }
 
 /* The old file is on the disk before the new one has a line: or a power cut
@@ -272,7 +272,7 @@ static int write_all(struct files *files, struct str bytes)
     return 0;
 }
 
-int files_append(struct files *files, uint64_t seq, struct str bytes)
+int audit_files_append(struct files *files, uint64_t seq, struct str bytes)
 {
     if (files->fd >= 0 && files->dirty && !cut_off(files)) {
         return fault_of(errno);
@@ -286,7 +286,7 @@ int files_append(struct files *files, uint64_t seq, struct str bytes)
     return write_all(files, bytes);
 }
 
-bool files_reserve(struct files *files)
+bool audit_files_reserve(struct files *files)
 {
     if (files->fd < 0 || files->size + RESERVE_LEAST <= files->reserved) {
         return true;

@@ -10,12 +10,13 @@ enum { FILES_NAME = 64 };
 
 /* The names, oldest first. Gives *ret_names and what is in it (mem_free).
  * Faults: IO. */
-int files_list(int dir, char ***ret_names, size_t *ret_n) MUST_USE;
-void files_list_free(char **names, size_t n);
-/* Calls chain_feed with all of a file. Answers: INVALID, NOT_FOUND. Faults: IO.
+int audit_files_list(int dir, char ***ret_names, size_t *ret_n) MUST_USE;
+void audit_files_list_free(char **names, size_t n);
+/* Calls audit_chain_feed with all of a file. Answers: INVALID, NOT_FOUND.
+ * Faults: IO.
  */
-int files_read(int dir, const char *name, struct chain *chain,
-               char why[AUDIT_WHY]) MUST_USE;
+int audit_files_read(int dir, const char *name, struct chain *chain,
+                     char why[AUDIT_WHY]) MUST_USE;
 
 /* ---- writing ---- */
 
@@ -32,15 +33,17 @@ struct files {
 };
 
 /* Makes the directory and locks it. Answers: INVALID. Faults: IO, SYSTEM. */
-int files_open(struct files *files, const char *path, uint64_t file_bytes,
-               size_t most, char why[AUDIT_WHY]) MUST_USE;
-void files_close(struct files *files);
+int audit_files_open(struct files *files, const char *path, uint64_t file_bytes,
+                     size_t most, char why[AUDIT_WHY]) MUST_USE;
+void audit_files_close(struct files *files);
 /* Opens the newest for going on behind `size` bytes of it. Faults: IO. */
-int files_resume(struct files *files, const char *name, uint64_t size) MUST_USE;
+int audit_files_resume(struct files *files, const char *name,
+                       uint64_t size) MUST_USE;
 /* All or nothing: bytes whose first line has `seq` go to the end of the newest
  * file, or into a new one when that is full. Faults: IO, DISK_FULL. */
-int files_append(struct files *files, uint64_t seq, struct str bytes) MUST_USE;
+int audit_files_append(struct files *files, uint64_t seq,
+                       struct str bytes) MUST_USE;
 /* Whether there is room on the disk for what is on its way. */
-bool files_reserve(struct files *files);
+bool audit_files_reserve(struct files *files);
 
 #endif

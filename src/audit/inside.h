@@ -34,6 +34,6 @@ struct audit {
 
 /* Takes the chain up that is in the files. While nobody else knows the audit.
  * Faults: IO, DISK_FULL. */
-int resume_chain(struct audit *audit) MUST_USE;
+int audit_resume(struct audit *audit) MUST_USE;
 
 #endif

@@ -68,8 +68,8 @@ static void add_number(struct buf *out, const char *name, uint64_t value)
     buf_add_u64(out, value);
 }
 
-void line_add(struct buf *out, const struct audit_line *line, struct str node,
-              uint64_t now_ms)
+void audit_line_add(struct buf *out, const struct audit_line *line,
+                    struct str node, uint64_t now_ms)
 {
     buf_reserve(out, 512);
     add_time(out, now_ms);

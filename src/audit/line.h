@@ -6,7 +6,7 @@
 
 /* `now_ms`: Unix time. Any value may have any bytes; it is cut where a person
  * would not read on. */
-void line_add(struct buf *out, const struct audit_line *line, struct str node,
-              uint64_t now_ms);
+void audit_line_add(struct buf *out, const struct audit_line *line,
+                    struct str node, uint64_t now_ms);
 
 #endif

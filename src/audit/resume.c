@@ -16,21 +16,22 @@ static int add_resume(struct audit *audit, uint64_t bytes,
     char hex[AUDIT_HASH], detail[160];
     struct buf text = {0};
 
-    chain_hex(digest, hex);
+    audit_chain_hex(digest, hex);
     (void)snprintf(detail, sizeof detail, "torn %llu %s",
                    (unsigned long long)bytes, hex);
     log_warn(
         LOG_AUDIT, "the audit ends with something torn: it goes on behind that",
         LOG_STR("file", str_of(audit->files.name)), LOG_U64("bytes", bytes));
-    line_add(&text,
-             &(struct audit_line){.op = STR(CHAIN_RESUME),
-                                  .outcome = STR("ok"),
-                                  .detail = str_of(detail)},
-             str_of(audit->node), clock_wall_ms());
+    audit_line_add(&text,
+                   &(struct audit_line){.op = STR(CHAIN_RESUME),
+                                        .outcome = STR("ok"),
+                                        .detail = str_of(detail)},
+                   str_of(audit->node), clock_wall_ms());
     buf_clear(&audit->batch);
-    chain_add(&audit->head, buf_str(&text), &audit->batch);
+    audit_chain_add(&audit->head, buf_str(&text), &audit->batch);
     buf_done(&text);
-    return files_append(&audit->files, audit->head.seq, buf_str(&audit->batch));
+    return audit_files_append(&audit->files, audit->head.seq,
+                              buf_str(&audit->batch));
 }
 
 /* What stands behind `good` bytes of the newest file. */
@@ -64,8 +65,8 @@ static int read_end(struct audit *audit, const char *name, uint64_t *ret_good,
     struct chain chain;
     char why[AUDIT_WHY];
 
-    chain_begin(&chain, NULL);
-    int r = files_read(audit->files.dir, name, &chain, why);
+    audit_chain_begin(&chain, NULL);
+    int r = audit_files_read(audit->files.dir, name, &chain, why);
     if (r >= 0) {
         int fd = openat(audit->files.dir, name, O_RDONLY | O_CLOEXEC);
         off_t end = fd < 0 ? -1 : lseek(fd, 0, SEEK_END);
@@ -81,7 +82,7 @@ static int read_end(struct audit *audit, const char *name, uint64_t *ret_good,
         audit->head = chain.head;
         audit->head.hash[AUDIT_HASH - 1] = '\0';
     }
-    chain_done(&chain);
+    audit_chain_done(&chain);
     return r;
 }
 
@@ -94,7 +95,7 @@ static int mend(struct audit *audit, const char *name)
     bool any = false;
 
     audit->files.file_bytes = UINT64_MAX;
-    int r = files_append(&audit->files, 0, STR("\n"));
+    int r = audit_files_append(&audit->files, 0, STR("\n"));
     if (r == 0) {
         r = read_end(audit, name, &good, &size, &any);
     }
@@ -120,21 +121,21 @@ static int go_on(struct audit *audit, char **names, size_t n)
         r = read_end(audit, names[i - 1], &ignored, &ignored, &any);
     }
     if (r == 0) {
-        r = files_resume(&audit->files, names[n - 1], size);
+        r = audit_files_resume(&audit->files, names[n - 1], size);
     }
     return r == 0 && good < size ? mend(audit, names[n - 1]) : r;
 }
 
-int resume_chain(struct audit *audit)
+int audit_resume(struct audit *audit)
 {
     char **names = NULL;
     size_t n = 0;
 
-    audit->head = chain_none();
-    int r = files_list(audit->files.dir, &names, &n);
+    audit->head = audit_chain_none();
+    int r = audit_files_list(audit->files.dir, &names, &n);
     if (r == 0) {
         r = go_on(audit, names, n);
-        files_list_free(names, n);
+        audit_files_list_free(names, n);
     }
     return r;
 }

@@ -14,15 +14,15 @@ static int read_all(int dir, char **names, size_t n, struct chain *chain,
     int r = 0;
 
     for (size_t i = 0; r == 0 && i < n; i++) {
-        r = files_read(dir, names[i], chain, inner);
+        r = audit_files_read(dir, names[i], chain, inner);
         if (r == 0) {
-            r = chain_end_file(chain, i + 1 == n, inner);
+            r = audit_chain_end_file(chain, i + 1 == n, inner);
         }
         if (r == ERR_INVALID) {
             (void)snprintf(why, AUDIT_WHY, "%s: %.250s", names[i], inner);
         }
     }
-    return r == 0 ? chain_end(chain, why) : r;
+    return r == 0 ? audit_chain_end(chain, why) : r;
 }
 
 int audit_verify(const char *dir, const struct audit_noted *noted,
@@ -38,15 +38,15 @@ int audit_verify(const char *dir, const struct audit_noted *noted,
         return errno == ENOENT || errno == ENOTDIR ? ERR_NOT_FOUND
                                                    : err_raise(ERR_IO);
     }
-    int r = files_list(fd, &names, &n);
+    int r = audit_files_list(fd, &names, &n);
     if (r == 0) {
-        chain_begin(&chain, noted);
+        audit_chain_begin(&chain, noted);
         r = n == 0 ? ERR_NOT_FOUND : read_all(fd, names, n, &chain, why);
         if (r == 0) {
             *ret_verdict = chain.verdict;
         }
-        chain_done(&chain);
-        files_list_free(names, n);
+        audit_chain_done(&chain);
+        audit_files_list_free(names, n);
     }
     (void)close(fd);
     return r;

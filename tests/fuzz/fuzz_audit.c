@@ -11,32 +11,32 @@ static void read_back(struct str before, struct str bytes, size_t step)
     char why[AUDIT_WHY] = "";
     struct chain chain;
 
-    chain_begin(&chain, bytes.n % 2 == 0 ? NULL : &noted);
-    int r = chain_feed(&chain, before.p, before.n, why);
+    audit_chain_begin(&chain, bytes.n % 2 == 0 ? NULL : &noted);
+    int r = audit_chain_feed(&chain, before.p, before.n, why);
     REQUIRE(r == 0);
     for (size_t at = 0; r == 0 && at < bytes.n; at += step) {
         size_t n = bytes.n - at < step ? bytes.n - at : step;
-        r = chain_feed(&chain, bytes.p + at, n, why);
+        r = audit_chain_feed(&chain, bytes.p + at, n, why);
     }
     REQUIRE(chain.good <= chain.offset);
     if (r == 0) {
-        r = chain_end_file(&chain, true, why);
+        r = audit_chain_end_file(&chain, true, why);
     }
     if (r == 0) {
-        r = chain_end(&chain, why);
+        r = audit_chain_end(&chain, why);
     }
     REQUIRE(r == 0 || (r == ERR_INVALID && why[0] != '\0'));
-    chain_done(&chain);
+    audit_chain_done(&chain);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    struct chain_head head = chain_none();
+    struct chain_head head = audit_chain_none();
     struct str bytes = {(const char *)data, size};
     struct buf before = {0};
 
-    chain_add(&head, STR("\"op\":\"row put\""), &before);
-    chain_add(&head, STR("\"op\":\"row put\""), &before);
+    audit_chain_add(&head, STR("\"op\":\"row put\""), &before);
+    audit_chain_add(&head, STR("\"op\":\"row put\""), &before);
     read_back((struct str){"", 0}, bytes, 7);
     read_back(buf_str(&before), bytes, 4096);
     buf_done(&before);

@@ -59,8 +59,8 @@ static void list(struct bed *bed)
 {
     int dir = open(bed->dir, O_RDONLY | O_DIRECTORY);
 
-    files_list_free(bed->names, bed->n_names);
-    assert_int_equal(files_list(dir, &bed->names, &bed->n_names), 0);
+    audit_files_list_free(bed->names, bed->n_names);
+    assert_int_equal(audit_files_list(dir, &bed->names, &bed->n_names), 0);
     (void)close(dir);
 }
 
@@ -70,7 +70,7 @@ static int tear_down(void **state)
     char command[96];
 
     bed->audit = audit_close(bed->audit);
-    files_list_free(bed->names, bed->n_names);
+    audit_files_list_free(bed->names, bed->n_names);
     (void)snprintf(command, sizeof command, "rm -r %s", bed->dir);
     assert_int_equal(system(command), 0); /* NOLINT(cert-env33-c) */
     (void)mem_free(bed);
@@ -254,7 +254,7 @@ static void a_line_made_anew_is_found(void **state)
     struct chain_head head = {.seq = 1};
     memcpy(head.hash, first.p + first.n - 3 - 64, 64);
     buf_add_str(&made, first);
-    chain_add(&head, STR("\"op\":\"nothing\""), &made);
+    audit_chain_add(&head, STR("\"op\":\"nothing\""), &made);
     struct str rest = {second.p + second.n, all.n - first.n - second.n};
     buf_add_str(&made, rest);
     write_file(bed, 0, buf_str(&made));
