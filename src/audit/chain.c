@@ -341,6 +341,11 @@ int audit_chain_end(struct chain *chain, char why[AUDIT_WHY])
     return 0;
 }
 
+static bool is_hex(char c)
+{
+    return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f');
+}
+
 int audit_noted_parse(struct str text, struct audit_noted *ret_noted)
 {
     const char *colon = memchr(text.p, ':', text.n);
@@ -351,11 +356,11 @@ int audit_noted_parse(struct str text, struct audit_noted *ret_noted)
         return ERR_INVALID;
     }
     for (size_t i = 1; i <= HEX; i++) {
-        if (memchr("0123456789abcdef", colon[i], 16) == NULL) {
+        if (!is_hex(colon[i])) {
             return ERR_INVALID;
         }
     }
-    memcpy(ret_noted->hash, colon + 1, HEX);
-    ret_noted->hash[HEX] = '\0';
+    *ret_noted = (struct audit_noted){.seq = ret_noted->seq};
+    memcpy(ret_noted->hash, colon + 1, sizeof ret_noted->hash - 1);
     return 0;
 }

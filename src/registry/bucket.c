@@ -1,5 +1,6 @@
 #include "registry/bucket.h"
 
+#include <assert.h>
 #include <pthread.h>
 #include <xxhash.h>
 
@@ -151,6 +152,7 @@ static bool judge(const struct buckets *all, uint64_t ahead_ns, bool takes,
         all->full_ns - (ahead_ns < all->full_ns ? ahead_ns : all->full_ns);
     bool has = room >= all->one_ns;
 
+    assert(all->one_ns > 0);
     if (takes && has) {
         ahead_ns += all->one_ns;
         room -= all->one_ns;
@@ -214,6 +216,8 @@ bool buckets_have(struct buckets *buckets, struct str key, uint64_t now_us,
 struct buckets *buckets_new(uint64_t most, uint64_t full_ms, size_t bytes)
 {
     struct buckets *all = mem_zero(sizeof *all);
+
+    assert(most > 0 && full_ms * 1000000 >= most);
     size_t one = sizeof(struct bucket) + sizeof(uint32_t);
 
     all->most = most;
