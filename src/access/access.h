@@ -80,6 +80,14 @@ bool access_may_all(const struct access_who *who, unsigned verbs,
 bool access_covers(const struct access_who *who,
                    const struct access_who *other) MUST_USE;
 
+/* What it may, rule by rule: its own, or (`limit`) those it may not go beyond.
+ * Lends from `who`. False: there is none such. */
+bool access_rule_at(const struct access_who *who, bool limit, size_t at,
+                    struct access_rule *ret_rule) MUST_USE;
+/* Whether the rule alone gives all of `verbs`; as access_may. */
+bool access_rule_gives(const struct access_rule *rule, unsigned verbs,
+                       struct str target, struct str ns) MUST_USE;
+
 /* ---- making ---- */
 
 /* A who that nobody has shown: one with what is about to be given to somebody
@@ -114,6 +122,8 @@ int access_user_get(struct store_txn *txn, struct arena *arena, struct str name,
                     struct access_user *ret_user) MUST_USE;
 int access_group_get(struct store_txn *txn, struct arena *arena,
                      struct str name, struct access_group *ret_group) MUST_USE;
+int access_host_get(struct store_txn *txn, struct str hostname,
+                    struct access_host *ret_host) MUST_USE;
 /* By id or name, from `after` (exclusive; NULL, or p == NULL: the first), roles
  * with the built-in ones. As above; answers: END. */
 int access_token_next(struct store_txn *txn, struct arena *arena,

@@ -201,12 +201,32 @@ static struct str name_of(struct arena *arena, const struct access_token *token,
     }
 }
 
+/* A group of the directory gives what the one of the same name gives here. */
+static int add_session(struct look *look, const struct access_token *token)
+{
+    int r = 0;
+
+    for (size_t i = 0; r == 0 && i < token->groups.n; i++) {
+        struct access_group group;
+        r = access_group_get(look->txn, look->arena, token->groups.items[i],
+                             &group);
+        if (r == 0) {
+            r = add_grants(look, &look->rules.own, &group.roles);
+        }
+        r = r == ERR_NOT_FOUND ? 0 : r;
+    }
+    return r;
+}
+
 static int add_token(struct look *look, const struct access_token *token)
 {
     if (token->user.n == 0) {
         return add_grants(look, &look->rules.own, &token->roles);
     }
     int r = add_user(look, token->user);
+    if (r == 0) {
+        r = add_session(look, token);
+    }
     return r == 0 && token->roles.n > 0 ? limit_to(look, &token->roles) : r;
 }
 

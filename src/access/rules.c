@@ -226,3 +226,33 @@ bool access_covers(const struct access_who *who, const struct access_who *other)
            (!who->rules->limited ||
             is_within(other, &who->rules->limit, bound));
 }
+
+/* ---- showing ---- */
+
+bool access_rule_at(const struct access_who *who, bool limit, size_t at,
+                    struct access_rule *ret_rule)
+{
+    if (who->rules == NULL) {
+        return false;
+    }
+    const struct mays *mays = limit ? &who->rules->limit : &who->rules->own;
+    if (at >= mays->n) {
+        return false;
+    }
+    const struct may *may = &mays->items[at];
+    *ret_rule = (struct access_rule){
+        .verbs = may->verbs, .ns = may->ns, .targets = {&may->target, 1}};
+    return true;
+}
+
+bool access_rule_gives(const struct access_rule *rule, unsigned verbs,
+                       struct str target, struct str ns)
+{
+    for (size_t i = 0; i < rule->targets.n; i++) {
+        if (is_for(rule->targets.items[i], target) &&
+            access_is_at(ns, rule->ns) && has(rule->verbs, verbs)) {
+            return true;
+        }
+    }
+    return false;
+}

@@ -38,6 +38,16 @@ static int next(struct store_txn *txn, struct arena *arena, char kind,
     return r;
 }
 
+int access_host_get(struct store_txn *txn, struct str hostname,
+                    struct access_host *ret_host)
+{
+    uint64_t ends_ms = 0;
+    struct str record;
+
+    int r = store_mark_get(txn, STORE_MARK_HOST, hostname, &ends_ms, &record);
+    return r == 0 ? damaged(access_host_decode(record, ret_host)) : r;
+}
+
 /* ---- tokens ---- */
 
 static int read_token(struct arena *arena, struct ulid id, uint64_t ends_ms,

@@ -23,6 +23,7 @@ enum log_format { LOG_AUTO, LOG_TEXT, LOG_JSON };
 #define LOG_LEASE "lease"
 #define LOG_HTTP "http"
 #define LOG_HOOK "hook"
+#define LOG_ACCESS "access"
 #define LOG_AGENT "agent"
 #define LOG_AUDIT "audit"
 

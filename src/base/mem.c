@@ -51,6 +51,14 @@ void *mem_free(void *p)
     return NULL;
 }
 
+void *mem_wipe(void *p, size_t size)
+{
+    if (p != NULL) {
+        explicit_bzero(p, size);
+    }
+    return mem_free(p);
+}
+
 int str_compare(struct str a, struct str b)
 {
     size_t n = a.n < b.n ? a.n : b.n;
@@ -154,8 +162,20 @@ uint64_t le_get(const void *at, size_t n)
 
 void buf_done(struct buf *buf)
 {
-    free(buf->p);
+    buf->p = buf->secret ? mem_wipe(buf->p, buf->room) : mem_free(buf->p);
     *buf = (struct buf){0};
+}
+
+/* The heap's own way leaves the old bytes where they were. */
+static char *grow_secret(struct buf *buf, size_t room)
+{
+    char *grown = mem_alloc(room);
+
+    if (buf->n > 0) {
+        memcpy(grown, buf->p, buf->n);
+    }
+    (void)mem_wipe(buf->p, buf->room);
+    return grown;
 }
 
 void buf_reserve(struct buf *buf, size_t more)
@@ -169,7 +189,7 @@ void buf_reserve(struct buf *buf, size_t more)
     while (room < need) {
         room += room / 2;
     }
-    buf->p = mem_grow(buf->p, room);
+    buf->p = buf->secret ? grow_secret(buf, room) : mem_grow(buf->p, room);
     buf->room = room;
 }
 
@@ -261,6 +281,7 @@ struct block {
 
 struct arena {
     struct block *newest;
+    bool secret;
 };
 
 enum { BLOCK_ROOM = 4096 - sizeof(struct block) };
@@ -277,8 +298,21 @@ static struct block *block_new(struct block *next, size_t room)
 struct arena *arena_new(void)
 {
     struct arena *arena = mem_alloc(sizeof *arena);
+    arena->secret = false;
     arena->newest = block_new(NULL, BLOCK_ROOM);
     return arena;
+}
+
+void arena_secret(struct arena *arena)
+{
+    arena->secret = true;
+}
+
+static void wipe_if_secret(const struct arena *arena, struct block *block)
+{
+    if (arena->secret) {
+        explicit_bzero(block->bytes, block->used);
+    }
 }
 
 struct arena *arena_free(struct arena *arena)
@@ -289,6 +323,7 @@ struct arena *arena_free(struct arena *arena)
     while (arena->newest != NULL) {
         struct block *block = arena->newest;
         arena->newest = block->next;
+        wipe_if_secret(arena, block);
         free(block);
     }
     free(arena);
@@ -302,6 +337,7 @@ void arena_reset(struct arena *arena)
     /* One of the common size; a large one must not stay for good. */
     for (struct block *block = arena->newest; block != NULL;) {
         struct block *next = block->next;
+        wipe_if_secret(arena, block);
         if (kept == NULL && block->room == BLOCK_ROOM) {
             kept = block;
         } else {
@@ -313,6 +349,7 @@ void arena_reset(struct arena *arena)
     kept->next = NULL;
     kept->used = 0;
     arena->newest = kept;
+    arena->secret = false;
 }
 
 void *arena_alloc(struct arena *arena, size_t size)

@@ -21,6 +21,8 @@ void *mem_grow(void *old, size_t size) MUST_USE;
 void *mem_dup(const void *from, size_t size) MUST_USE;
 char *mem_text(const char *text) MUST_USE; /* strdup */
 void *mem_free(void *p);                   /* Always NULL. */
+/* Overwrites it first, and so surely that no compiler leaves it out. */
+void *mem_wipe(void *p, size_t size);
 
 /* A slice: not owned, not NUL-terminated, may hold NUL bytes. `p` may be NULL
  * when `n` is 0. A slice with p == NULL means "not given" where a header says
@@ -70,6 +72,8 @@ struct buf {
     char *p;
     size_t n;
     size_t room;
+    bool secret; /* what it held is overwritten when it moves, and at its end.
+                    Set while it is empty */
 };
 
 void buf_done(struct buf *buf);
@@ -100,6 +104,9 @@ struct arena; /* opaque; one thread at a time */
 
 struct arena *arena_new(void) MUST_USE;
 struct arena *arena_free(struct arena *arena);
+/* What is in it, and will be, is overwritten when it is forgotten: until the
+ * next reset. */
+void arena_secret(struct arena *arena);
 /* Forget everything, keep one block for the next user. */
 void arena_reset(struct arena *arena);
 /* Aligned for any type, not zeroed. */

@@ -98,6 +98,13 @@ static bool is_own(const struct event *event)
     return str_is(event->cause, "webhook");
 }
 
+/* Changes of who may what are told to who may read them; a receiver has no
+ * rights of its own. */
+static bool is_of_access(const struct event *event)
+{
+    return str_is(event->name, "access");
+}
+
 static bool fits_types(struct str types, const struct event *event)
 {
     return types.n == 0 || moves_rows(event) ||
@@ -107,7 +114,7 @@ static bool fits_types(struct str types, const struct event *event)
 bool watched_wants(struct str path, struct str types, const struct event *event)
 {
     const struct watch_spec spec = {.ns = path};
-    return !is_own(event) && fits_types(types, event) &&
+    return !is_own(event) && !is_of_access(event) && fits_types(types, event) &&
            watch_wants(&spec, event);
 }
 

@@ -37,7 +37,9 @@ static bool is_sound(struct apply *a, const struct command_access_item *item)
                            item->record);
 }
 
-/* Answers: INVALID, CONFLICT, PRECONDITION, NOT_FOUND. */
+/* Another record than was looked at is no answer to who asked: he is to look
+ * again, and no idempotency key remembers it. Answers: INVALID, RETRY,
+ * NOT_FOUND. */
 static int check(struct apply *a, const struct command_access_item *item,
                  const struct kept *kept)
 {
@@ -47,18 +49,20 @@ static int check(struct apply *a, const struct command_access_item *item,
         return ERR_INVALID;
     }
     if (!any && item->seen_rev != kept->rev) {
-        a->res->revision = kept->rev;
-        return item->seen_rev == 0 ? ERR_CONFLICT : ERR_PRECONDITION;
+        return ERR_RETRY;
     }
     return item->del != 0 && kept->rev == 0 ? ERR_NOT_FOUND : 0;
 }
 
 /* Whether somebody who is known already may do something else now. A token that
  * there was not is known to nobody; one that is bound to a host gives what it
- * gave. */
+ * gave. Which one a host has gives nobody anything. */
 static bool matters(struct apply *a, const struct command_access_item *item,
                     const struct kept *kept)
 {
+    if (item->what == ACCESS_IS_HOST) {
+        return false;
+    }
     if (item->what != ACCESS_IS_TOKEN || item->del != 0) {
         return true;
     }
@@ -137,6 +141,9 @@ static int apply_item(struct apply *a, const struct command_access_item *item)
     }
     buf_add_le(&a->res->detail, same ? kept.rev : a->meta->revision, 8);
     a->res->created = a->res->created || kept.rev == 0;
+    if (item->what == ACCESS_IS_TOKEN) { /* which it is, for who asks again */
+        memcpy(a->res->id.b, item->name.p, sizeof a->res->id.b);
+    }
     if (same && a->res->first_rev == 0) {
         a->res->revision = kept.rev;
     }

@@ -43,6 +43,11 @@ void machine_result_done(struct machine_result *result)
     buf_done(&result->detail);
 }
 
+uint64_t machine_access_rev(const struct machine *m)
+{
+    return atomic_load_explicit(&m->access_rev, memory_order_acquire);
+}
+
 struct machine_view machine_view(const struct machine *m)
 {
     return (struct machine_view){
@@ -52,7 +57,7 @@ struct machine_view machine_view(const struct machine *m)
         .log_time_ms = atomic_load(&m->log_time_ms),
         .feature_level = atomic_load(&m->feature_level),
         .next_end_ms = atomic_load(&m->next_end_ms),
-        .access_rev = atomic_load(&m->access_rev),
+        .access_rev = machine_access_rev(m),
         .has_trash = atomic_load(&m->has_trash),
         .initialized = atomic_load(&m->initialized),
     };
@@ -252,8 +257,11 @@ int machine_commit(struct machine *m)
     }
     struct store_meta meta = *store_meta(m->txn);
     drop_cached(m, meta.revision);
+    uint64_t access_rev = atomic_exchange(&m->access_rev, meta.access_rev);
     r = store_write_commit(m->txn);
-    if (r == 0) {
+    if (r != 0) {
+        atomic_store(&m->access_rev, access_rev);
+    } else {
         machine_show(m, &meta, &noted);
         tell(m, meta.revision);
     }

@@ -165,5 +165,8 @@ struct machine_view {
     bool initialized;
 };
 struct machine_view machine_view(const struct machine *machine);
+/* See store_meta: it moves before the change can be read, or is told. Any
+ * thread. */
+uint64_t machine_access_rev(const struct machine *machine);
 
 #endif

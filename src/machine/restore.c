@@ -178,6 +178,7 @@ struct store_next *machine_restored(struct machine *m, struct store_next *next)
     cache_changing(m->cache, m->coming.revision);
     cache_drop_all(m->cache, m->coming.revision);
     cache_path_drop_all(m->cache, m->coming.revision);
+    atomic_store(&m->access_rev, m->coming.access_rev);
     struct store_next *old = store_replace(next);
     machine_show(m, &m->coming, &m->coming_noted);
     return old;

@@ -3,6 +3,7 @@
 #include <assert.h>
 
 #include "base/err.h"
+#include "model/name.h"
 
 enum { FORMAT = 1, TOKEN_REUSABLE = 1, USER_DISABLED = 1 };
 
@@ -60,6 +61,7 @@ void access_token_encode(struct buf *out, const struct access_token *token)
     put_name(out, token->hostname);
     put_text(out, token->hosts);
     put_grants(out, &token->roles);
+    put_names(out, &token->groups);
 }
 
 void access_role_encode(struct buf *out, const struct access_role *role)
@@ -205,6 +207,7 @@ int access_token_decode(struct arena *arena, struct ulid id, struct str record,
     token.hostname = get_name(&in);
     token.hosts = get_text(&in);
     token.roles = get_grants(&in);
+    token.groups = get_names(&in);
     if (!is_read(&in) || access_token_check(arena, &token, &why) != 0) {
         return ERR_INVALID;
     }
@@ -278,6 +281,28 @@ int access_group_decode(struct arena *arena, struct str name, struct str record,
     return 0;
 }
 
+/* ---- hosts ---- */
+
+void access_host_encode(struct buf *out, const struct access_host *host)
+{
+    put_head(out, host->rev);
+    buf_add(out, host->token.b, sizeof host->token.b);
+}
+
+int access_host_decode(struct str record, struct access_host *ret_host)
+{
+    struct access_host host;
+
+    if (record.n != ACCESS_RECORD_HEAD + sizeof host.token.b ||
+        record.p[0] != FORMAT) {
+        return ERR_INVALID;
+    }
+    host.rev = le_get(record.p + 1, 8);
+    memcpy(host.token.b, record.p + ACCESS_RECORD_HEAD, sizeof host.token.b);
+    *ret_host = host;
+    return 0;
+}
+
 /* ---- whatever it is ---- */
 
 const char *access_what_name(char what)
@@ -291,6 +316,8 @@ const char *access_what_name(char what)
         return "user";
     case ACCESS_IS_GROUP:
         return "group";
+    case ACCESS_IS_HOST:
+        return "host";
     default:
         return NULL;
     }
@@ -306,6 +333,8 @@ bool access_what_named(char what, struct str name)
     case ACCESS_IS_USER:
     case ACCESS_IS_GROUP:
         return access_is_name(name);
+    case ACCESS_IS_HOST:
+        return name_is_host(name);
     default:
         return false;
     }
@@ -319,6 +348,7 @@ bool access_is_sound(struct arena *arena, char what, struct str name,
     struct access_role role;
     struct access_user user;
     struct access_group group;
+    struct access_host host;
 
     if (!access_what_named(what, name)) {
         return false;
@@ -330,6 +360,8 @@ bool access_is_sound(struct arena *arena, char what, struct str name,
         return access_role_decode(arena, name, record, &role) == 0;
     case ACCESS_IS_USER:
         return access_user_decode(arena, name, record, &user) == 0;
+    case ACCESS_IS_HOST:
+        return access_host_decode(record, &host) == 0;
     default:
         return access_group_decode(arena, name, record, &group) == 0;
     }

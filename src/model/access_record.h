@@ -34,6 +34,7 @@
 #define ACCESS_TARGETS_MOST 32U /* of one rule */
 #define ACCESS_ROLES_MOST 32U
 #define ACCESS_MEMBERS_MOST 1000U /* and so managers */
+#define ACCESS_SESSION_GROUPS 40U
 
 enum access_verb {
     ACCESS_READ = 1,
@@ -90,6 +91,8 @@ struct access_token {
     bool reusable;             /* JOINING */
     uint64_t created_ms;
     struct str created_by;
+    struct access_names groups; /* SESSION: of the directory, in which the user
+                                   is as long as it lasts */
 };
 
 struct access_role {
@@ -119,12 +122,19 @@ struct access_group {
     struct access_names managers;
 };
 
+/* The name is a hostname. It stands also when the token has gone. */
+struct access_host {
+    uint64_t rev;
+    struct ulid token; /* that was given to it last */
+};
+
 /* Which of them: a letter, as in commands and in the state. */
 enum access_what {
     ACCESS_IS_TOKEN = 'T',
     ACCESS_IS_ROLE = 'R',
     ACCESS_IS_USER = 'U',
     ACCESS_IS_GROUP = 'G',
+    ACCESS_IS_HOST = 'H', /* by which token a machine is known */
 };
 /* "token", "role" …; NULL: there is no such letter. Static. */
 const char *access_what_name(char what);
@@ -169,6 +179,7 @@ void access_token_encode(struct buf *out, const struct access_token *token);
 void access_role_encode(struct buf *out, const struct access_role *role);
 void access_user_encode(struct buf *out, const struct access_user *user);
 void access_group_encode(struct buf *out, const struct access_group *group);
+void access_host_encode(struct buf *out, const struct access_host *host);
 
 /* Of bytes that anybody wrote: what is given is sound. Texts are lent from
  * `record`, lists are in `arena`; `name` is put beside. Answers: INVALID. */
@@ -185,5 +196,7 @@ int access_user_decode(struct arena *arena, struct str name, struct str record,
                        struct access_user *ret_user) MUST_USE;
 int access_group_decode(struct arena *arena, struct str name, struct str record,
                         struct access_group *ret_group) MUST_USE;
+int access_host_decode(struct str record,
+                       struct access_host *ret_host) MUST_USE;
 
 #endif

@@ -289,6 +289,9 @@ static void check_bound(struct check *c, const struct access_token *token)
     if (token->kind == ACCESS_SESSION && token->user.n == 0) {
         wrong(c, STR("a session is a user's"));
     }
+    if (token->kind != ACCESS_SESSION && token->groups.n > 0) {
+        wrong(c, STR("only a session has groups of its own"));
+    }
     if (token->user.n > 0 && token->kind != ACCESS_SESSION &&
         token->kind != ACCESS_BEARER) {
         wrong(c, STR("a token of this kind is no user's"));
@@ -308,6 +311,8 @@ int access_token_check(struct arena *arena, const struct access_token *token,
         check_name(&c, token->user);
     }
     check_roles(&c, &token->roles);
+    check_names(&c, "groups", &token->groups, ACCESS_SESSION_GROUPS,
+                access_is_name, a_name);
     check_bound(&c, token);
     check_text(&c, "its maker", token->created_by, UINT8_MAX);
     return verdict(&c, ret_why);

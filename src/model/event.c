@@ -228,7 +228,7 @@ static void read_row(struct scan *scan, struct event *event)
 static void read_ns(struct scan *scan, struct event *event)
 {
     expect(scan, ",\"kind\":\"");
-    (void)plain(scan);
+    event->kind = plain(scan);
     if (skip(scan, ",\"old\":\"")) {
         event->old = plain(scan);
     }
@@ -251,7 +251,8 @@ static bool read_parts(struct str text, struct event *event)
     expect(&scan, "{\"revision\":");
     event->revision = number(&scan);
     expect(&scan, ",\"op\":\"");
-    event->op = op_of(plain(&scan));
+    event->name = plain(&scan);
+    event->op = op_of(event->name);
     if (skip(&scan, ",\"ns\":\"")) {
         event->ns = plain(&scan);
         expect(&scan, ",\"ns_id\":");

@@ -61,10 +61,12 @@ void event_write_end(struct buf *buf);
 struct event {
     uint64_t revision;
     enum event_op op;
+    struct str name; /* of the op, as it is written */
     struct str text; /* all of it */
     struct str ns;
     uint64_t ns_id;
     struct str cause;
+    struct str kind;   /* of a namespace: "leaf", "branch" */
     struct str old;    /* path before; n == 0: none */
     struct str type;   /* of a row; n == 0: it is about none */
     struct str id;     /* of a row: 26 characters */

@@ -545,6 +545,11 @@ uint64_t core_revision(const struct core *core)
     return atomic_load_explicit(&core->status.revision, memory_order_acquire);
 }
 
+uint64_t core_access_rev(const struct core *core)
+{
+    return machine_access_rev(core->machine);
+}
+
 struct core_stats core_stats(const struct core *core)
 {
 #define READ(name) .name = atomic_load(&core->stats.name)

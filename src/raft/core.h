@@ -237,6 +237,9 @@ struct core_status {
 };
 struct core_status core_status(const struct core *core);
 uint64_t core_revision(const struct core *core);
+/* Whenever this is what it was, everybody may what he might (see store.h). It
+ * moves before the change can be read, or told. Any thread, lock-free. */
+uint64_t core_access_rev(const struct core *core);
 
 struct core_stats {
     uint64_t packs, commands, pack_bytes, refused, unknown;

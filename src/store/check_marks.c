@@ -33,7 +33,8 @@ static bool is_hook(const struct check *c, struct str record)
 _Static_assert((int)STORE_MARK_TOKEN == (int)ACCESS_IS_TOKEN &&
                    (int)STORE_MARK_ROLE == (int)ACCESS_IS_ROLE &&
                    (int)STORE_MARK_USER == (int)ACCESS_IS_USER &&
-                   (int)STORE_MARK_GROUP == (int)ACCESS_IS_GROUP,
+                   (int)STORE_MARK_GROUP == (int)ACCESS_IS_GROUP &&
+                   (int)STORE_MARK_HOST == (int)ACCESS_IS_HOST,
                "the letters of access");
 
 /* It was not changed later than anything has been. */
@@ -88,6 +89,7 @@ static bool ends_soundly(char kind, uint64_t ends_ms)
     case STORE_MARK_ROLE:
     case STORE_MARK_USER:
     case STORE_MARK_GROUP:
+    case STORE_MARK_HOST:
         return ends_ms == 0;
     default:
         return ends_ms > 0;

@@ -420,6 +420,7 @@ enum store_mark {
     STORE_MARK_ROLE = 'R',        /* name */
     STORE_MARK_USER = 'U',        /* name */
     STORE_MARK_GROUP = 'G',       /* name */
+    STORE_MARK_HOST = 'H',        /* hostname */
 };
 #define STORE_MARK_NAME_MOST 400
 #define STORE_MARK_MOST 4096 /* bytes of a record */

@@ -72,7 +72,7 @@ static int add_ca(struct credentials *made, const char *path, char why[TLS_WHY])
                                                   (int)chain.n));
         made->verifies = true;
     }
-    chain_done(&chain);
+    certs_done(&chain);
     return r;
 }
 
@@ -127,7 +127,7 @@ static int add_own(struct credentials *made, const struct tls_config *config,
     if (r == 0) {
         note_self(made, &chain);
     }
-    chain_done(&chain);
+    certs_done(&chain);
     return r;
 }
 

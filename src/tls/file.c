@@ -80,7 +80,7 @@ static gnutls_datum_t datum(const struct buf *bytes)
 
 /* ---- certificates ---- */
 
-void chain_done(struct chain *chain)
+void certs_done(struct chain *chain)
 {
     for (unsigned i = 0; i < chain->n; i++) {
         gnutls_x509_crt_deinit(chain->list[i]);
@@ -133,7 +133,7 @@ int chain_read(const char *path, struct chain *ret_chain, char why[TLS_WHY])
         r = check_time(path, chain.list[i], why);
     }
     if (r != 0) {
-        chain_done(&chain);
+        certs_done(&chain);
         return r;
     }
     *ret_chain = chain;

@@ -28,7 +28,7 @@ struct chain {
 /* Each with a validity that holds now. Answers: INVALID. */
 int chain_read(const char *path, struct chain *ret_chain,
                char why[TLS_WHY]) MUST_USE;
-void chain_done(struct chain *chain);
+void certs_done(struct chain *chain);
 int key_read(const char *path, gnutls_x509_privkey_t *ret_key,
              char why[TLS_WHY]) MUST_USE;
 

@@ -229,7 +229,7 @@ static int read_ca(const char *dir, struct pair *ret_ca, char why[TLS_WHY])
         ret_ca->crt = chain.list[0];
         chain.list[0] = NULL;
     }
-    chain_done(&chain);
+    certs_done(&chain);
     mem_free(key_path);
     mem_free(crt_path);
     return r;

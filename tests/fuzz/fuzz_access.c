@@ -55,10 +55,14 @@ static void try_people(struct arena *arena, char what, struct str bytes,
 {
     struct access_user user;
     struct access_group group;
+    struct access_host host;
     bool sound = false;
 
-    if (what == ACCESS_IS_USER &&
-        access_user_decode(arena, STR("u"), bytes, &user) == 0) {
+    if (what == ACCESS_IS_HOST && access_host_decode(bytes, &host) == 0) {
+        access_host_encode(out, &host);
+        sound = true;
+    } else if (what == ACCESS_IS_USER &&
+               access_user_decode(arena, STR("u"), bytes, &user) == 0) {
         access_user_encode(out, &user);
         sound = true;
     } else if (what == ACCESS_IS_GROUP &&
@@ -104,6 +108,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
             break;
         case ACCESS_IS_USER:
         case ACCESS_IS_GROUP:
+        case ACCESS_IS_HOST:
             try_people(arena, what, bytes, &out);
             break;
         default:

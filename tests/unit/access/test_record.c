@@ -173,6 +173,10 @@ static void what_may_not_be_kept_is_said_in_words(void **state)
     assert_int_equal(access_token_check(arena, &session, &why), ERR_INVALID);
     assert_true(str_is(why, "a session is a user's"));
     session = a_token;
+    session.groups = NAMES(STR("ops"));
+    assert_int_equal(access_token_check(arena, &session, &why), ERR_INVALID);
+    assert_true(str_is(why, "only a session has groups of its own"));
+    session = a_token;
     session.name = STR("a\nb");
     assert_int_equal(access_token_check(arena, &session, &why), ERR_INVALID);
 }

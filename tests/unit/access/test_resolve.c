@@ -189,6 +189,34 @@ static void a_users_token_lives_and_dies_with_him(void **state)
     store_write_abort(txn);
 }
 
+/* What a directory said when the session began. */
+static void a_session_has_groups_of_its_own(void **state)
+{
+    BED bed;
+    struct store_txn *txn = begun(&bed);
+    char text[ACCESS_TOKEN_TEXT];
+
+    (void)state;
+    put_user(txn, (struct access_user){.name = STR("ann")});
+    put_group(txn, (struct access_group){.name = STR("ops"),
+                                         .roles = NAMES(STR("operator"))});
+    struct str t = put_token(
+        txn,
+        (struct access_token){.kind = ACCESS_SESSION,
+                              .user = STR("ann"),
+                              .groups = NAMES(STR("gone"), STR("ops"))},
+        text);
+    WHO *who = shown(txn, t);
+    assert_true(access_may(who, ACCESS_ALL, STR("machine"), STR("roster")));
+    assert_false(access_may(who, ACCESS_READ, STR("@admin"), STR("")));
+    const struct access_shown cn = {.user = STR("ann")};
+    WHO *elsewhere = NULL;
+    assert_int_equal(access_resolve(txn, &cn, NOW, &elsewhere), 0);
+    assert_false(
+        access_may(elsewhere, ACCESS_READ, STR("machine"), STR("roster")));
+    store_write_abort(txn);
+}
+
 static void tokens_are_bound_to_hosts(void **state)
 {
     BED bed;
@@ -287,6 +315,7 @@ int main(void)
         cmocka_unit_test(what_is_not_known_is_nobody),
         cmocka_unit_test(a_user_has_his_roles_and_those_of_his_groups),
         cmocka_unit_test(a_users_token_lives_and_dies_with_him),
+        cmocka_unit_test(a_session_has_groups_of_its_own),
         cmocka_unit_test(tokens_are_bound_to_hosts),
         cmocka_unit_test(a_node_may_all_and_a_token_goes_before_it),
         cmocka_unit_test(the_same_again_is_as_it_is_now),

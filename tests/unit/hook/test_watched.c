@@ -63,6 +63,9 @@ static void moves_around_it_concern_it_whatever_its_types(void **state)
     assert_false(wants("c.roster", "t", move("a.roster", "b.roster")));
     assert_true(wants("roster", "", birth));
     assert_false(wants("roster", "t", birth));
+    const struct event rights = {
+        .op = EVENT_OTHER, .name = STR("access"), .ns = STR("roster")};
+    assert_false(wants("roster", "", rights));
 }
 
 static void a_path_follows_moves_both_ways(void **state)
