@@ -7,6 +7,7 @@
 #include "registry/agents.h"
 #include "registry/answer.h"
 #include "registry/lists.h"
+#include "registry/permit.h"
 
 static int add_maintenance(struct store_txn *txn, struct str hostname,
                            struct buf *out)
@@ -168,20 +169,39 @@ static int fill_page(struct op_state *s, struct store_txn *txn,
     }
 }
 
+/* Of an agent's own list: itself, when the page is not behind it. */
+static int read_own(struct op_state *s, struct store_txn *txn,
+                    struct agents_page *page)
+{
+    struct str bound = permit_bound(s), after = s->op->query.after;
+    struct store_lease lease;
+
+    if (after.p != NULL && str_compare(after, bound) >= 0) {
+        return 0;
+    }
+    int r = store_lease_get(txn, bound, s->arena, &lease);
+    if (r != 0) {
+        return r == ERR_NOT_FOUND ? 0 : r;
+    }
+    return add_agent(txn, &lease, page->live, &page->out);
+}
+
 static int read_page(struct op_state *s, struct store_txn *txn, void *user)
 {
     uint64_t limit = s->op->query.limit;
     struct agents_page *page = user;
     uint64_t n = store_meta(txn)->n_leases;
 
-    if ((limit != 0 && limit < n ? limit : n) > AGENTS_QUICK && !s->on_worker) {
+    bool own = permit_bound(s).n > 0;
+    if (!own && (limit != 0 && limit < n ? limit : n) > AGENTS_QUICK &&
+        !s->on_worker) {
         return NEEDS_WORKER;
     }
     if (s->op->query.after.p != NULL) {
         agents_at_set(&page->at, s->op->query.after);
     }
     buf_add_char(&page->out, '[');
-    int r = fill_page(s, txn, page);
+    int r = own ? read_own(s, txn, page) : fill_page(s, txn, page);
     buf_add_char(&page->out, ']');
     return r;
 }
@@ -222,7 +242,11 @@ int agent_list(struct op_state *s)
     if (s->memory != NULL) {
         return live_answer(s, s->memory);
     }
-    int r = lists_limit(s, LISTS_LIMIT_MOST);
+    struct str bound = permit_bound(s);
+    int r = permit_agent(s, ACCESS_READ, bound, true);
+    if (r == 0) {
+        r = lists_limit(s, LISTS_LIMIT_MOST);
+    }
     if (r == 0 && s->op->query.after.p != NULL) {
         r = agents_check_host(s, s->op->query.after, "after");
     }

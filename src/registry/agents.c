@@ -5,6 +5,7 @@
 #include "model/name.h"
 #include "registry/answer.h"
 #include "registry/body.h"
+#include "registry/enrol.h"
 #include "registry/matches.h"
 #include "registry/types_set.h"
 
@@ -14,6 +15,7 @@ struct enrolment {
     struct str hostname;
     uint64_t ttl_ms;
     struct json *resource;
+    struct enrol_credential credential;
 };
 
 int agents_check_host(struct op_state *s, struct str hostname,
@@ -73,7 +75,8 @@ static int read_resource(struct op_state *s, const struct json *body,
 
 static int read_enrolment(struct op_state *s, struct enrolment *enrolment)
 {
-    static const char *const names[] = {"hostname", "ttl", "resource", NULL};
+    static const char *const names[] = {
+        "hostname", "ttl", "resource", "credential", "credential_id", NULL};
     struct json *body = NULL;
 
     int r = body_parse(s, &body);
@@ -88,6 +91,9 @@ static int read_enrolment(struct op_state *s, struct enrolment *enrolment)
     }
     if (r == 0) {
         r = read_ttl(s, body, &enrolment->ttl_ms);
+    }
+    if (r == 0) {
+        r = enrol_read(s, body, &enrolment->credential);
     }
     return r != 0 ? r : read_resource(s, body, &enrolment->resource);
 }
@@ -182,23 +188,29 @@ int agent_put(struct op_state *s)
 
     int r = read_enrolment(s, &enrolment);
     if (r == 0) {
+        r = enrol_permit_host(s, enrolment.hostname);
+    }
+    if (r == 0) {
         r = make_fields(s, &enrolment, &put.fields);
     }
     uint64_t types_rev = s->seen.types_rev;
     if (r == 0) {
         r = find_leaves(s, enrolment.hostname, &tree_rev, &put);
     }
+    put.hostname = enrolment.hostname;
+    if (r == 0) {
+        r = enrol_permit_leaves(s, &put);
+    }
     if (r != 0) {
         return r;
     }
-    put.hostname = enrolment.hostname;
     put.ttl_ms = enrolment.ttl_ms;
     put.lease = ulid_next();
     s->command = (struct command){.kind = COMMAND_AGENT_PUT,
                                   .tree_rev = tree_rev,
                                   .types_rev = types_rev,
                                   .agent_put = put};
-    return 0;
+    return enrol_bind(s, enrolment.hostname, &enrolment.credential);
 }
 
 /* ---- placements ---- */

@@ -74,6 +74,18 @@ int body_text(struct op_state *s, const struct json *object, struct str prefix,
     return 0;
 }
 
+int body_duration(struct str text, uint64_t days_most, uint64_t *ret_ms)
+{
+    uint64_t days = 0;
+
+    if (text.n < 2 || text.p[text.n - 1] != 'd') {
+        return str_duration(text, ret_ms);
+    }
+    int r = str_number((struct str){text.p, text.n - 1}, days_most, &days);
+    *ret_ms = days * 86400000;
+    return r;
+}
+
 void body_inject(struct op_state *s, struct json *object, struct str key,
                  struct str value)
 {

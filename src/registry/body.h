@@ -18,6 +18,11 @@ int body_object(struct op_state *s, const struct json *json, struct str prefix,
 int body_text(struct op_state *s, const struct json *object, struct str prefix,
               const char *name, bool required, struct str *ret_text) MUST_USE;
 
+/* As str_duration, in days too, for they are what people plan in. Answers:
+ * INVALID. */
+int body_duration(struct str text, uint64_t days_most,
+                  uint64_t *ret_ms) MUST_USE;
+
 /* "prefix.name", or the one that is not empty; "[3]" follows without a dot. */
 struct str body_field(struct op_state *s, struct str prefix, struct str name);
 

@@ -211,6 +211,21 @@ bool buckets_have(struct buckets *buckets, struct str key, uint64_t now_us,
     return buckets == NULL || ask(buckets, key, now_us, false, ret_limit);
 }
 
+void buckets_give(struct buckets *all, struct str key, uint64_t now_us)
+{
+    if (all == NULL) {
+        return;
+    }
+    XXH128_hash_t hash = XXH3_128bits_withSeed(key.p, key.n, all->seed);
+    struct shard *shard = &all->shards[hash.low64 % SHARDS];
+    (void)pthread_mutex_lock(&shard->lock);
+    struct bucket *bucket = find(all, shard, hash);
+    if (bucket != NULL && bucket->full_ns > now_us * 1000) {
+        bucket->full_ns -= all->one_ns; /* before now: it is full */
+    }
+    (void)pthread_mutex_unlock(&shard->lock);
+}
+
 /* ---- all of them ---- */
 
 struct buckets *buckets_new(uint64_t most, uint64_t full_ms, size_t bytes)

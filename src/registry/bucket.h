@@ -30,7 +30,9 @@ struct buckets *buckets_free(struct buckets *buckets);
  * as buckets: true, without a limit. */
 bool buckets_take(struct buckets *buckets, struct str key, uint64_t now_us,
                   struct registry_limit *ret_limit) MUST_USE;
-/* The same without taking. */
+/* One that was taken comes back. Takes NULL as buckets. */
+void buckets_give(struct buckets *buckets, struct str key, uint64_t now_us);
+/* The same as buckets_take without taking. */
 bool buckets_have(struct buckets *buckets, struct str key, uint64_t now_us,
                   struct registry_limit *ret_limit) MUST_USE;
 

@@ -2,6 +2,7 @@
 #include "registry/answer.h"
 #include "registry/body.h"
 #include "registry/lists.h"
+#include "registry/permit.h"
 #include "registry/resolve.h"
 #include "registry/rows.h"
 
@@ -272,12 +273,14 @@ int list_put(struct op_state *s)
 
 int list_finish_put(struct op_state *s, struct machine_result *result)
 {
-    int r = lists_whole(s);
+    bool sees = permit_sees(s, s->op->type, s->op->ns);
+    int r = sees ? lists_whole(s) : ANSWERED;
 
     if (r != ANSWERED) {
         return r;
     }
-    /* The list was put, and its namespace has gone since. */
+    /* The list was put, and its namespace has gone since; or he may write it
+     * and not read it. */
     answer_reset(s);
     s->op->answer.replayed = result->replayed;
     s->op->answer.code = OP_NO_CONTENT;

@@ -3,6 +3,7 @@
 #include "registry/answer.h"
 #include "registry/audited.h"
 #include "registry/idem.h"
+#include "registry/permit.h"
 
 static const struct verb *verb_of(const struct op_state *s)
 {
@@ -84,6 +85,9 @@ int gate_check(struct op_state *s)
 {
     int r = check_ready(s);
 
+    if (r == 0) {
+        r = permit_op(s);
+    }
     if (r == 0) {
         r = check_conditions(s);
     }

@@ -4,8 +4,8 @@
 
 #include "registry/room.h"
 
-/* Each is 0, or ANSWERED with a problem. This node, and what its headers ask
- * for: */
+/* Each is 0, or ANSWERED with a problem. This node, whether he may, and what
+ * its headers ask for: */
 int gate_check(struct op_state *s) MUST_USE;
 /* A local read: max_stale. */
 int gate_fresh(struct op_state *s) MUST_USE;

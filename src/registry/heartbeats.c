@@ -7,6 +7,7 @@
 #include "registry/body.h"
 #include "registry/gather.h"
 #include "registry/names.h"
+#include "registry/permit.h"
 
 enum {
     HOSTS_MOST = NAMES_MOST,
@@ -216,6 +217,19 @@ static int beat_all(struct op_state *s, struct beats *beats)
     return r;
 }
 
+/* All of them or none: who is bound to a hostname beats for no other. */
+static int permit_hosts(struct op_state *s, const struct beats *beats)
+{
+    int r = permit_bound(s).n > 0 || beats->n == 0
+                ? permit_known(s)
+                : permit_agent(s, ACCESS_UPDATE, beats->hosts[0], true);
+
+    for (size_t i = 0; r == 0 && permit_bound(s).n > 0 && i < beats->n; i++) {
+        r = permit_agent(s, ACCESS_UPDATE, beats->hosts[i], true);
+    }
+    return r;
+}
+
 int heartbeat_many(struct op_state *s)
 {
     struct beats *beats = s->memory;
@@ -224,6 +238,9 @@ int heartbeat_many(struct op_state *s)
     if (beats == NULL) {
         beats = s->memory = arena_zero(s->op->arena, sizeof *beats);
         int r = read_hosts(s, beats);
+        if (r == 0) {
+            r = permit_hosts(s, beats);
+        }
         if (r != 0) {
             return r;
         }

@@ -25,18 +25,33 @@ static void add_part(struct sha256 *hash, struct str part)
     sha256_add(hash, part.p, part.n);
 }
 
+/* The scope of a key is whose it is: a user's, whatever he shows; else a
+ * token's. Without access control it is everybody's. */
+static struct str scope_of(struct op_state *s)
+{
+    const struct access_who *who = s->who;
+
+    if (who->kind == ACCESS_ANYONE) {
+        return STR("");
+    }
+    return who->user.n > 0
+               ? arena_printf(s->arena, "user %.*s", STR_ARG(who->user))
+           : who->id.n > 0
+               ? arena_printf(s->arena, "token %.*s", STR_ARG(who->id))
+               : arena_printf(s->arena, "%d %.*s", (int)who->kind,
+                              STR_ARG(who->name));
+}
+
 void idem_set(struct op_state *s)
 {
     const struct op *op = s->op;
 
-    s->command.has_key = op->if_.idempotency_key.p != NULL;
+    s->command.has_key = op->if_.idempotency_key.p != NULL && !s->binds;
     if (!s->command.has_key) {
         return;
     }
-    /* The scope of a key is whose it is; without access control that is
-     * everybody's. */
     struct sha256 *hash = sha256_new();
-    add_part(hash, STR(""));
+    add_part(hash, scope_of(s));
     add_part(hash, op->if_.idempotency_key);
     (void)sha256_end(hash, s->command.key_hash);
 

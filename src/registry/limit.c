@@ -175,6 +175,18 @@ bool limits_admit_signin(struct limits *limits, struct str address,
     return has;
 }
 
+void limits_signed_in(struct limits *limits, struct str address,
+                      struct str user, uint64_t now_us)
+{
+    unsigned char bytes[16];
+
+    if (limits != NULL) {
+        buckets_give(limits->buckets[SIGNIN_ADDRESS],
+                     address_key(address, bytes), now_us);
+        buckets_give(limits->buckets[SIGNIN_USER], user, now_us);
+    }
+}
+
 void limits_note_unknown(struct limits *limits, struct str address,
                          uint64_t now_us)
 {
@@ -204,6 +216,12 @@ bool registry_admit_signin(struct registry *registry, struct str address,
 {
     return limits_admit_signin(registry->limits, address, user, clock_mono_us(),
                                ret_limit);
+}
+
+void registry_signed_in(struct registry *registry, struct str address,
+                        struct str user)
+{
+    limits_signed_in(registry->limits, address, user, clock_mono_us());
 }
 
 void registry_set_trust(struct registry *registry,

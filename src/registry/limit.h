@@ -17,6 +17,9 @@ bool limits_admit(struct limits *limits, const struct access_who *who,
 bool limits_admit_signin(struct limits *limits, struct str address,
                          struct str user, uint64_t now_us,
                          struct registry_limit *ret_limit) MUST_USE;
+/* One of these was right: it does not count. */
+void limits_signed_in(struct limits *limits, struct str address,
+                      struct str user, uint64_t now_us);
 /* Nobody was known by what came from there. */
 void limits_note_unknown(struct limits *limits, struct str address,
                          uint64_t now_us);

@@ -8,19 +8,6 @@
 
 enum { DAY_MS = 86400000, DAYS_MOST = 30, LEAST_MS = 1000 };
 
-/* Days too, for they are what people plan in. Answers: INVALID. */
-static int parse_duration(struct str text, uint64_t *ret_ms)
-{
-    uint64_t days = 0;
-
-    if (text.n < 2 || text.p[text.n - 1] != 'd') {
-        return str_duration(text, ret_ms);
-    }
-    int r = str_number((struct str){text.p, text.n - 1}, DAYS_MOST, &days);
-    *ret_ms = days * DAY_MS;
-    return r;
-}
-
 static int read_duration(struct op_state *s, const struct json *body,
                          uint64_t *ret_ms)
 {
@@ -30,7 +17,7 @@ static int read_duration(struct op_state *s, const struct json *body,
     if (r != 0) {
         return r;
     }
-    if (parse_duration(text, ret_ms) == 0 && *ret_ms >= LEAST_MS &&
+    if (body_duration(text, DAYS_MOST, ret_ms) == 0 && *ret_ms >= LEAST_MS &&
         *ret_ms <= (uint64_t)DAYS_MOST * DAY_MS) {
         return 0;
     }

@@ -5,6 +5,7 @@
 #include "registry/audited.h"
 #include "registry/breaker.h"
 #include "registry/cluster.h"
+#include "registry/desk.h"
 #include "registry/limit.h"
 #include "registry/process.h"
 #include "registry/room.h"
@@ -330,6 +331,7 @@ void registry_metrics(struct registry *registry, struct buf *out)
     add_core(registry, out);
     add_leases(registry, out);
     breaker_metrics(registry, out);
+    desk_metrics(registry->desk, out);
     add_cache(registry, out);
     add_store(registry, out);
     add_disk(registry, out);

@@ -2,16 +2,23 @@
 
 #include "model/json.h"
 
-void nodes_write_open(struct buf *out, const struct store_node *node,
+void nodes_write_bare(struct buf *out, const struct store_node *node,
                       struct str path)
 {
     buf_add_text(out, "{\"name\":");
     json_add_string(out, node->name);
     buf_add_text(out, ",\"ns\":");
     json_add_string(out, path);
-    buf_printf(out, ",\"id\":%llu,\"kind\":\"%s\",\"match\":",
+    buf_printf(out, ",\"id\":%llu,\"kind\":\"%s\"",
                (unsigned long long)node->id,
                node->kind == STORE_LEAF ? "leaf" : "branch");
+}
+
+void nodes_write_open(struct buf *out, const struct store_node *node,
+                      struct str path)
+{
+    nodes_write_bare(out, node, path);
+    buf_add_text(out, ",\"match\":");
     if (node->match.p == NULL) {
         buf_add_text(out, "null");
     } else {

@@ -7,6 +7,9 @@
 /* Appends {"name":…,"ns":…,… without the closing brace. */
 void nodes_write_open(struct buf *out, const struct store_node *node,
                       struct str path);
+/* The same of one that is only on the way to what may be read. */
+void nodes_write_bare(struct buf *out, const struct store_node *node,
+                      struct str path);
 /* Depth first, labels in byte order, parents before their children: compares
  * paths by their labels from the root. <0, 0, >0. */
 int nodes_compare(struct str left, struct str right);

@@ -45,10 +45,18 @@ static int find_top(struct op_state *s, struct store_txn *txn, void *user)
     return resolve_path(s, txn, spec->ns, STR("ns"), &id);
 }
 
+struct looking {
+    const struct access_who *who;
+    bool news;
+};
+
+/* What he may not see is none. */
 static void found(void *user, const struct event *event)
 {
-    (void)event;
-    *(bool *)user = true;
+    struct looking *looking = user;
+
+    looking->news =
+        looking->news || registry_sees(looking->who, event) != SIGHT_NONE;
 }
 
 /* What came behind `since`, up to where there is nothing more: 0 when there is
@@ -58,15 +66,15 @@ static int look_back(struct op_state *s, const struct watch_spec *spec)
     struct watch_reading reading = {.upto = s->op->query.since};
     uint64_t part = s->on_worker ? LOOK_PART : LOOK_HERE;
     int parts = s->on_worker ? LOOK_PARTS : 1;
-    bool news = false;
+    struct looking looking = {.who = s->who};
 
     for (int i = 0; i < parts; i++) {
-        int r = watch_read(s->reader, spec, reading.upto, part, found, &news,
+        int r = watch_read(s->reader, spec, reading.upto, part, found, &looking,
                            &reading);
         if (r != 0) {
             return r == ERR_NOT_FOUND ? 0 : r;
         }
-        if (news) {
+        if (looking.news) {
             return 0;
         }
         if (reading.end) {

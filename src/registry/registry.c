@@ -2,60 +2,21 @@
 
 #include <assert.h>
 
+#include "access/access_token.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "registry/answer.h"
 #include "registry/asks.h"
 #include "registry/audited.h"
 #include "registry/cached.h"
-#include "registry/cluster.h"
 #include "registry/gate.h"
-#include "registry/gather.h"
 #include "registry/limit.h"
-#include "registry/matches.h"
+#include "registry/own.h"
+#include "registry/permit.h"
 #include "registry/poll.h"
 #include "registry/submit.h"
 #include "registry/types_set.h"
 #include "registry/wait.h"
-
-struct registry *registry_new(struct core *core, struct cache *cache,
-                              struct lease_table *leases)
-{
-    struct registry *registry = mem_zero(sizeof *registry);
-
-    registry->core = core;
-    registry->cache = cache;
-    registry->leases = leases;
-    registry->started_s = clock_wall_ms() / 1000;
-    registry->ticked_ms = clock_mono_ms();
-    registry->asks = asks_new(core);
-    registry->gather = gather_new(core);
-    registry->leader = leader_new(core);
-    registry->audited = audited_new();
-    (void)pthread_mutex_init(&registry->waiting_lock, NULL);
-    (void)pthread_mutex_init(&registry->shared_lock, NULL);
-    (void)pthread_mutex_init(&registry->matches_building, NULL);
-    return registry;
-}
-
-struct registry *registry_free(struct registry *registry)
-{
-    if (registry == NULL) {
-        return NULL;
-    }
-    assert(registry->waiting == NULL);
-    registry->asks = asks_free(registry->asks);
-    registry->gather = gather_free(registry->gather);
-    registry->leader = leader_free(registry->leader);
-    registry->limits = limits_free(registry->limits);
-    registry->audited = audited_free(registry->audited);
-    (void)types_unref(registry->types);
-    (void)matches_unref(registry->matches);
-    (void)pthread_mutex_destroy(&registry->waiting_lock);
-    (void)pthread_mutex_destroy(&registry->shared_lock);
-    (void)pthread_mutex_destroy(&registry->matches_building);
-    return mem_free(registry);
-}
 
 /* ---- START ---- */
 
@@ -66,8 +27,17 @@ static const struct verb *verb_of(const struct op_state *s)
 
 static int start(struct op_state *s)
 {
-    int r = gate_check(s);
+    int r = permit_caller(s);
 
+    if (r == 0) {
+        r = gate_check(s);
+    }
+    if (r == ANSWERED && permit_may_be_old(s) && verb_of(s)->class == WRITE) {
+        answer_reset(s); /* Asked again when it runs, and then behind a fence.
+                          */
+        s->anew = true;
+        r = 0;
+    }
     if (r != 0) {
         return r;
     }
@@ -99,7 +69,11 @@ static int see_revision(struct op_state *s)
 {
     uint64_t revision = snapshot_newest(s->registry);
 
+    /* What is to be seen may be that he may no more: it may have come between
+     * the look at who he is and this one. */
+    s->anew = s->awaited > 0 || s->op->query.linearizable;
     if (s->awaited > revision && clock_mono_ms() < s->until_ms) {
+        s->anew = true; /* What is awaited may be that he may no more. */
         return wait_revision(s);
     }
     if (s->op->if_.min_revision > revision) {
@@ -112,6 +86,7 @@ static int see_revision(struct op_state *s)
         return gate_fresh(s);
     }
     s->stage = STAGE_FENCE;
+    s->anew = true;
     return submit_fence(s);
 }
 
@@ -126,10 +101,17 @@ static int behind_fence(struct op_state *s)
 
 /* ---- RUN, RESULT ---- */
 
+static bool is_denied(const struct op_state *s)
+{
+    return s->op->answer.code == OP_UNAUTHORIZED ||
+           s->op->answer.code == OP_FORBIDDEN;
+}
+
+/* Not what he was denied: it may be another's. */
 static bool may_recall(const struct op_state *s)
 {
     return verb_of(s)->class == WRITE && s->op->if_.idempotency_key.p != NULL &&
-           s->op->answer.code >= OP_BAD_REQUEST;
+           s->op->answer.code >= OP_BAD_REQUEST && !is_denied(s);
 }
 
 /* A write that was refused by what this node has read, which others may have
@@ -138,8 +120,10 @@ static bool must_recheck(const struct op_state *s)
 {
     enum op_code code = s->op->answer.code;
 
-    return verb_of(s)->class == WRITE && !s->rechecked && s->seen.applied > 0 &&
-           code >= OP_BAD_REQUEST && code != OP_UNAVAILABLE;
+    return verb_of(s)->class == WRITE && !s->rechecked &&
+           (s->seen.applied > 0 || permit_may_be_old(s)) &&
+           code >= OP_BAD_REQUEST && code != OP_UNAVAILABLE &&
+           code != OP_UNAUTHORIZED;
 }
 
 static int recheck(struct op_state *s)
@@ -151,9 +135,33 @@ static int recheck(struct op_state *s)
     return submit_fence(s);
 }
 
+/* A verb that has to ask for itself and did not has said yes to everybody. */
+static bool is_unasked(const struct op_state *s, int r)
+{
+    bool yes = r == 0 || r == PARKS ||
+               (r == ANSWERED && s->op->answer.code < OP_BAD_REQUEST);
+
+    return yes && !permit_was_asked(s);
+}
+
+static int run_verb(struct op_state *s)
+{
+    int r = s->anew ? permit_again(s) : 0;
+
+    s->anew = s->binds = false;
+    if (r == 0) {
+        r = verb_of(s)->run(s);
+    }
+    if (is_unasked(s, r)) {
+        answer_reset(s);
+        return permit_refuse(s, STR(""), "do that: nobody asked whether");
+    }
+    return r;
+}
+
 static int run(struct op_state *s)
 {
-    int r = verb_of(s)->run(s);
+    int r = run_verb(s);
 
     if (r == NEEDS_FENCE) {
         s->stage = STAGE_PAUSE;
@@ -219,6 +227,31 @@ static uint64_t reflected(struct op_state *s,
                                                         : result->revision;
 }
 
+/* The row is not the one that the write was allowed for. */
+static bool is_another(const struct op_state *s,
+                       const struct machine_result *result)
+{
+    return s->guard.retries && result->answer == ERR_PRECONDITION;
+}
+
+/* The machine is known now, or somebody else has used the token: who is it that
+ * asks? */
+static int go_on(struct op_state *s, const struct machine_result *result)
+{
+    if (result->answer != 0) {
+        return try_again(s);
+    }
+    submit_again(s);
+    s->stage = STAGE_RUN;
+    return 0;
+}
+
+static bool is_binding(const struct op_state *s, int answer)
+{
+    return s->binds && (answer == 0 || answer == ERR_CONFLICT ||
+                        answer == ERR_PRECONDITION);
+}
+
 static int result(struct op_state *s)
 {
     struct machine_result *result = &s->request.result;
@@ -227,8 +260,11 @@ static int result(struct op_state *s)
     if (r != 0) {
         return r;
     }
-    if (result->answer == ERR_RETRY) {
+    if (result->answer == ERR_RETRY || is_another(s, result)) {
         return try_again(s);
+    }
+    if (is_binding(s, result->answer)) {
+        return go_on(s, result);
     }
     s->op->answer.replayed = result->replayed;
     if (result->answer != 0) {
@@ -272,6 +308,9 @@ static struct op_state *begin(struct registry *registry, struct op *op)
     s->registry = registry;
     s->arena = op->arena;
     op->state = s;
+    if (verb_of(s)->secret) {
+        arena_secret(op->arena);
+    }
     return s;
 }
 
@@ -337,6 +376,7 @@ void registry_op_done(struct registry *registry, struct op *op)
     if (verb_of(s)->end != NULL) {
         verb_of(s)->end(s);
     }
+    permit_end(s);
     types_release(s);
     cached_end(s);
     asks_end(s);
@@ -346,25 +386,4 @@ void registry_op_done(struct registry *registry, struct op *op)
     buf_done(&s->bytes);
     s->retry = arena_free(s->retry);
     op->state = NULL;
-}
-
-uint64_t registry_revision(struct registry *registry)
-{
-    return snapshot_newest(registry);
-}
-
-void registry_on_revision(struct registry *registry, uint64_t revision)
-{
-    wait_wake(registry, revision, clock_mono_ms());
-}
-
-void registry_on_tick(struct registry *registry)
-{
-    uint64_t now = clock_mono_ms();
-
-    atomic_store(&registry->ticked_ms, now);
-    wait_wake(registry, core_revision(registry->core), now);
-    asks_tick(registry->asks, now);
-    leading_tick(registry);
-    leader_tick(registry->leader, now);
 }

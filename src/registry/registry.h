@@ -25,10 +25,12 @@
 #include <stdint.h>
 
 #include "access/access.h"
+#include "access/directory.h"
 #include "audit/audit.h"
 #include "base/mem.h"
 #include "cache/cache.h"
 #include "lease/lease.h"
+#include "model/event.h"
 #include "model/json.h"
 #include "raft/core.h"
 #include "store/store.h"
@@ -54,6 +56,16 @@ struct registry_trust {
 };
 void registry_set_trust(struct registry *registry,
                         const struct registry_trust *trust);
+
+/* Takes it: users of source "ldap" are asked there. Before it serves. */
+void registry_set_directory(struct registry *registry,
+                            struct access_directory *directory);
+
+/* This node's own token, which may do all: known here at once, and everywhere
+ * as soon as there is a leader. Before core_run, or on the core thread.
+ * Answers: INVALID (no token). */
+int registry_set_own_token(struct registry *registry, const char *node,
+                           struct str text) MUST_USE;
 
 enum op_kind {
     OP_NS_TREE,   /* depth, flat */
@@ -122,11 +134,11 @@ enum op_kind {
     OP_SESSION_LIST,   /* limit, after (an id) */
     OP_SESSION_CREATE, /* body */
     OP_SESSION_DELETE, /* id */
-    OP_WHOAMI,
-    OP_QUOTA_LIST,   /* limit, after (a path) */
-    OP_QUOTA_GET,    /* ns */
-    OP_QUOTA_PUT,    /* ns, body */
-    OP_QUOTA_DELETE, /* ns */
+    OP_WHOAMI,         /* verb, type, ns */
+    OP_QUOTA_LIST,     /* limit, after (a path) */
+    OP_QUOTA_GET,      /* ns */
+    OP_QUOTA_PUT,      /* ns, body */
+    OP_QUOTA_DELETE,   /* ns */
     OP_AUDIT_GET,
     OP_METRICS, /* only whether he may: no body */
     OP_KINDS,   /* none */
@@ -161,7 +173,7 @@ struct op_query {
     uint64_t limit;    /* 0: not given */
     struct str after;  /* p == NULL: not given; so for all below */
     struct str fields; /* "a,b" */
-    struct str type, k, v, mode, ns;
+    struct str type, k, v, mode, ns, verb;
     struct str lease;
     uint64_t depth;        /* UINT64_MAX: not given */
     uint64_t max_stale_ms; /* UINT64_MAX: not given */
@@ -280,6 +292,38 @@ int registry_identify(struct registry_callers *callers,
 bool registry_who_stands(const struct registry *registry,
                          const struct access_who *who);
 
+/* The same, but for what moves no mark: that his time is over, that a join
+ * token is bound. */
+bool registry_who_is_newest(const struct registry *registry,
+                            const struct access_who *who);
+/* Whether callers are looked at: else all may do all. */
+bool registry_is_guarded(const struct registry *registry);
+/* Another number whenever somebody may do something else than before, or the
+ * state is another one. It moves before that can be seen. Any thread. */
+uint64_t registry_access_mark(const struct registry *registry);
+/* The same caller as he is now, as registry_identify gives him: anonymous when
+ * he is nobody any more. */
+int registry_identify_again(struct registry_callers *callers,
+                            struct store_reader *reader,
+                            const struct access_who *who,
+                            struct access_who **ret_who) MUST_USE;
+
+/* Whether an operation is worth its body: false when who asks (op->who) would
+ * be refused whatever is in it, so it may be run without. No look at the state.
+ */
+bool registry_may_begin(const struct registry *registry, const struct op *op);
+
+/* What he may see of an event. PART: a namespace came from where he sees
+ * nothing, or went there; registry_event_part says it without that. Any thread,
+ * no look at the state. */
+enum registry_sight { SIGHT_NONE, SIGHT_PART, SIGHT_WHOLE };
+enum registry_sight registry_sees(const struct access_who *who,
+                                  const struct event *event);
+/* Appends the text of that event for him: it has gone (ns-delete), or it came
+ * from itself (`old` is its path: read anew what is below). */
+void registry_event_part(const struct access_who *who,
+                         const struct event *event, struct buf *out);
+
 /* What a request costs of a limit. */
 struct registry_limit {
     bool limited; /* the rest is set */
@@ -294,10 +338,14 @@ bool registry_admit(struct registry *registry, const struct access_who *who,
                     struct registry_limit *ret_limit) MUST_USE;
 
 /* The same for a try to sign in, besides: of an address and of a user's name,
- * whether there is such a user or not. Counts each. */
+ * whether there is such a user or not. Counts each until it was right. */
 bool registry_admit_signin(struct registry *registry, struct str address,
                            struct str user,
                            struct registry_limit *ret_limit) MUST_USE;
+
+/* It was: then it does not count, however many sit behind one address. */
+void registry_signed_in(struct registry *registry, struct str address,
+                        struct str user);
 
 /* What this node, leading, has done by itself, for the audit: an operation's
  * name, what it was about, and the namespace it concerns (0: none). Any thread;

@@ -47,14 +47,18 @@ enum stage {
     STAGE_RESULT,
 };
 
-struct types;    /* types_set.h */
-struct matches;  /* matches.h */
-struct asks;     /* asks.h */
-struct question; /* asks.c */
-struct gather;   /* gather.h */
-struct leader;   /* cluster.h */
-struct limits;   /* limit.h */
-struct audited;  /* audited.h */
+struct types;     /* types_set.h */
+struct matches;   /* matches.h */
+struct asks;      /* asks.h */
+struct question;  /* asks.c */
+struct gather;    /* gather.h */
+struct leader;    /* cluster.h */
+struct desk;      /* desk.h */
+struct desk_job;  /* desk.c */
+struct own;       /* own.h */
+struct own_token; /* callers.c */
+struct limits;    /* limit.h */
+struct audited;   /* audited.h */
 
 /* The hostname a walk goes on behind, kept where no arena ends it. */
 struct agents_at {
@@ -77,7 +81,9 @@ struct registry {
     struct cache *cache;
     struct lease_table *leases;
     struct registry_trust trust;
-    struct limits *limits; /* NULL: none */
+    _Atomic(struct own_token *) own_token; /* NULL: none */
+    _Atomic uint64_t own_tokens;           /* so many were set */
+    struct limits *limits;                 /* NULL: none */
     struct audited *audited;
     uint64_t started_s; /* since 1970 */
 
@@ -91,6 +97,8 @@ struct registry {
     struct asks *asks;
     struct gather *gather;
     struct leader *leader;
+    struct desk *desk;
+    struct own *own;
     struct admin_counts admin;
 
     pthread_mutex_t waiting_lock;
@@ -100,6 +108,14 @@ struct registry {
     struct types *types;     /* of the newest types_rev anyone asked for */
     struct matches *matches; /* of the newest tree_rev */
     pthread_mutex_t matches_building;
+};
+
+/* What a write was allowed for: the row as it was looked at (bound.c). */
+struct guard {
+    bool on;
+    uint64_t rev; /* 0: it was not there */
+    uint64_t tree_rev;
+    bool retries; /* another than that is looked at anew, not refused */
 };
 
 struct op_state {
@@ -114,8 +130,16 @@ struct op_state {
     bool recalls;   /* the command only asks what the key stands for */
     bool rechecked; /* a refusal stands: it was looked at again */
     bool asked;     /* the leader, by a verb that does so once */
+    bool anew;      /* who asks, and whether he may, is asked again */
+    bool asked_permit;
+    bool admitted;  /* to try a password */
+    bool counted;   /* that try, still */
+    bool binds;     /* the command binds a join token: then it goes on */
     bool submitted; /* request.result has to be ended */
-    bool audited;   /* a line says what became of it */
+    struct access_who *who;  /* who asks, as he is now. Lent by: */
+    struct access_who *held; /* ours to end */
+    struct guard guard;
+    bool audited; /* a line says what became of it */
     unsigned tries;
     unsigned fences;
     uint64_t until_ms;
@@ -130,6 +154,7 @@ struct op_state {
     const struct cache_list *squeeze; /* held: its compressed body is ours to
                                          make */
     uint64_t squeeze_ns;
+    struct desk_job *jobs; /* what it asked the desk */
     void *memory; /* what a verb keeps between its turns, in op->arena */
 };
 
@@ -153,6 +178,7 @@ struct verb {
     enum verb_class class;
     bool conditional; /* a write that looks at If-Match, If-None-Match */
     bool keyless;     /* takes no Idempotency-Key */
+    bool secret;      /* what it has in memory is overwritten after it */
     run_func *run;
     finish_func *finish; /* WRITE */
     end_func *end;       /* may be NULL */
@@ -201,6 +227,7 @@ run_func audit_get;
 run_func breaker_get, breaker_set;
 finish_func breaker_finish_set;
 run_func leader_get;
+run_func permit_metrics;
 run_func cluster_get, cluster_join, cluster_remove, cluster_transfer;
 run_func admin_backup, admin_digest, admin_snapshot, admin_snapshots;
 run_func history_get, history_put;
@@ -208,5 +235,14 @@ finish_func history_finish;
 run_func restore_run;
 finish_func restore_finish;
 end_func admin_end, restore_end;
+run_func token_list, token_create, token_get, token_delete;
+finish_func token_finish_create;
+run_func role_list, role_get, role_put, role_delete;
+run_func session_create, user_password;
+run_func user_list, user_get, user_put, user_delete;
+run_func group_list, group_get, group_put, group_delete;
+run_func member_put, member_delete;
+finish_func grants_finish_put, grants_finish_delete;
+run_func whoami_get;
 
 #endif

@@ -1,6 +1,7 @@
 /* One resource: changing it, moving it. */
 #include "registry/answer.h"
 #include "registry/body.h"
+#include "registry/permit.h"
 #include "registry/rows.h"
 #include "registry/types_set.h"
 
@@ -242,12 +243,21 @@ int row_op_move(struct op_state *s)
     struct command_row_move move = {.type = s->op->type};
     struct row_way way = {0};
 
+    bool copies = s->op->kind == OP_ROW_COPY;
+
     int r = rows_check_names(s, &way.from.target);
+    if (r == 0) {
+        r = permit(s, copies ? ACCESS_READ : ACCESS_DELETE, s->op->type,
+                   s->op->ns);
+    }
     if (r == 0) {
         r = resolve_conditions(s, &move.cond, &move.cond_revs);
     }
     if (r == 0) {
         r = read_to(s, &way.to_path);
+    }
+    if (r == 0) {
+        r = permit(s, ACCESS_CREATE, s->op->type, way.to_path);
     }
     if (r != 0) {
         return r;
@@ -263,7 +273,7 @@ int row_op_move(struct op_state *s)
     move.id = way.from.target.id;
     move.key = way.from.target.key;
     move.to = way.to;
-    move.copy = s->op->kind == OP_ROW_COPY;
+    move.copy = copies;
     move.new_id = ulid_next();
     s->command = (struct command){
         .kind = COMMAND_ROW_MOVE,

@@ -3,6 +3,7 @@
 
 #include "registry/answer.h"
 #include "registry/lists.h"
+#include "registry/permit.h"
 #include "registry/resolve.h"
 #include "registry/types_set.h"
 
@@ -109,18 +110,34 @@ int row_op_get(struct op_state *s)
 
 /* ---- what came of it ---- */
 
+/* Its own, or one he may read. */
+static bool may_show(const struct op_state *s, struct str ns)
+{
+    return s->guard.on || permit_sees(s, s->op->type, ns);
+}
+
+static struct str short_row(struct op_state *s, struct ulid id,
+                            uint64_t revision)
+{
+    struct buf out = {0};
+
+    buf_add_text(&out, "{\"_id\":");
+    answer_add_ulid(&out, id);
+    buf_printf(&out, ",\"_rev\":%llu}", (unsigned long long)revision);
+    return arena_take(s->op->arena, &out);
+}
+
 /* The key table keeps no bodies: the row as it is now, or, when it has gone,
  * what is known of it. */
 int rows_recall(struct op_state *s, struct str ns, struct ulid id,
                 uint64_t revision, struct str *ret_row, uint64_t *ret_etag)
 {
     struct row_reading reading = {.ns = ns, .target = {.id = id}};
-    struct buf out = {0};
 
     int r = snapshot_run(s, read_row, &reading);
     if (r == 0) {
-        *ret_row = reading.row;
         *ret_etag = revision_of(reading.row);
+        *ret_row = may_show(s, ns) ? reading.row : short_row(s, id, *ret_etag);
         return 0;
     }
     if (r < 0) {
@@ -129,10 +146,7 @@ int rows_recall(struct op_state *s, struct str ns, struct ulid id,
     answer_reset(s);
     s->op->answer.replayed = true;
     *ret_etag = revision;
-    buf_add_text(&out, "{\"_id\":");
-    answer_add_ulid(&out, id);
-    buf_printf(&out, ",\"_rev\":%llu}", (unsigned long long)revision);
-    *ret_row = arena_take(s->op->arena, &out);
+    *ret_row = short_row(s, id, revision);
     return 0;
 }
 
@@ -150,6 +164,9 @@ int row_finish(struct op_state *s, struct machine_result *result)
     } else {
         answer->body = arena_take(s->op->arena, &result->row);
         answer->etag = revision_of(answer->body);
+        if (!may_show(s, ns)) { /* He may write it, not read it. */
+            answer->body = short_row(s, result->id, answer->etag);
+        }
     }
     answer->code = result->created ? OP_CREATED : OP_OK;
     if (result->created) {

@@ -6,6 +6,7 @@
 #include "registry/answer.h"
 #include "registry/cursor.h"
 #include "registry/lists.h"
+#include "registry/permit.h"
 #include "registry/poll.h"
 #include "registry/resolve.h"
 #include "registry/walk.h"
@@ -150,6 +151,9 @@ static int scan_type(struct search *search, struct store_txn *txn,
     const struct cursor *after = &search->after;
     const struct ulid *from = NULL;
 
+    if (!permit_sees(search->s, type, ns->path)) {
+        return 0;
+    }
     if (after->ns.p != NULL && str_equal(after->ns, ns->path)) {
         int order = str_compare(type, after->type);
         if (order < 0) {
@@ -229,6 +233,7 @@ static int scan_once(struct search *search)
     search->scratch = pattern_scratch_free(search->scratch);
     search->scratch = pattern_scratch_new(SEARCH_STEPS_MOST);
     walk_init(walk, search->top, false, search->after.ns);
+    walk->seen = !permit_sees_all(search->s, search->top);
     int r = scan_all(search, walk);
     walk_done(walk);
     (void)mem_free(walk);

@@ -2,6 +2,7 @@
 
 #include "registry/answer.h"
 #include "registry/idem.h"
+#include "registry/permit.h"
 
 /* On the core thread. The op is its mouth's from here on. */
 static void on_done(struct core_request *request)
@@ -43,12 +44,16 @@ static bool only_takes(const struct command_access *access)
     return true;
 }
 
-/* May go through on a full disk. */
-static bool shrinks(const struct command *command)
+/* May go through on a full disk. Who leaves a group makes it smaller. */
+static bool shrinks(const struct op_state *s)
 {
+    const struct command *command = &s->command;
+
     return command_shrinks(command->kind) ||
            (command->kind == COMMAND_MAINT && command->maint.set == 0) ||
-           (command->kind == COMMAND_ACCESS && only_takes(&command->access));
+           (command->kind == COMMAND_ACCESS &&
+            (only_takes(&command->access) || s->op->kind == OP_USER_DELETE ||
+             s->op->kind == OP_MEMBER_DELETE));
 }
 
 /* Other nodes may be of a release that cannot read it. */
@@ -68,11 +73,13 @@ int submit_command(struct op_state *s)
                               "once all nodes run a release that knows it");
     }
     idem_set(s);
+    permit_stamp(s);
+    bound_guard(s);
     buf_clear(&s->bytes);
     command_encode(&s->bytes, &s->command);
     s->tries++;
     s->stage = STAGE_RESULT;
-    return submit(s, buf_str(&s->bytes), shrinks(&s->command));
+    return submit(s, buf_str(&s->bytes), shrinks(s));
 }
 
 int submit_recall(struct op_state *s)
@@ -100,6 +107,10 @@ void submit_again(struct op_state *s)
         arena_reset(s->retry);
     }
     s->arena = s->retry;
+    if (verbs[s->op->kind].secret) {
+        arena_secret(s->retry);
+    }
+    s->anew = true;
     s->command = (struct command){0};
 }
 

@@ -3,12 +3,14 @@
 #include "model/name.h"
 #include "registry/answer.h"
 #include "registry/nodes.h"
+#include "registry/permit.h"
 #include "registry/resolve.h"
 
 /* A tree of more nodes is rendered by a worker. */
 enum { TREE_QUICK = 1000 };
 
 struct walk {
+    struct op_state *s;
     struct store_txn *txn;
     struct buf *out;
     bool flat;
@@ -29,6 +31,18 @@ static struct str child_path(char room[NAME_PATH_MAX + 1], struct str label,
     return (struct str){room, n};
 }
 
+/* What may be read; of what is on the way to it no more than that it is there.
+ */
+static void write_open(struct op_state *s, struct buf *out,
+                       const struct store_node *node, struct str path)
+{
+    if (permit_sees(s, STR(ACCESS_NS), path)) {
+        nodes_write_open(out, node, path);
+    } else {
+        nodes_write_bare(out, node, path);
+    }
+}
+
 static int write_node(struct walk *w, uint64_t id, struct str path,
                       uint64_t depth);
 
@@ -47,6 +61,10 @@ static int write_children(struct walk *w, uint64_t id, struct str path,
         if (below.p == NULL) {
             return err_raise(ERR_CORRUPT);
         }
+        after = label; /* Lent for the whole snapshot. */
+        if (!permit_sees_path(w->s, below)) {
+            continue;
+        }
         if (!w->flat && !first) {
             buf_add_char(w->out, ',');
         }
@@ -55,7 +73,6 @@ static int write_children(struct walk *w, uint64_t id, struct str path,
         if (r != 0) {
             return r;
         }
-        after = label; /* Lent for the whole snapshot. */
     }
     return r == ERR_END ? 0 : r;
 }
@@ -74,7 +91,7 @@ static int write_node(struct walk *w, uint64_t id, struct str path,
         buf_add_text(w->out, w->first ? "" : ",");
         w->first = false;
     }
-    nodes_write_open(w->out, &node, path);
+    write_open(w->s, w->out, &node, path);
     if (w->flat) {
         buf_add_char(w->out, '}');
         return depth == 0 ? 0 : write_children(w, id, path, depth - 1);
@@ -91,8 +108,11 @@ static int write_node(struct walk *w, uint64_t id, struct str path,
 static int read_tree(struct op_state *s, struct store_txn *txn, void *user)
 {
     struct buf *out = user;
-    struct walk w = {
-        .txn = txn, .out = out, .flat = s->op->query.flat, .first = true};
+    struct walk w = {.s = s,
+                     .txn = txn,
+                     .out = out,
+                     .flat = s->op->query.flat,
+                     .first = true};
     struct str domain = str_of(core_domain(s->registry->core));
 
     if (store_meta(txn)->n_ns > TREE_QUICK && s->op->query.depth > 1 &&
@@ -139,7 +159,6 @@ static int write_types(struct op_state *s, struct store_txn *txn,
     uint64_t path_rev = 0;
     bool first = true;
 
-    (void)s;
     int r = store_path_rev(txn, reading->node.id, &path_rev);
     if (r != 0) {
         return r;
@@ -148,6 +167,10 @@ static int write_types(struct op_state *s, struct store_txn *txn,
     while ((r = store_list_next(txn, reading->node.id, after, &type, &list)) ==
            0) {
         uint64_t revision = list.revision > path_rev ? list.revision : path_rev;
+        after = type;
+        if (!permit_sees(s, type, s->op->ns)) {
+            continue;
+        }
         buf_add_text(out, first ? "" : ",");
         json_add_string(out, type);
         buf_printf(out, ":{\"count\":%llu,\"revision\":%llu}",
@@ -156,14 +179,13 @@ static int write_types(struct op_state *s, struct store_txn *txn,
         reading->still =
             reading->still && revision <= reading->node.changed_rev;
         first = false;
-        after = type;
     }
     buf_add_char(out, '}');
     return r == ERR_END ? 0 : r;
 }
 
-static int write_direct_children(struct store_txn *txn, struct str path,
-                                 struct node_reading *reading)
+static int write_direct_children(struct op_state *s, struct store_txn *txn,
+                                 struct str path, struct node_reading *reading)
 {
     struct buf *out = &reading->out;
     char room[NAME_PATH_MAX + 1];
@@ -176,17 +198,21 @@ static int write_direct_children(struct store_txn *txn, struct str path,
     buf_add_text(out, ",\"children\":[");
     while ((r = store_node_next_child(txn, reading->node.id, after, &label,
                                       &id)) == 0) {
+        struct str below = child_path(room, label, path);
+        after = label;
+        if (!permit_sees_path(s, below)) {
+            continue;
+        }
         r = store_node_get(txn, id, &child);
         if (r != 0) {
             return r;
         }
         buf_add_text(out, first ? "" : ",");
-        nodes_write_open(out, &child, child_path(room, label, path));
+        write_open(s, out, &child, below);
         buf_add_char(out, '}');
         reading->still =
             reading->still && child.changed_rev <= reading->node.changed_rev;
         first = false;
-        after = label;
     }
     buf_add_char(out, ']');
     return r == ERR_END ? 0 : r;
@@ -213,8 +239,8 @@ static int read_node(struct op_state *s, struct store_txn *txn, void *user)
         return NEEDS_WORKER;
     }
     reading->still = store_meta(txn)->tree_rev <= reading->node.changed_rev;
-    nodes_write_open(&reading->out, &reading->node, path);
-    r = write_direct_children(txn, path, reading);
+    write_open(s, &reading->out, &reading->node, path);
+    r = write_direct_children(s, txn, path, reading);
     if (r == 0) {
         r = write_types(s, txn, reading);
     }

@@ -2,6 +2,7 @@
 #include "model/name.h"
 #include "registry/answer.h"
 #include "registry/body.h"
+#include "registry/permit.h"
 #include "registry/resolve.h"
 #include "registry/tree_body.h"
 
@@ -110,16 +111,45 @@ static int check_move(struct op_state *s, struct store_txn *txn, void *user)
     return r != 0 ? r : check_fixed(s, move, &node);
 }
 
+/* Where it will be is a new namespace there. */
+static int permit_place(struct op_state *s, const struct move *move)
+{
+    struct str ns = s->op->ns;
+    const char *dot = memchr(ns.p, '.', ns.n);
+
+    if ((move->change.what & (NS_NAME | NS_PARENT)) == 0 || dot == NULL) {
+        return 0;
+    }
+    struct str name = {ns.p, (size_t)(dot - ns.p)};
+    struct str parent = {dot + 1, ns.n - name.n - 1};
+    if ((move->change.what & NS_NAME) != 0) {
+        name = move->change.name;
+    }
+    if ((move->change.what & NS_PARENT) != 0) {
+        parent = move->parent_path;
+    }
+    struct str path =
+        arena_printf(s->arena, "%.*s.%.*s", STR_ARG(name), STR_ARG(parent));
+    return str_equal(path, ns) ? 0
+                               : permit(s, ACCESS_CREATE, STR(ACCESS_NS), path);
+}
+
 int tree_change(struct op_state *s)
 {
     struct move move = {0};
 
     int r = resolve_check_path(s, s->op->ns, "");
     if (r == 0) {
+        r = permit(s, ACCESS_UPDATE, STR(ACCESS_NS), s->op->ns);
+    }
+    if (r == 0) {
         r = resolve_conditions(s, &move.change.cond, &move.change.cond_revs);
     }
     if (r == 0) {
         r = read_move(s, &move);
+    }
+    if (r == 0) {
+        r = permit_place(s, &move);
     }
     if (r == 0) {
         r = snapshot_run(s, check_move, &move);
@@ -153,6 +183,9 @@ int tree_delete(struct op_state *s)
     struct command_ns_delete del = {.recursive = s->op->query.recursive};
 
     int r = resolve_check_path(s, s->op->ns, "");
+    if (r == 0 && del.recursive) {
+        r = permit_all(s, ACCESS_DELETE, s->op->ns);
+    }
     if (r == 0) {
         r = resolve_conditions(s, &del.cond, &del.cond_revs);
     }

@@ -5,6 +5,7 @@
 #include "registry/answer.h"
 #include "registry/body.h"
 #include "registry/nodes.h"
+#include "registry/permit.h"
 #include "registry/resolve.h"
 #include "registry/tree_body.h"
 
@@ -212,7 +213,10 @@ int tree_create(struct op_state *s)
     birth->path =
         arena_printf(s->op->arena, "%.*s.%.*s", STR_ARG(birth->create.name),
                      STR_ARG(birth->parent_path));
-    r = snapshot_run(s, check_parent, birth);
+    r = permit(s, ACCESS_CREATE, STR(ACCESS_NS), birth->path);
+    if (r == 0) {
+        r = snapshot_run(s, check_parent, birth);
+    }
     if (r != 0) {
         return r;
     }
@@ -253,7 +257,8 @@ static int read_node(struct op_state *s, struct store_txn *txn, void *user)
     return r;
 }
 
-/* When it has gone since: what is known of it, as with a resource. */
+/* When it has gone since, or he may write it and not read it: what is known of
+ * it, as with a resource. */
 int tree_answer_node(struct op_state *s, uint64_t id, uint64_t revision,
                      struct str *ret_path)
 {
@@ -264,10 +269,11 @@ int tree_answer_node(struct op_state *s, uint64_t id, uint64_t revision,
         buf_done(&answer.body);
         return r;
     }
-    if (r != 0) {
+    if (r != 0 || !permit_sees(s, STR(ACCESS_NS), answer.path)) {
         bool replayed = s->op->answer.replayed;
         answer_reset(s);
         s->op->answer.replayed = replayed;
+        buf_clear(&answer.body);
         buf_printf(&answer.body, "{\"id\":%llu,\"revision\":%llu}",
                    (unsigned long long)id, (unsigned long long)revision);
     }

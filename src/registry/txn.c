@@ -2,6 +2,7 @@
 #include "model/json.h"
 #include "registry/answer.h"
 #include "registry/body.h"
+#include "registry/permit.h"
 #include "registry/resolve.h"
 #include "registry/types_set.h"
 
@@ -195,6 +196,49 @@ static int read_request(struct op_state *s, struct request *request,
     return r;
 }
 
+/* ---- whether he may ---- */
+
+/* A put makes what is not there and changes what is; without anything to find a
+ * resource by it only makes one. */
+static unsigned verbs_of(const struct part *part,
+                         const struct command_txn_op *op)
+{
+    const struct json *resource = json_get(part->json, "resource");
+
+    if (op->op == TXN_DELETE) {
+        return ACCESS_DELETE;
+    }
+    if (op->op == ROW_PATCH) {
+        return ACCESS_UPDATE;
+    }
+    return part->has_target || json_get(resource, "_id") != NULL
+               ? ACCESS_CREATE | ACCESS_UPDATE
+               : ACCESS_CREATE;
+}
+
+/* A condition tells at which revision a resource is. */
+static int permit_all_of_it(struct op_state *s, const struct request *request,
+                            const struct command_txn *txn)
+{
+    int r = 0;
+
+    for (size_t i = 0; r == 0 && i < request->n_ifs; i++) {
+        const struct part *part = &request->ifs[i];
+        r = permit(s, ACCESS_READ, part->type, part->ns);
+        if (r != 0) {
+            answer_extra(s, "condition", i);
+        }
+    }
+    for (size_t i = 0; r == 0 && i < request->n_ops; i++) {
+        const struct part *part = &request->ops[i];
+        r = permit(s, verbs_of(part, &txn->ops[i]), part->type, part->ns);
+        if (r != 0) {
+            answer_extra(s, "operation", i);
+        }
+    }
+    return r;
+}
+
 /* ---- what it means ---- */
 
 /* An `_id` that is sent back has to be that of the key's holder. */
@@ -333,6 +377,9 @@ int txn_run(struct op_state *s)
 
     s->memory = request;
     int r = read_request(s, request, &txn);
+    if (r == 0) {
+        r = permit_all_of_it(s, request, &txn);
+    }
     if (r == 0) {
         r = snapshot_run(s, resolve_all, request);
     }

@@ -1,6 +1,7 @@
 /* Definitions of types: read, and put after every row was checked. */
 #include "registry/answer.h"
 #include "registry/body.h"
+#include "registry/permit.h"
 #include "registry/resolve.h"
 #include "registry/types_set.h"
 #include "registry/walk.h"
@@ -143,11 +144,22 @@ static bool same_key(const struct type *left, const struct type *right)
            str_equal(left->key, right->key);
 }
 
+/* Who defines a type need not see what is of it. */
+static int refuse_hidden(struct check *check, struct str field)
+{
+    return answer_problem(check->s, OP_CONFLICT, field,
+                          "resources that you may not read would break the new "
+                          "rules: ask somebody who may");
+}
+
 static int refuse_row(struct check *check, const struct walk_ns *ns,
                       struct ulid id, struct str field, struct str what)
 {
     char text[ULID_TEXT];
 
+    if (!permit_sees(check->s, check->s->op->type, ns->path)) {
+        return refuse_hidden(check, field);
+    }
     ulid_format(id, text);
     int r = answer_problem(check->s, OP_CONFLICT, field,
                            "the resource %.26s in %.*s would break the new "
@@ -243,7 +255,11 @@ static int check_ns(struct check *check, struct store_txn *txn,
     if (r != 0 || list.count == 0 || list.revision <= check->passed->revision) {
         return r;
     }
-    if (!same_key(check->old, check->new)) {
+    bool other_key = !same_key(check->old, check->new);
+    if (other_key && !permit_sees(check->s, type, ns->path)) {
+        return refuse_hidden(check, STR("key"));
+    }
+    if (other_key) {
         r = answer_problem(check->s, OP_CONFLICT, STR("key"),
                            "there are resources of type %.*s, as in %.*s: "
                            "their primary key cannot become another",

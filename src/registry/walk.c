@@ -6,6 +6,7 @@
 #include "model/name.h"
 #include "registry/answer.h"
 #include "registry/nodes.h"
+#include "registry/permit.h"
 #include "registry/resolve.h"
 
 static void keep_from(struct walk *walk, struct str from, bool inclusive)
@@ -55,19 +56,20 @@ static struct str label_towards(struct str from, struct str path)
     return (struct str){from.p + before, from.n - before};
 }
 
-static int visit(struct store_txn *txn, struct walk *walk, uint64_t id,
-                 struct str path);
+static int visit(struct op_state *s, struct store_txn *txn, struct walk *walk,
+                 uint64_t id, struct str path);
 
-static int visit_child(struct store_txn *txn, struct walk *walk, uint64_t id,
-                       struct str label, struct str path)
+static int visit_child(struct op_state *s, struct store_txn *txn,
+                       struct walk *walk, uint64_t id, struct str label,
+                       struct str path)
 {
     struct str child =
         arena_printf(walk->arena, "%.*s.%.*s", STR_ARG(label), STR_ARG(path));
-    return visit(txn, walk, id, child);
+    return visit(s, txn, walk, id, child);
 }
 
-static int visit_children(struct store_txn *txn, struct walk *walk, uint64_t id,
-                          struct str path)
+static int visit_children(struct op_state *s, struct store_txn *txn,
+                          struct walk *walk, uint64_t id, struct str path)
 {
     struct str after = label_towards(walk->from, path);
     struct str label;
@@ -76,14 +78,14 @@ static int visit_children(struct store_txn *txn, struct walk *walk, uint64_t id,
     int r = after.p == NULL ? ERR_NOT_FOUND
                             : store_node_child(txn, id, after, &child);
     if (r == 0) {
-        r = visit_child(txn, walk, child, after, path);
+        r = visit_child(s, txn, walk, child, after, path);
     } else if (r == ERR_NOT_FOUND) {
         r = 0;
     }
     while (r == 0) {
         r = store_node_next_child(txn, id, after, &label, &child);
         if (r == 0) {
-            r = visit_child(txn, walk, child, label, path);
+            r = visit_child(s, txn, walk, child, label, path);
         }
         after = label;
     }
@@ -91,11 +93,14 @@ static int visit_children(struct store_txn *txn, struct walk *walk, uint64_t id,
 }
 
 /* Answers: FULL when the chunk is. */
-static int visit(struct store_txn *txn, struct walk *walk, uint64_t id,
-                 struct str path)
+static int visit(struct op_state *s, struct store_txn *txn, struct walk *walk,
+                 uint64_t id, struct str path)
 {
     struct store_node node;
 
+    if (walk->seen && !permit_sees_path(s, path)) {
+        return 0;
+    }
     int r = store_node_get(txn, id, &node);
     if (r != 0) {
         return r;
@@ -109,7 +114,7 @@ static int visit(struct store_txn *txn, struct walk *walk, uint64_t id,
     if (wanted) {
         walk->found[walk->n++] = (struct walk_ns){id, path};
     }
-    return node.n_children > 0 ? visit_children(txn, walk, id, path) : 0;
+    return node.n_children > 0 ? visit_children(s, txn, walk, id, path) : 0;
 }
 
 static int find_chunk(struct op_state *s, struct store_txn *txn,
@@ -120,7 +125,7 @@ static int find_chunk(struct op_state *s, struct store_txn *txn,
     walk->more = false;
     int r = resolve_path(s, txn, walk->path, STR("ns"), &walk->top);
     if (r == 0) {
-        r = visit(txn, walk, walk->top, walk->path);
+        r = visit(s, txn, walk, walk->top, walk->path);
     }
     return r == ERR_FULL ? 0 : r;
 }

@@ -20,6 +20,7 @@ struct walk {
     uint64_t top;    /* where it began, set by the first chunk */
     struct str path; /* of top */
     bool branches;   /* those with templates too */
+    bool seen;       /* only where he who asks may read something */
     /* Where to go on: at this path (`inclusive`) or behind it; p NULL: at the
      * beginning. It need not be there any more. */
     struct str from;

@@ -47,6 +47,8 @@ struct kind {
 /* The last one stands for every other status. */
 static const struct kind kinds[] = {
     {400, "bad-request", "Bad request"},
+    {401, "unauthorized", "Unauthorized"},
+    {403, "forbidden", "Forbidden"},
     {404, "not-found", "Not found"},
     {405, "method-not-allowed", "Method not allowed"},
     {409, "conflict", "Conflict"},
@@ -54,6 +56,7 @@ static const struct kind kinds[] = {
     {413, "too-large", "Too large"},
     {415, "unsupported-media-type", "Unsupported media type"},
     {422, "key-reused", "Idempotency key reused"},
+    {429, "too-many-requests", "Too many requests"},
     {503, "unavailable", "Unavailable"},
     {504, "outcome-unknown", "Outcome unknown"},
     {507, "no-space", "No space left"},
@@ -192,10 +195,14 @@ static enum MHD_Result send_answer(struct rest_request *request,
 static void set_problem(struct rest_request *request,
                         const struct rest_problem *problem)
 {
+    unsigned again_s = problem->status == 429   ? request->limit.retry_after_s
+                       : problem->status == 503 ? 1
+                                                : 0;
+
     request->op.answer = (struct op_answer){
         .detail = problem->detail,
         .field = problem->field,
-        .retry_after_s = problem->status == 503 ? 1 : 0,
+        .retry_after_s = again_s,
     };
 }
 
@@ -222,8 +229,13 @@ static enum MHD_Result send_problem(struct rest_request *request,
         rest_route_allow(request->methods, allow);
         rest_header_add(response, MHD_HTTP_HEADER_ALLOW, allow);
     }
+    if (status == 401) {
+        rest_header_add(response, MHD_HTTP_HEADER_WWW_AUTHENTICATE,
+                        "Bearer realm=\"roster\"");
+    }
     rest_header_add_node(request, response);
     rest_header_add_op(request, response);
+    rest_header_add_limit(request, response);
     rest_header_add_trace(request, response);
     return send_answer(request, status, response);
 }
@@ -273,6 +285,9 @@ static enum MHD_Result send_op(struct rest_request *request, unsigned status)
     }
     rest_header_add_stamp(request, &stamp, response);
     rest_header_add_op(request, response);
+    if (cost == 0) {
+        rest_header_add_limit(request, response);
+    }
     if (cost > 0 && rest_kept_keep(request, status, &stamp, cost, response)) {
         return send_lent(request, status, response);
     }
@@ -311,6 +326,10 @@ enum MHD_Result rest_answer_op(struct rest_request *request)
         return rest_answer_problem(request, &problem);
     }
 
+    if (request->op.answer.code == OP_UNAUTHORIZED &&
+        request->credential_wrong != NULL) {
+        request->op.answer.detail = str_of(request->credential_wrong);
+    }
     if (request->op.answer.code >= OP_BAD_REQUEST &&
         request->op.answer.body.n == 0) {
         return send_problem(request, status);

@@ -120,7 +120,21 @@ static enum MHD_Result hang_up(struct rest_request *request)
     return MHD_NO;
 }
 
-enum MHD_Result rest_body_take(struct rest_request *request, struct str part)
+static bool is_kept(const struct rest_request *request)
+{
+    enum rest_takes takes = rest_body_takes(request);
+
+    return request->problem.status == 0 &&
+           (takes == REST_JSON || takes == REST_SECRET);
+}
+
+static void keep(struct rest_request *request, struct str part)
+{
+    request->body.secret = rest_body_takes(request) == REST_SECRET;
+    buf_add_str(&request->body, part);
+}
+
+static enum MHD_Result take(struct rest_request *request, struct str part)
 {
     uint64_t most = request->loop->rest->config.max_body_bytes;
 
@@ -138,16 +152,27 @@ enum MHD_Result rest_body_take(struct rest_request *request, struct str part)
     if (unwanted > most) {
         refuse_body(request, 413,
                     "the body is above what this server takes (--max-body)");
-    } else if (request->problem.status == 0 &&
-               rest_body_takes(request) == REST_JSON) {
+    } else if (is_kept(request)) {
         if (!reserve(request, part.n)) {
             refuse_body(request, 503,
                         "too many bodies are being received: try again");
             return MHD_YES;
         }
-        buf_add_str(&request->body, part);
+        keep(request, part);
     }
     return MHD_YES;
+}
+
+enum MHD_Result rest_body_take(struct rest_request *request, struct str part)
+{
+    enum MHD_Result r = take(request, part);
+
+    if (rest_body_takes(request) == REST_SECRET) {
+        /* The library's memory, and it is done with it: the next request of
+         * the connection comes into the same. */
+        explicit_bzero((char *)(uintptr_t)part.p, part.n);
+    }
+    return r;
 }
 
 bool rest_body_waits(struct rest_request *request)

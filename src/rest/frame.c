@@ -34,22 +34,38 @@ void rest_frame_event(struct buf *out, const struct rest_frame *frame,
     add(out, frame, str_of(before), text);
 }
 
-void rest_frame_note(struct buf *out, const struct rest_frame *frame,
-                     const char *op, uint64_t revision)
+static void add_note(struct buf *out, const struct rest_frame *frame,
+                     const char *retry, const char *op, uint64_t revision,
+                     const char *more)
 {
     unsigned long long number = revision;
-    char before[96] = "", text[64], retry[24] = "";
+    char before[96] = "", text[128];
 
-    if (strcmp(op, "bye") == 0) {
-        (void)snprintf(retry, sizeof retry, "retry: %d\n", RETRY_MS);
-    }
     if (!frame->lines) {
         (void)snprintf(before, sizeof before,
                        "%sevent: %s\nid: %llu\ndata: ", retry, op, number);
     }
-    (void)snprintf(text, sizeof text, "{\"op\":\"%s\",\"revision\":%llu}", op,
-                   number);
+    (void)snprintf(text, sizeof text, "{\"op\":\"%s\",\"revision\":%llu%s}", op,
+                   number, more);
     add(out, frame, str_of(before), str_of(text));
+}
+
+void rest_frame_note(struct buf *out, const struct rest_frame *frame,
+                     const char *op, uint64_t revision)
+{
+    add_note(out, frame, "", op, revision, "");
+}
+
+void rest_frame_bye(struct buf *out, const struct rest_frame *frame,
+                    uint64_t revision, const char *reason)
+{
+    char retry[24], more[48] = "";
+
+    (void)snprintf(retry, sizeof retry, "retry: %d\n", RETRY_MS);
+    if (reason != NULL) {
+        (void)snprintf(more, sizeof more, ",\"reason\":\"%s\"", reason);
+    }
+    add_note(out, frame, retry, "bye", revision, more);
 }
 
 void rest_frame_end(struct buf *out, const struct rest_frame *frame)

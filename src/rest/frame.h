@@ -19,9 +19,12 @@ struct rest_frame {
 /* Appends. `revision` 0: the client is not to resume from here. */
 void rest_frame_event(struct buf *out, const struct rest_frame *frame,
                       uint64_t revision, struct str text);
-/* `op`: progress, reset, bye. */
+/* `op`: progress, reset. */
 void rest_frame_note(struct buf *out, const struct rest_frame *frame,
                      const char *op, uint64_t revision);
+/* It ends, and why; NULL: the node is leaving. */
+void rest_frame_bye(struct buf *out, const struct rest_frame *frame,
+                    uint64_t revision, const char *reason);
 /* That was all. */
 void rest_frame_end(struct buf *out, const struct rest_frame *frame);
 

@@ -103,11 +103,25 @@ static bool concerns(const struct rest_group *group, const struct event *event)
            (event->old.n > 0 && event->old.n <= n);
 }
 
+static struct rest_judged *first_of(const struct rest_ring *ring)
+{
+    return &CONTAINER(ring->next, struct rest_waiter, ring)->judged;
+}
+
+/* What they may not see is no news: all of them see the same. Whose access has
+ * changed meanwhile is answered for that. */
+static bool is_seen(const struct rest_group *group, const struct event *event)
+{
+    return !group->loop->guarded || rest_ring_is_empty(&group->waiting) ||
+           registry_sees(first_of(&group->waiting)->who, event) != SIGHT_NONE;
+}
+
 static void tell(struct watch_link *link, struct watch_event *event)
 {
     struct rest_group *group = CONTAINER(link, struct rest_group, link);
 
-    if (event == NULL || concerns(group, &event->event)) {
+    if (event == NULL ||
+        (concerns(group, &event->event) && is_seen(group, &event->event))) {
         rest_group_note(group, event == NULL ? REST_MAYBE : REST_NEWS);
     }
 }
@@ -145,6 +159,7 @@ static void give(struct rest_group *group, struct rest_shared *shared)
          at = at->next) {
         struct rest_waiter *waiter = CONTAINER(at, struct rest_waiter, ring);
         rest_dues_remove(&park->dues, &waiter->due);
+        rest_judge_remove(group->loop, &waiter->judged);
         waiter->group = NULL;
         waiter->answer = shared;
         shared->users++;
@@ -167,8 +182,34 @@ static void settle(struct rest_group *group)
     rest_group_leave(group);
 }
 
+/* Somebody's access has changed, perhaps before what was read here: they are
+ * looked up first. */
+static void begin_again(struct rest_group *group)
+{
+    if (group->ends) {
+        rest_ring_move(&group->due, &group->taken);
+    } else {
+        rest_ring_move(&group->waiting, &group->taken);
+        group->news = REST_MAYBE;
+    }
+    rest_request_release(group->runner);
+    settle(group);
+}
+
+static bool is_overtaken(const struct rest_group *group)
+{
+    const struct rest_loop *loop = group->loop;
+
+    return loop->guarded &&
+           group->runner->mark != registry_access_mark(loop->rest->registry);
+}
+
 static void answer(struct rest_group *group)
 {
+    if (is_overtaken(group)) { /* [PARK-3] */
+        begin_again(group);
+        return;
+    }
     struct rest_shared *shared = mem_zero(sizeof *shared);
 
     shared->users = 1;
@@ -339,6 +380,8 @@ static void run(struct rest_group *group)
     }
     group->runner = rest_asked_again(group->loop, group->key);
     group->runner->group = group;
+    rest_asked_as(group->runner,
+                  CONTAINER(group->taken.next, struct rest_waiter, ring));
     group->runner->op.expired = group->ends;
     group->runner->op.woken = woken;
     rest_count(&group->loop->counts.looks, 1);

@@ -139,6 +139,19 @@ static void add_link(struct rest_request *request,
     buf_done(&text);
 }
 
+/* What many get says nothing of one's limit. */
+void rest_header_add_limit(const struct rest_request *request,
+                           struct MHD_Response *response)
+{
+    const struct registry_limit *limit = &request->limit;
+
+    if (limit->limited && request->group == NULL) {
+        rest_header_add_number(response, "RateLimit-Limit", limit->most);
+        rest_header_add_number(response, "RateLimit-Remaining", limit->left);
+        rest_header_add_number(response, "RateLimit-Reset", limit->reset_s);
+    }
+}
+
 void rest_header_add_trace(const struct rest_request *request,
                            struct MHD_Response *response)
 {

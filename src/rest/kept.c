@@ -47,14 +47,15 @@ bool rest_kept_is_plain(const struct rest_request *request,
            head->min_revision.p == NULL;
 }
 
-/* All of a plain request that its answer depends on. When answers come to
- * depend on who asks, what that one may see belongs in here too: until then
- * everybody gets the same. */
+/* All of a plain request that its answer depends on. Where not everybody may
+ * see everything, that is also what its caller may see, whose length is fixed.
+ */
 static bool set_key(struct rest_request *request)
 {
     struct str target = request->target;
     struct str tags = request->op.if_.if_none_match;
-    size_t n = target.n + 2 + tags.n;
+    size_t view = request->loop->guarded ? ACCESS_VIEW_BYTES : 0;
+    size_t n = target.n + 2 + tags.n + view;
 
     if (n > KEY_MOST) {
         return false;
@@ -65,6 +66,9 @@ static bool set_key(struct rest_request *request)
     key[target.n + 1] = request->op.gzip ? 'z' : '-';
     if (tags.n > 0) {
         memcpy(key + target.n + 2, tags.p, tags.n);
+    }
+    if (view > 0) {
+        memcpy(key + n - view, request->op.who->view, view);
     }
     request->key = (struct str){key, n};
     return true;
@@ -103,6 +107,18 @@ static uint64_t held_bytes(const struct op_answer *answer)
     return answer->list == NULL ? answer->body.n : answer->list->body.n + form;
 }
 
+/* Whose access changed meanwhile was looked up anew by the operation, or may
+ * have been: its answer is not that of who he was. So is a join token always.
+ */
+static bool is_of_who(const struct rest_request *request)
+{
+    const struct rest_loop *loop = request->loop;
+
+    return !loop->guarded ||
+           (request->op.who->kind != ACCESS_JOIN &&
+            request->mark == registry_access_mark(loop->rest->registry));
+}
+
 /* Reads of lists and resources: what stands in the store at one revision. */
 static bool is_worth_it(const struct rest_request *request)
 {
@@ -111,7 +127,7 @@ static bool is_worth_it(const struct rest_request *request)
 
     return request->plain && request->key.n > 0 &&
            (op->kind == OP_LIST_GET || op->kind == OP_ROW_GET) &&
-           !op->query.linearizable && !answer->passing &&
+           !op->query.linearizable && !answer->passing && is_of_who(request) &&
            (answer->code == OP_OK || answer->code == OP_NOT_MODIFIED) &&
            answer->body.n <= (answer->list != NULL ? LENT_MOST : COPY_MOST) &&
            held_bytes(answer) <= HELD_MOST &&

@@ -63,8 +63,10 @@ static int wait_ms(struct rest_loop *loop)
     uint64_t ms = rest_deadlines_next(&loop->deadlines, now_ms);
     uint64_t streams_ms = rest_streams_next(loop, now_ms);
     uint64_t park_ms = rest_park_next(loop, now_ms);
+    uint64_t judge_ms = rest_judge_next(loop, now_ms);
     uint64_t door_ms = rest_door_next(loop, now_ms);
 
+    ms = judge_ms < ms ? judge_ms : ms;
     ms = park_ms < ms ? park_ms : ms;
     ms = door_ms < ms ? door_ms : ms;
     ms = streams_ms < ms ? streams_ms : ms;
@@ -80,12 +82,14 @@ static int wait_ms(struct rest_loop *loop)
 /* RFC 9110 5.6.7. Written once a second, not once an answer. */
 static void tell_time(struct rest_loop *loop)
 {
-    uint64_t second = clock_wall_ms() / 1000;
+    uint64_t wall_ms = clock_wall_ms();
+    uint64_t second = wall_ms / 1000;
     time_t seconds = (time_t)second;
     struct tm utc;
 
     loop->now_us = clock_mono_us();
     loop->now_ms = loop->now_us / 1000;
+    loop->wall_ms = wall_ms;
     if (second != loop->second && gmtime_r(&seconds, &utc) != NULL) {
         loop->second = second;
         (void)strftime(loop->date, sizeof loop->date,
@@ -141,12 +145,17 @@ static void poke(void *user)
     rest_loop_poke(user);
 }
 
-/* What the streams were told before is sent first. */
+/* What the streams were told before is sent first. Nobody is told anything
+ * before it is known who he is now. */
 static void tell_watchers(struct rest_loop *loop)
 {
     struct rest_streams *streams = loop->streams;
 
     if (streams->busy != NULL) {
+        return;
+    }
+    if (!rest_judge_turn(loop)) {
+        rest_loop_poke(loop);
         return;
     }
     streams->told = watch_table_revision(loop->watching);
@@ -285,6 +294,7 @@ int rest_loop_start(struct rest_loop *loop, unsigned max_connections)
 
     tell_time(loop);
     rest_park_init(&loop->park);
+    rest_who_begin(loop);
     chance_fill(loop->traces, sizeof loop->traces);
     loop->kept = rest_kept_new(registry_cache(loop->rest->registry));
     loop->watching = watch_table_new(loop->rest->hub, poke, loop);

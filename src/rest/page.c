@@ -49,11 +49,28 @@ static enum MHD_Result readyz(struct rest_request *request)
     return checked(request, checks, good && !draining);
 }
 
+/* Whoever may not see them has his answer then. */
+static bool may_see_metrics(struct rest_request *request)
+{
+    struct rest_loop *loop = request->loop;
+
+    if (!loop->guarded) {
+        return true;
+    }
+    request->opened = true;
+    enum op_step step =
+        registry_run(loop->rest->registry, &request->op, loop->reader);
+    return step == OP_DONE && request->op.answer.code < OP_BAD_REQUEST;
+}
+
 static enum MHD_Result metrics(struct rest_request *request)
 {
     const struct rest *rest = request->loop->rest;
     struct buf out = {0};
 
+    if (!may_see_metrics(request)) {
+        return rest_answer_op(request);
+    }
     rest_metrics(rest, &out);
     registry_metrics(rest->registry, &out);
     if (rest->config.add_metrics != NULL) {

@@ -17,11 +17,34 @@ static void leave(struct rest_waiter *waiter)
 {
     struct rest_group *group = waiter->group;
 
+    rest_judge_remove(waiter->loop, &waiter->judged);
     rest_ring_remove(&waiter->ring);
     rest_dues_remove(&waiter->loop->park.dues, &waiter->due);
     waiter->group = NULL;
     rest_ring_add(&waiter->loop->park.answered, &waiter->ring);
     rest_group_leave(group);
+}
+
+/* He may see something else now: what there is of that is his answer. */
+static void on_other(struct rest_judged *judged)
+{
+    struct rest_waiter *waiter = CONTAINER(judged, struct rest_waiter, judged);
+    struct rest_park *park = &waiter->loop->park;
+    struct rest_group *old = waiter->group;
+    char *bytes = rest_asked_by((struct str){old->key, old->n}, judged->who);
+    struct str key = {bytes, old->n};
+    struct rest_group *group = rest_group_find(park, key);
+
+    if (group == NULL) {
+        group = rest_group_new(waiter->loop, key);
+    }
+    (void)mem_free(bytes);
+    rest_ring_remove(&waiter->ring);
+    rest_dues_remove(&park->dues, &waiter->due);
+    waiter->group = group;
+    rest_ring_add(&group->due, &waiter->ring);
+    rest_group_line_up(group);
+    rest_group_leave(old);
 }
 
 static void hear(struct rest_side *side, uint32_t events)
@@ -58,6 +81,8 @@ static void admit(struct rest_request *request, struct rest_group *group,
         suspend(request, waiter);
     }
     waiter->side = (struct rest_side){.fd = waiter->peer->fd, .func = hear};
+    waiter->judged.func = on_other;
+    rest_judge_add(loop, &waiter->judged, request->op.who, request->mark);
     rest_ring_add(ring, &waiter->ring);
     rest_dues_add(&loop->park.dues, &waiter->due,
                   rest_due_at(loop->now_ms, request->wait_ms, chance_u64()));
@@ -80,6 +105,7 @@ static struct rest_shared *end(struct rest_waiter *waiter)
 
     waiter->peer->waiter = NULL;
     rest_side_remove(&loop->sides, &waiter->side);
+    rest_judge_remove(loop, &waiter->judged);
     rest_ring_remove(&waiter->ring);
     loop->park.n--;
     rest_count(&loop->counts.polls, (uint64_t)-1);
@@ -134,6 +160,7 @@ static enum MHD_Result begin(struct rest_request *request, struct str key)
         return rest_answer_op(request);
     }
     struct rest_group *group = rest_group_new(loop, key);
+    request->op.from = arena_str(request->arena, request->op.from);
     admit(request, group, &group->taken);
     rest_group_go_on(group, request, step);
     return MHD_YES;
@@ -235,7 +262,9 @@ void rest_park_turn(struct rest_loop *loop)
 
     park->lets_go = false; /* the library runs behind this */
     take_due(loop);
-    for (int i = 0; i < TURN_RUNS && !rest_ring_is_empty(&park->ready); i++) {
+    for (int i = 0; i < TURN_RUNS && !rest_ring_is_empty(&park->ready) &&
+                    rest_judge_is_done(loop);
+         i++) {
         rest_group_run(park);
     }
     rest_group_hire(park);

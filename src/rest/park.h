@@ -16,6 +16,8 @@
  *   [PARK-1] an answer goes only to those who waited when its look began: who
  *            came later may have seen, elsewhere on this node, what is newer
  *            than it.
+ *   [PARK-3] a group is of those who may see the same; an answer is given only
+ *            when nobody's access has changed since its look began.
  *   [PARK-2] a group is in the table from the revision of its last look on, or
  *            looks, or is in line to look: nothing is missed.
  *
@@ -30,6 +32,7 @@
 #include "registry/registry.h"
 #include "rest/deadline.h"
 #include "rest/due.h"
+#include "rest/judge.h"
 #include "rest/ring.h"
 #include "rest/side.h"
 #include "rest/taken.h"
@@ -64,6 +67,7 @@ struct rest_waiter {
     struct rest_ring ring; /* in one of its group's, or among the answered */
     struct rest_due due;
     struct rest_side side;      /* tells when its client has gone */
+    struct rest_judged judged;  /* who it is that waits */
     struct rest_group *group;   /* NULL: it is to be answered, or was */
     struct rest_shared *answer; /* NULL then: its client has gone, or has it */
     struct rest_loop *loop;
@@ -144,13 +148,18 @@ void rest_park_abandon(struct rest_loop *loop);
 
 /* ---- asked.c ---- */
 
-/* All that the answer to a poll depends on; in the request's arena. When
- * answers come to depend on who asks, what that one may see belongs in here
- * too. */
+/* All that the answer to a poll depends on, what the caller may see among it;
+ * in the request's arena. */
 struct str rest_asked_key(struct rest_request *request);
-/* The same request again, without a connection. The key is lent to it. */
+/* The same of somebody else. From the heap. */
+char *rest_asked_by(struct str key, const struct access_who *who) MUST_USE;
+/* The same request again, without a connection and without a who. The key is
+ * lent to it. */
 struct rest_request *rest_asked_again(struct rest_loop *loop,
                                       const char *key) MUST_USE;
+/* As whoever waits with that: all of a group see the same. */
+void rest_asked_as(struct rest_request *request,
+                   const struct rest_waiter *waiter);
 
 /* ---- group.c: what is found out for them ---- */
 

@@ -38,6 +38,7 @@ struct rest_peer *rest_peer_free(struct rest_peer *peer)
     if (peer->held != NULL) {
         peer->held = tls_http_end(peer->held);
     }
+    rest_shown_done(&peer->shown);
     (void)mem_free(peer->cert_name);
     (void)mem_free(peer->cert_node);
     return mem_free(peer);

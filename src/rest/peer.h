@@ -13,6 +13,7 @@
 #include <sys/types.h>
 
 #include "rest/ring.h"
+#include "rest/who.h"
 
 enum rest_phase {
     REST_NONE, /* ours to answer: no limit here */
@@ -49,7 +50,8 @@ struct rest_peer {
     struct rest_guest *guest;   /* NULL: it is the library's */
     struct rest_ring fresh;     /* of those that no head has come from yet */
     struct rest_seat seat;
-    void *session; /* of TLS; NULL: plain */
+    struct rest_shown shown; /* who asks on it */
+    void *session;           /* of TLS; NULL: plain */
     struct tls_held *held;
     /* Of a client that showed a certificate, from its first request on: CN, and
      * the ID of the node it is. NULL: none. */

@@ -30,6 +30,7 @@ static const struct param params[] = {
     {"k", REST_K, TEXT, AT(op.k), 0, 0, NULL},
     {"v", REST_V, TEXT, AT(op.v), 0, 0, NULL},
     {"mode", REST_MODE, TEXT, AT(op.mode), 0, 0, NULL},
+    {"verb", REST_VERB, TEXT, AT(op.verb), 0, 0, NULL},
     {"ns", REST_NS, TEXT, AT(op.ns), 0, 0, NULL},
     {"lease", REST_LEASE, TEXT, AT(op.lease), 0, 0, NULL},
     {"depth", REST_DEPTH, NUMBER, AT(op.depth), 0, UINT32_MAX,

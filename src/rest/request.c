@@ -43,6 +43,7 @@ void rest_request_release(struct rest_request *request)
     if (request->op.answer.list != NULL) {
         request->op.answer.list = cache_unref(request->op.answer.list);
     }
+    request->op.who = access_unref(request->op.who);
     rest_file_drop(request);
     request->upload = rest_upload_free(request->upload);
     rest_body_drop(request);
@@ -240,6 +241,9 @@ static enum MHD_Result take_head(struct rest_request *request,
     request->head = strcmp(method, "HEAD") == 0;
     (void)MHD_get_connection_values_n(request->connection, MHD_HEADER_KIND,
                                       collect, &c);
+    rest_ring_remove(&request->peer->fresh);
+    rest_peer_identify(request->peer);
+    rest_who_set(request, c.head.authorization);
     request->op.gzip = request->method == REST_GET &&
                        rest_encoding_is_gzip(c.head.accept_encoding);
     request->lines = rest_encoding_is_lines(c.head.accept);
@@ -249,8 +253,6 @@ static enum MHD_Result take_head(struct rest_request *request,
     }
     request->old_http = strcmp(version, MHD_HTTP_VERSION_1_0) == 0;
     request->stage = REST_READING;
-    rest_ring_remove(&request->peer->fresh);
-    rest_peer_identify(request->peer);
     request->plain = rest_kept_is_plain(request, &c.head);
     if (!request->plain) {
         rest_request_read_target(request);
@@ -354,6 +356,9 @@ static enum MHD_Result start(struct rest_request *request)
         return MHD_YES;
     }
     request->stage = REST_RUNNING;
+    if (request->loop->guarded) {
+        rest_who_renew(request);
+    }
     if (request->plain && request->problem.status == 0) {
         const struct rest_kept *kept = rest_kept_find(request);
         if (kept != NULL) {

@@ -11,6 +11,7 @@
 #define LIST "/v1/ns/{ns}/{type}"
 #define ROW "/v1/ns/{ns}/{type}/{id}"
 #define AGENT "/v1/agents/{hostname}"
+#define MEMBER "/v1/groups/{name}/members/{user}"
 
 /* Reads of lists and rows first: the table is searched from the top. */
 /* clang-format off */
@@ -54,6 +55,42 @@ const struct rest_route rest_routes[] = {
     {REST_GET,    2, "/v1/types", REST_OP, OP_TYPE_LIST, READ, REST_NOTHING},
     {REST_GET,    3, "/v1/types/{type}", REST_OP, OP_TYPE_GET, READ, REST_NOTHING},
     {REST_PUT,    3, "/v1/types/{type}", REST_OP, OP_TYPE_PUT, 0, REST_JSON},
+    {REST_GET,    2, "/v1/whoami", REST_OP, OP_WHOAMI,
+     READ | REST_VERB | REST_TYPE | REST_NS, REST_NOTHING},
+    {REST_GET,    2, "/v1/tokens", REST_OP, OP_TOKEN_LIST, LISTED, REST_NOTHING},
+    {REST_POST,   2, "/v1/tokens", REST_OP, OP_TOKEN_CREATE, 0, REST_JSON},
+    {REST_GET,    3, "/v1/tokens/{id}", REST_OP, OP_TOKEN_GET, READ,
+     REST_NOTHING},
+    {REST_DELETE, 3, "/v1/tokens/{id}", REST_OP, OP_TOKEN_DELETE, 0,
+     REST_NOTHING},
+    {REST_GET,    2, "/v1/roles", REST_OP, OP_ROLE_LIST, LISTED, REST_NOTHING},
+    {REST_GET,    3, "/v1/roles/{name}", REST_OP, OP_ROLE_GET, READ,
+     REST_NOTHING},
+    {REST_PUT,    3, "/v1/roles/{name}", REST_OP, OP_ROLE_PUT, 0, REST_JSON},
+    {REST_DELETE, 3, "/v1/roles/{name}", REST_OP, OP_ROLE_DELETE, 0,
+     REST_NOTHING},
+    {REST_GET,    2, "/v1/users", REST_OP, OP_USER_LIST, LISTED, REST_NOTHING},
+    {REST_GET,    3, "/v1/users/{name}", REST_OP, OP_USER_GET, READ,
+     REST_NOTHING},
+    {REST_PUT,    3, "/v1/users/{name}", REST_OP, OP_USER_PUT, 0, REST_SECRET},
+    {REST_DELETE, 3, "/v1/users/{name}", REST_OP, OP_USER_DELETE, 0,
+     REST_NOTHING},
+    {REST_GET,    2, "/v1/groups", REST_OP, OP_GROUP_LIST, LISTED, REST_NOTHING},
+    {REST_GET,    3, "/v1/groups/{name}", REST_OP, OP_GROUP_GET, READ,
+     REST_NOTHING},
+    {REST_PUT,    3, "/v1/groups/{name}", REST_OP, OP_GROUP_PUT, 0, REST_JSON},
+    {REST_DELETE, 3, "/v1/groups/{name}", REST_OP, OP_GROUP_DELETE, 0,
+     REST_NOTHING},
+    {REST_PUT,    5, MEMBER, REST_OP, OP_MEMBER_PUT, 0, REST_NOTHING},
+    {REST_DELETE, 5, MEMBER, REST_OP, OP_MEMBER_DELETE, 0, REST_NOTHING},
+    {REST_PUT,    4, "/v1/users/{name}/password", REST_OP, OP_USER_PASSWORD, 0,
+     REST_SECRET},
+    {REST_POST,   2, "/v1/sessions", REST_OP, OP_SESSION_CREATE, 0,
+     REST_SECRET},
+    {REST_GET,    2, "/v1/sessions", REST_OP, OP_SESSION_LIST, LISTED,
+     REST_NOTHING},
+    {REST_DELETE, 3, "/v1/sessions/{id}", REST_OP, OP_SESSION_DELETE, 0,
+     REST_NOTHING},
     {REST_GET,    3, "/v1/admin/backup", REST_OP, OP_BACKUP, READ, REST_NOTHING},
     {REST_POST,   3, "/v1/admin/restore", REST_OP, OP_RESTORE, 0, REST_FILE},
     {REST_POST,   3, "/v1/admin/snapshot", REST_OP, OP_SNAPSHOT, 0,
@@ -83,7 +120,7 @@ const struct rest_route rest_routes[] = {
     {REST_GET,    1, "/livez", REST_LIVEZ, 0, REST_VERBOSE, REST_NOTHING},
     {REST_GET,    1, "/readyz", REST_READYZ, 0,
      REST_VERBOSE | REST_STALE, REST_NOTHING},
-    {REST_GET,    1, "/metrics", REST_METRICS, 0, 0, REST_NOTHING},
+    {REST_GET,    1, "/metrics", REST_METRICS, OP_METRICS, 0, REST_NOTHING},
     {REST_GET,    1, "/openapi.json", REST_OPENAPI, 0, 0, REST_NOTHING},
     {.pattern = NULL},
 };
@@ -126,7 +163,7 @@ static void capture(struct str variable, struct str value,
 {
     if (str_is(variable, "{ns}")) {
         match->ns = value;
-    } else if (str_is(variable, "{type}")) {
+    } else if (str_is(variable, "{type}") || str_is(variable, "{user}")) {
         match->type = value;
     } else {
         match->id = value;

@@ -49,6 +49,7 @@ enum {
     REST_SINCE = 1 << 16,
     REST_INITIAL = 1 << 17,
     REST_WAIT = 1 << 18,
+    REST_VERB = 1 << 19,
 };
 
 struct rest_route {
@@ -63,7 +64,7 @@ struct rest_route {
 
 /* Ends with pattern == NULL. */
 extern const struct rest_route rest_routes[];
-#define REST_ROUTES_MAX 64
+#define REST_ROUTES_MAX 96
 /* The place of a route in the table. */
 size_t rest_route_index(const struct rest_route *route);
 

@@ -11,6 +11,7 @@
 #include "cache/memo.h"
 #include "rest/deadline.h"
 #include "rest/door.h"
+#include "rest/judge.h"
 #include "rest/origin.h"
 #include "rest/park.h"
 #include "rest/rest.h"
@@ -86,7 +87,10 @@ struct rest_request {
     bool finished;  /* the operation has its answer */
     bool parks;     /* or has none and waits for news */
     bool opened;    /* registry_run was called: registry_op_done is due */
-    struct rest_problem problem; /* found before it could run */
+    struct rest_problem problem;  /* found before it could run */
+    const char *credential_wrong; /* why it is nobody's; NULL: nothing is */
+    uint64_t mark;                /* of access, when its who was looked up */
+    struct registry_limit limit;  /* what it left of one */
     struct buf body;
     struct rest_upload *upload;  /* the body goes there instead */
     enum rest_stage woken_stage; /* when it is no longer suspended */
@@ -120,6 +124,9 @@ struct rest_loop {
     struct queue woken;
     struct rest_park park;
     struct rest_deadlines deadlines;
+    struct registry_callers *callers;
+    bool guarded; /* not everybody may do everything */
+    struct rest_judge judge;
     struct rest_request *spare;
     unsigned n_spare;
     uint64_t traces[2];      /* trace.h */
@@ -127,6 +134,7 @@ struct rest_loop {
     struct watch_table *watching;
     struct rest_streams *streams; /* stream.h */
     uint64_t now_us, now_ms;      /* when this turn began */
+    uint64_t wall_ms;             /* and by the clock of the wall */
     uint64_t leader;              /* whose name `leader_name` is; 0: nobody's */
     char leader_name[64];         /* "" : not known */
     uint64_t second;              /* since 1970, as `date` says */
@@ -269,6 +277,9 @@ void rest_header_add_stamp(struct rest_request *request,
                            struct MHD_Response *response);
 void rest_header_add_node(struct rest_request *request,
                           struct MHD_Response *response);
+/* What is left of a limit: of an answer that is nobody else's. */
+void rest_header_add_limit(const struct rest_request *request,
+                           struct MHD_Response *response);
 /* The id of the request: of an answer that is nobody else's. */
 void rest_header_add_trace(const struct rest_request *request,
                            struct MHD_Response *response);

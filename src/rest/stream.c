@@ -115,6 +115,7 @@ void stream_end(struct stream *stream)
     stream_group_leave(stream);
     DL_DELETE2(streams->slots[stream->slot], stream, slot_prev, slot_next);
     rest_side_remove(&loop->sides, &stream->side);
+    rest_judge_remove(loop, &stream->judged);
     let_go(stream);
     streams->rest_bytes -= stream->rest_n;
     streams->n--;
@@ -161,13 +162,16 @@ static void enter_slot(struct stream *stream)
 
 struct stream *stream_new(struct rest_loop *loop, int fd,
                           const struct op_watch *watch, bool initial,
-                          const struct rest_frame *frame)
+                          const struct rest_frame *frame,
+                          struct access_who *who, uint64_t mark)
 {
     struct stream *stream = mem_zero(sizeof *stream);
 
     stream->loop = loop;
     stream->side = (struct rest_side){.fd = fd, .func = on_side};
-    stream->group = stream_group_join(loop, &watch->spec, frame);
+    stream->group = stream_group_join(loop, &watch->spec, frame, who);
+    stream->judged.func = stream_other;
+    rest_judge_add(loop, &stream->judged, who, mark);
     stream->state = STREAM_STATES;
     stream->upto = watch->from;
     stream->fresh = true;
@@ -286,26 +290,6 @@ uint64_t rest_streams_next(const struct rest_loop *loop, uint64_t now_ms)
 
 /* ---- the loop's end ---- */
 
-/* One that is told what is there has no revision to resume from. */
-static void say_bye(struct stream *stream, uint64_t told)
-{
-    const struct rest_frame *frame = stream_group_frame(stream->group);
-    struct buf bye = {0};
-
-    if (stream->state == STREAM_LIVE && stream->upto < told) {
-        stream->upto = told;
-    }
-    if (stream->rest == NULL && stream->sent == 0) {
-        if (stream->initial == NULL) {
-            rest_frame_note(&bye, frame, "bye", stream->upto);
-        }
-        rest_frame_end(&bye, frame);
-        (void)stream_send(stream, bye.p, bye.n);
-    }
-    buf_done(&bye);
-    stream_end(stream);
-}
-
 void rest_streams_bye(struct rest_loop *loop)
 {
     struct rest_streams *streams = loop->streams;
@@ -315,7 +299,7 @@ void rest_streams_bye(struct rest_loop *loop)
     }
     for (unsigned i = 0; i < STREAM_SLOTS; i++) {
         while (streams->slots[i] != NULL) {
-            say_bye(streams->slots[i], told);
+            stream_bye(streams->slots[i], told, NULL);
         }
     }
 }

@@ -25,6 +25,10 @@
  *            told, and how much of the next event is on its way. (Over TLS it
  *            keeps the bytes that are sealed already, STREAM_RECORD at most.)
  *
+ * Who a stream is for stands in `judged`. Before it is READY, and after each
+ * part that was read or told, he has to stand [JUDGE-1]; when he may see
+ * something else he goes to another group and reads on from where he is.
+ *
  * Invariants
  *   [STREAM-1] all up to `upto` has been sent, of what comes next the first
  *              `sent` bytes, and nothing else.
@@ -41,6 +45,7 @@
 
 #include "registry/registry.h"
 #include "rest/frame.h"
+#include "rest/judge.h"
 #include "rest/peer.h"
 #include "rest/side.h"
 #include "watch/watch.h"
@@ -53,6 +58,7 @@ enum stream_state { STREAM_READY, STREAM_BLOCKED, STREAM_LIVE, STREAM_STATES };
 
 struct stream {
     struct rest_side side;
+    struct rest_judged judged;
     struct rest_seat seat; /* of a socket that was taken */
     /* Of one over TLS, whose socket and session stay the library's; NULL. */
     struct rest_peer *peer;
@@ -125,7 +131,8 @@ void rest_streams_bye(struct rest_loop *loop);
 /* Takes `fd`, unless it is its peer's. The watchers' count has it already. */
 struct stream *stream_new(struct rest_loop *loop, int fd,
                           const struct op_watch *watch, bool initial,
-                          const struct rest_frame *frame);
+                          const struct rest_frame *frame,
+                          struct access_who *who, uint64_t mark);
 /* Sends what it can: how many bytes were taken; -1: the client is gone. All
  * that is sent goes through here. Behind it `rest` may be what a session has
  * sealed and not sent: taken, and the stream is to be blocked. */
@@ -143,11 +150,21 @@ void stream_end(struct stream *stream);
 /* The server's doing: counted and logged. */
 void stream_cut(struct stream *stream, const char *why);
 
+/* ---- stream_other.c ---- */
+/* It ends, with a word from where to resume. `told`: all up to there is known
+ * to those who are live. `reason`: as rest_frame_bye. */
+void stream_bye(struct stream *stream, uint64_t told, const char *reason);
+rest_judged_func stream_other;
+
 /* ---- stream_group.c ---- */
-/* Found or made; strings are copied. It has one member more. */
+/* Found or made, for those who see what `who` sees; strings are copied. It has
+ * one member more. */
 struct stream_group *stream_group_join(struct rest_loop *loop,
                                        const struct watch_spec *spec,
-                                       const struct rest_frame *frame);
+                                       const struct rest_frame *frame,
+                                       const struct access_who *who);
+/* Its who sees something else: it is with those now. It is not LIVE. */
+void stream_group_change(struct stream *stream);
 void stream_group_leave(struct stream *stream);
 const struct watch_spec *stream_group_spec(const struct stream_group *group);
 const struct rest_frame *stream_group_frame(const struct stream_group *group);
@@ -163,11 +180,18 @@ bool stream_groups_tell(struct rest_loop *loop);
 /* ---- stream_behind.c ---- */
 /* One of those that are behind: some more of what it lacks. It may be gone. */
 void stream_catch_up(struct stream *stream);
+/* What was before `upto` has to be read anew. False: it has ended. */
+bool stream_begin_anew(struct stream *stream);
 
 void stream_round_clear(struct stream_round *round);
 void stream_round_add(struct stream_round *round,
                       const struct rest_frame *frame, uint64_t revision,
                       struct str text);
+/* As `who` may see it. */
+void stream_round_add_seen(struct stream_round *round,
+                           const struct rest_frame *frame,
+                           const struct access_who *who,
+                           const struct event *event, uint64_t revision);
 void stream_round_done(struct stream_round *round);
 /* How much of it he knows already. */
 size_t stream_round_skip(const struct stream *stream,

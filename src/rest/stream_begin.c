@@ -85,7 +85,8 @@ static enum MHD_Result take_over(struct rest_request *request, int fd)
     request->status = 200;
     set_up(fd);
     struct stream *stream =
-        stream_new(loop, fd, watch, request->op.query.initial, &frame);
+        stream_new(loop, fd, watch, request->op.query.initial, &frame,
+                   request->op.who, request->mark);
     stream->seat = rest_door_move_seat(&request->peer->seat);
     (void)begin(request, stream, watch);
     rest_request_wake(&request->op);
@@ -114,7 +115,8 @@ static enum MHD_Result stay(struct rest_request *request)
     MHD_suspend_connection(request->connection);
     set_up(peer->fd);
     struct stream *stream =
-        stream_new(loop, peer->fd, watch, request->op.query.initial, &frame);
+        stream_new(loop, peer->fd, watch, request->op.query.initial, &frame,
+                   request->op.who, request->mark);
     stream->peer = peer;
     stream->connection = request->connection;
     (void)begin(request, stream, watch);

@@ -37,6 +37,27 @@ void stream_round_add(struct stream_round *round,
     round->n++;
 }
 
+void stream_round_add_seen(struct stream_round *round,
+                           const struct rest_frame *frame,
+                           const struct access_who *who,
+                           const struct event *event, uint64_t revision)
+{
+    struct buf part = {0};
+
+    switch (registry_sees(who, event)) {
+    case SIGHT_NONE:
+        return;
+    case SIGHT_WHOLE:
+        stream_round_add(round, frame, revision, event->text);
+        return;
+    case SIGHT_PART:
+        registry_event_part(who, event, &part);
+        stream_round_add(round, frame, revision, buf_str(&part));
+        buf_done(&part);
+        return;
+    }
+}
+
 size_t stream_round_skip(const struct stream *stream,
                          const struct stream_round *round)
 {
@@ -89,6 +110,7 @@ bool stream_round_send(struct stream *stream, const struct stream_round *round,
 struct adding {
     struct stream_round *round;
     const struct rest_frame *frame;
+    const struct access_who *who;
     bool resumable; /* who has read so far has all up to there */
 };
 
@@ -96,14 +118,15 @@ static void add_event(void *user, const struct event *event)
 {
     const struct adding *adding = user;
 
-    stream_round_add(adding->round, adding->frame,
-                     adding->resumable ? event->revision : 0, event->text);
+    stream_round_add_seen(adding->round, adding->frame, adding->who, event,
+                          adding->resumable ? event->revision : 0);
 }
 
 static struct adding begin_round(struct stream *stream, bool resumable)
 {
     struct adding adding = {&stream->loop->streams->reading,
-                            stream_group_frame(stream->group), resumable};
+                            stream_group_frame(stream->group),
+                            stream->judged.who, resumable};
 
     stream_round_clear(adding.round);
     return adding;
@@ -124,17 +147,22 @@ static void fail(struct stream *stream, int fault)
     stream_cut(stream, "its history could not be read");
 }
 
+bool stream_begin_anew(struct stream *stream)
+{
+    rest_count(&stream->loop->counts.stream_resets, 1);
+    stream->fresh = true;
+    return stream_note(stream, "reset");
+}
+
 /* Half of an event is on its way, and it is not there any more. */
-static void begin_anew(struct stream *stream, uint64_t revision)
+static void lose_history(struct stream *stream, uint64_t revision)
 {
     if (stream->sent > 0) {
         stream_cut(stream, "it was too slow for the history");
         return;
     }
-    rest_count(&stream->loop->counts.stream_resets, 1);
     stream->upto = revision;
-    stream->fresh = true;
-    if (stream_note(stream, "reset")) {
+    if (stream_begin_anew(stream)) {
         go_on(stream);
     }
 }
@@ -160,11 +188,15 @@ static void read_history(struct stream *stream)
     int r = watch_read(stream->loop->reader, stream_group_spec(stream->group),
                        stream->upto, TURN_BYTES, add_event, &adding, &reading);
     if (r == ERR_NOT_FOUND) {
-        begin_anew(stream, reading.upto);
+        lose_history(stream, reading.upto);
         return;
     }
     if (r != 0) {
         fail(stream, r);
+        return;
+    }
+    if (!rest_judge_stands(stream->loop, &stream->judged)) {
+        go_on(stream);
         return;
     }
     if (!stream_round_send(stream, adding.round, stream->sent) ||
@@ -190,6 +222,7 @@ static void end_initial(struct stream *stream)
 static void read_initial(struct stream *stream)
 {
     struct adding adding = begin_round(stream, false);
+    struct watch_initial before = *stream->initial;
     struct rest_loop *loop = stream->loop;
     bool end = false;
 
@@ -203,6 +236,11 @@ static void read_initial(struct stream *stream)
     }
     if (r < 0) {
         fail(stream, r);
+        return;
+    }
+    if (!rest_judge_stands(loop, &stream->judged)) {
+        *stream->initial = before;
+        go_on(stream);
         return;
     }
     /* NOT_FOUND: the history will say the same, and that he begins anew. */
@@ -241,7 +279,13 @@ static bool send_rest(struct stream *stream)
 
 void stream_catch_up(struct stream *stream)
 {
-    if (stream->rest != NULL && !send_rest(stream)) {
+    enum rest_verdict verdict = rest_judge_one(stream->loop, &stream->judged);
+
+    if (verdict == REST_LATER) {
+        go_on(stream);
+    }
+    if (verdict != REST_STANDS ||
+        (stream->rest != NULL && !send_rest(stream))) {
         return;
     }
     if (stream->initial != NULL) {

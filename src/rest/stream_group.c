@@ -38,7 +38,8 @@ static void add_text(struct buf *key, struct str text)
 }
 
 static void make_key(struct buf *key, const struct watch_spec *spec,
-                     const struct rest_frame *frame)
+                     const struct rest_frame *frame,
+                     const struct access_who *who)
 {
     buf_add_le(key, frame->lines, 1);
     buf_add_le(key, frame->chunked, 1);
@@ -47,6 +48,7 @@ static void make_key(struct buf *key, const struct watch_spec *spec,
     add_text(key, spec->type);
     add_text(key, spec->k);
     add_text(key, spec->v);
+    buf_add(key, who->view, ACCESS_VIEW_BYTES);
 }
 
 static struct str lent(const char **at, struct str text)
@@ -82,13 +84,14 @@ static struct stream_group *group_new(struct rest_loop *loop,
 
 struct stream_group *stream_group_join(struct rest_loop *loop,
                                        const struct watch_spec *spec,
-                                       const struct rest_frame *frame)
+                                       const struct rest_frame *frame,
+                                       const struct access_who *who)
 {
     struct rest_streams *streams = loop->streams;
     struct stream_group *group = NULL;
     struct buf key = {0};
 
-    make_key(&key, spec, frame);
+    make_key(&key, spec, frame, who);
     unsigned hash = (unsigned)XXH3_64bits_withSeed(key.p, key.n, streams->seed);
     HASH_FIND_BYHASHVALUE(hh, streams->groups, key.p, key.n, hash, group);
     if (group == NULL) {
@@ -140,6 +143,16 @@ void stream_group_leave(struct stream *stream)
     stream->group = NULL;
     group->n--;
     stream_group_settle(group);
+}
+
+void stream_group_change(struct stream *stream)
+{
+    struct stream_group *old = stream->group;
+    struct stream_group *group = stream_group_join(
+        old->loop, &old->link.spec, &old->frame, stream->judged.who);
+
+    stream_group_leave(stream);
+    stream->group = group;
 }
 
 /* The first one enters the table. The others: what the table has told to the
@@ -207,14 +220,34 @@ static void on_told(struct watch_link *link, struct watch_event *event)
 
 /* ---- telling the members ---- */
 
+/* All who are live see the same, and stand [JUDGE-1]. */
 static void make_round(struct stream_group *group, struct stream_round *round)
 {
+    const struct access_who *who = group->live->judged.who;
+
     while (group->at < group->n_batch && round->bytes.n < ROUND_BYTES) {
         struct watch_event *event = group->batch[group->at];
-        stream_round_add(round, &group->frame, event->event.revision,
-                         event->event.text);
+        stream_round_add_seen(round, &group->frame, who, &event->event,
+                              event->event.revision);
         group->batch[group->at++] = watch_event_unref(event);
     }
+}
+
+static void drop_rest(struct stream_group *group)
+{
+    while (group->at < group->n_batch) {
+        struct watch_event *event = group->batch[group->at];
+        group->batch[group->at++] = watch_event_unref(event);
+    }
+}
+
+/* Somebody's access has changed, perhaps before some of it: each reads it by
+ * himself, as who he is by then. */
+static void drop_batch(struct stream_group *group)
+{
+    drop_rest(group);
+    group->lost = true;
+    group->lost_upto = group->loop->streams->told;
 }
 
 static void all_read_on(struct stream_group *group)
@@ -233,10 +266,7 @@ static void end_busy(struct stream_group *group)
 {
     struct rest_streams *streams = group->loop->streams;
 
-    while (group->at < group->n_batch) {
-        struct watch_event *event = group->batch[group->at];
-        group->batch[group->at++] = watch_event_unref(event);
-    }
+    drop_rest(group);
     group->n_batch = group->at = 0;
     if (group->lost) {
         all_read_on(group);
@@ -269,7 +299,11 @@ bool stream_groups_tell(struct rest_loop *loop)
         struct stream_group *group = streams->busy;
         if (streams->cursor == NULL) {
             stream_round_clear(&streams->round);
-            make_round(group, &streams->round);
+            if (!rest_judge_is_done(loop)) {
+                drop_batch(group);
+            } else if (group->live != NULL) {
+                make_round(group, &streams->round);
+            }
             streams->cursor = streams->round.n > 0 ? group->live : NULL;
         }
         if (streams->cursor == NULL) {

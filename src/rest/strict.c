@@ -6,6 +6,7 @@
 #include "base/err.h"
 
 #define KEY_MOST 255
+#define TOKEN_MOST 255
 /* Lines of a list that are joined: each costs a copy of those before it. */
 #define JOINED_MOST 32
 
@@ -34,6 +35,7 @@ static const struct known known[] = {
     {TEXT("Last-Event-ID"), AT(last_event_id), false},
     {TEXT("Idempotency-Key"), AT(conditions.idempotency_key), false},
     {TEXT("Roster-Min-Revision"), AT(min_revision), false},
+    {TEXT("Authorization"), AT(authorization), false},
     {TEXT("traceparent"), AT(traceparent), true}, /* two are none */
     {TEXT("Content-Encoding"), AT(content_encoding), false},
     {TEXT("Expect"), AT(expect), false},
@@ -203,7 +205,7 @@ static int check_body(const struct rest_head *head, enum rest_takes takes,
         return refuse(refusal, 415, false, "Content-Encoding",
                       "is not supported: send the body as it is");
     }
-    if (takes == REST_JSON && head->content_type.p != NULL &&
+    if (takes != REST_FILE && head->content_type.p != NULL &&
         !may_be_json(head->content_type)) {
         return refuse(refusal, 415, false, "Content-Type",
                       "is not supported: send application/json");
@@ -251,4 +253,35 @@ int rest_head_check(struct rest_head *head, struct str http,
         r = check_body(head, takes, max_body_bytes, ret_refusal);
     }
     return r != 0 ? r : check_conditions(head, ret_refusal);
+}
+
+/* RFC 6750 2.1. A token that is longer than any of ours is not looked up. */
+int rest_head_token(struct str authorization, struct str *ret_token,
+                    const char **ret_why)
+{
+    struct str scheme = authorization;
+    size_t n = 0;
+
+    *ret_token = STR_NONE;
+    if (authorization.p == NULL) {
+        return 0;
+    }
+    while (n < authorization.n && authorization.p[n] != ' ') {
+        n++;
+    }
+    scheme.n = n;
+    if (!equal_caseless(scheme, STR("Bearer"))) {
+        *ret_why = "header Authorization must be \"Bearer TOKEN\": other "
+                   "schemes are not taken";
+        return ERR_INVALID;
+    }
+    struct str token =
+        str_trim((struct str){authorization.p + n, authorization.n - n});
+    if (token.n == 0 || token.n > TOKEN_MOST || !is_visible(token)) {
+        *ret_why = "the token in Authorization is none: it must be one word of "
+                   "1 to 255 visible ASCII characters";
+        return ERR_INVALID;
+    }
+    *ret_token = token;
+    return 0;
 }

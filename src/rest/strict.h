@@ -27,6 +27,7 @@ struct rest_head {
     struct str accept_encoding;
     struct str accept;
     struct str last_event_id;
+    struct str authorization;
     struct str traceparent;
     struct op_conditions conditions;
     unsigned n_joined; /* lines of lists behind their first */
@@ -41,7 +42,8 @@ struct rest_head {
 enum rest_takes {
     REST_NOTHING, /* it is thrown away */
     REST_JSON,
-    REST_FILE, /* of any size and kind */
+    REST_SECRET, /* JSON, and overwritten wherever it was */
+    REST_FILE,   /* of any size and kind */
 };
 
 struct rest_refusal {
@@ -69,5 +71,10 @@ void rest_head_add(struct rest_head *head, struct arena *arena, struct str name,
 int rest_head_check(struct rest_head *head, struct str http,
                     enum rest_takes takes, uint64_t max_body_bytes,
                     struct rest_refusal *ret_refusal) MUST_USE;
+
+/* The token in an Authorization, which is p == NULL when none was given; then
+ * *ret_token is empty. Answers: INVALID (*ret_why: what to send). Both lend. */
+int rest_head_token(struct str authorization, struct str *ret_token,
+                    const char **ret_why) MUST_USE;
 
 #endif

@@ -97,6 +97,7 @@ bool rest_taken_begin(struct rest_request *request, struct rest_waiter *waiter)
     waiter->after = after(request);
     waiter->own = (struct rest_peer){
         .fd = fd, .read = peer->read, .seat = rest_door_move_seat(&peer->seat)};
+    rest_shown_move(&waiter->own.shown, &peer->shown);
     waiter->peer = &waiter->own;
     rest_deadlines_enter(&loop->deadlines, peer, REST_NONE, 0);
     MHD_suspend_connection(request->connection);
@@ -126,6 +127,7 @@ static void shut(struct rest_waiter *waiter)
     forget(waiter);
     (void)shutdown(waiter->own.fd, SHUT_WR);
     (void)close(waiter->own.fd);
+    rest_shown_done(&waiter->own.shown);
     (void)mem_free(waiter);
 }
 

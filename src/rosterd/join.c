@@ -1,7 +1,9 @@
 #include "rosterd/join.h"
 
+#include <errno.h>
 #include <roster.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "base/err.h"
 
@@ -46,8 +48,35 @@ static int ask(struct roster *roster, struct str request, struct buf *reply,
     return later ? err_raise(ERR_IO) : ERR_INVALID;
 }
 
-int join_by_url(const char *url, int wake_fd, struct str request,
-                struct buf *reply, char why[CORE_WHY])
+/* Who asks; false after `why` was set. */
+static bool show(struct roster *roster, const struct join_as *as,
+                 char why[CORE_WHY])
+{
+    char token[256] = "";
+
+    if (roster_set_tls(roster, as->ca, as->cert, as->key) != ROSTER_OK) {
+        (void)snprintf(why, CORE_WHY, "%s", roster_error(roster)->detail);
+        return false;
+    }
+    FILE *file = as->token_file == NULL ? NULL : fopen(as->token_file, "re");
+    if (as->token_file != NULL &&
+        (file == NULL || fgets(token, sizeof token, file) == NULL)) {
+        (void)snprintf(why, CORE_WHY, "--join-token-file %s: %s",
+                       as->token_file,
+                       file == NULL ? strerror(errno) : "it is empty");
+    }
+    if (file != NULL) {
+        (void)fclose(file);
+    }
+    token[strcspn(token, "\r\n")] = '\0';
+    roster_set_token(roster, token);
+    bool good = as->token_file == NULL || token[0] != '\0';
+    explicit_bzero(token, sizeof token);
+    return good;
+}
+
+int join_by_url(const char *url, const struct join_as *as, int wake_fd,
+                struct str request, struct buf *reply, char why[CORE_WHY])
 {
     struct roster *roster = roster_new();
     int r = ERR_INVALID;
@@ -55,10 +84,10 @@ int join_by_url(const char *url, int wake_fd, struct str request,
     roster_set_timeouts(roster, CONNECT_MS, TOTAL_MS);
     roster_set_wake_fd(roster, wake_fd);
     roster_set_user_agent(roster, "rosterd/" ROSTER_VERSION);
-    if (roster_set_servers(roster, url) == ROSTER_OK) {
-        r = ask(roster, request, reply, why);
-    } else {
+    if (roster_set_servers(roster, url) != ROSTER_OK) {
         (void)snprintf(why, CORE_WHY, "--join takes a URL: http://HOST:PORT");
+    } else if (show(roster, as, why)) {
+        r = ask(roster, request, reply, why);
     }
     roster_free(roster);
     return r;

@@ -4,10 +4,17 @@
 
 #include "raft/core.h"
 
+/* Files; each may be NULL. */
+struct join_as {
+    const char *ca, *cert, *key; /* for https */
+    const char *token_file;      /* a token in its first line */
+};
+
 /* What core_config.join_by_url wants. Blocking, any thread, until `wake_fd` is
  * readable. Answers: INVALID (`why` says what the cluster has against it).
  * Faults: IO: ask again. */
-int join_by_url(const char *url, int wake_fd, struct str request,
-                struct buf *reply, char why[CORE_WHY]) MUST_USE;
+int join_by_url(const char *url, const struct join_as *as, int wake_fd,
+                struct str request, struct buf *reply,
+                char why[CORE_WHY]) MUST_USE;
 
 #endif

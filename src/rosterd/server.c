@@ -25,8 +25,10 @@
 #include "raft/core.h"
 #include "registry/registry.h"
 #include "rest/rest.h"
+#include "rosterd/admin_token.h"
 #include "rosterd/certificates.h"
 #include "rosterd/join.h"
+#include "rosterd/ldap.h"
 #include "rosterd/notify.h"
 #include "rosterd/trust.h"
 #include "watch/watch.h"
@@ -125,10 +127,13 @@ static void on_reload(void *user)
     enum log_level level = LOG_INFO;
 
     certificates_reload(server->certificates);
-
     if (settings_read_level(server->argc, server->argv, &level) == 0) {
         log_set_level(level);
         log_info(LOG_CORE, "log level read again");
+    }
+    if (server->settings->access &&
+        admin_token_load(server->settings, server->registry) != 0) {
+        log_warn(LOG_CORE, "the admin token stays as it was");
     }
 }
 
@@ -184,7 +189,13 @@ static int join(void *user, const char *url, struct str request,
                 struct buf *reply, char why[CORE_WHY])
 {
     struct server *server = user;
-    return join_by_url(url, server->wake, request, reply, why);
+    const struct settings *s = server->settings;
+    const struct join_as as = {.ca = s->tls_ca,
+                               .cert = s->tls_cert,
+                               .key = s->tls_key,
+                               .token_file = s->join_token_file};
+
+    return join_by_url(url, &as, server->wake, request, reply, why);
 }
 
 /* ---- start ---- */
@@ -268,6 +279,21 @@ static int open_rest(struct server *server)
     return rest_open(&config, &server->rest);
 }
 
+/* Before anybody is served. */
+static int guard(struct server *server)
+{
+    const struct settings *s = server->settings;
+
+    struct access_directory *directory = NULL;
+
+    if (!ldap_open(s, &directory)) {
+        return ERR_INVALID; /* what was good when the program began */
+    }
+    registry_set_directory(server->registry, directory);
+    trust_set(s, server->audit, server->registry);
+    return s->access ? admin_token_load(s, server->registry) : 0;
+}
+
 static void on_act(void *user, const char *op, struct str about, uint64_t ns_id,
                    uint64_t revision)
 {
@@ -320,9 +346,11 @@ static int start(struct server *server)
     }
     server->registry =
         registry_new(server->core, server->cache, server->leases);
-    trust_set(server->settings, server->audit, server->registry);
     make_keepers(server);
-    r = registry_load(server->registry);
+    r = guard(server);
+    if (r == 0) {
+        r = registry_load(server->registry);
+    }
     if (r == 0) {
         r = watch_hub_load(server->hub, core_store(server->core));
     }
@@ -345,6 +373,13 @@ static void tell_start(const struct server *server)
              LOG_TXT("domain", s->domain), LOG_TXT("version", ROSTER_VERSION),
              LOG_U64("io_threads", s->io_threads),
              LOG_U64("max_connections", stats.max_connections));
+    if (s->reached && !s->access) {
+        log_warn(LOG_HTTP, "others reach this node, and all may do all "
+                           "(--insecure)");
+    } else if (s->reached && s->tls_cert == NULL) {
+        log_warn(LOG_HTTP, "plain HTTP is listened to where others reach it: "
+                           "who sees it on its way sees tokens and passwords");
+    }
 }
 
 /* ---- end ---- */

@@ -9,6 +9,7 @@
 #include "model/name.h"
 #include "raft/list.h"
 #include "rest/rest.h"
+#include "rosterd/ldap.h"
 
 #define KIB(n) ((uint64_t)(n) << 10)
 #define MIB(n) ((uint64_t)(n) << 20)
@@ -44,8 +45,12 @@ static struct table table_of(struct settings *s)
          "the root of all namespaces, also the DNS zone; fixed once there is "
          "data"},
         {"join", OPTION_TEXT, &s->join, 0, 0, "URL",
-         "a node of the cluster to join, as http://HOST:PORT; for a directory "
+         "a node of the cluster to join, as http://HOST:PORT or https://…; for "
+         "a directory "
          "that is empty"},
+        {"join-token-file", OPTION_TEXT, &s->join_token_file, 0, 0, "FILE",
+         "a token, in its first line, that may add nodes: for --join when the "
+         "cluster looks at who asks and this node has no certificate"},
         {"cluster", OPTION_TEXT, &s->cluster, 0, 0, "ID=HOST:PORT,...",
          "the nodes, this one among them, of a cluster that forms, with their "
          "--raft addresses; the same on each of them"},
@@ -57,8 +62,39 @@ static struct table table_of(struct settings *s)
          "how long a voter may be silent before another takes its "
          "place"},
         {"insecure", OPTION_FLAG, &s->insecure, 0, 0, NULL,
-         "allow addresses that others can reach though there is no access "
-         "control"},
+         "all may do all, and addresses that others can reach are allowed "
+         "though nothing is encrypted"},
+        {"access", OPTION_FLAG, &s->access, 0, 0, NULL,
+         "look at who asks and what he may; on by itself when others can reach "
+         "this node"},
+        {"admin-token-file", OPTION_TEXT, &s->admin_token_file, 0, 0, "FILE",
+         "where this node's own token lies, that may do all; made when it is "
+         "not there (default: admin.token in --data-dir); read again on "
+         "SIGHUP"},
+        {"session-ttl", OPTION_DURATION, &s->session_ttl_ms, 60000,
+         (uint64_t)30 * 86400000, "TIME",
+         "how long who signs in stays so, unless he asks for less"},
+        {"ldap-url", OPTION_TEXT, &s->ldap_url, 0, 0, "URL,...",
+         "the directory that knows the passwords of users of source ldap, as "
+         "ldaps://HOST[:PORT]; the others are asked when one cannot be"},
+        {"ldap-dn", OPTION_TEXT, &s->ldap_dn, 0, 0, "NAME",
+         "what a user is called there, as "
+         "uid={user},ou=people,dc=example,dc=org"},
+        {"ldap-starttls", OPTION_FLAG, &s->ldap_starttls, 0, 0, NULL,
+         "encrypt ldap:// before anything is sent"},
+        {"ldap-ca", OPTION_TEXT, &s->ldap_ca, 0, 0, "FILE",
+         "certificates of who may vouch for the directory (default: those of "
+         "the system)"},
+        {"ldap-group-base", OPTION_TEXT, &s->ldap_group_base, 0, 0, "NAME",
+         "where the directory has groups: who signs in is in those of the same "
+         "name here, until his session ends"},
+        {"ldap-group-filter", OPTION_TEXT, &s->ldap_group_filter, 0, 0,
+         "FILTER",
+         "how a user's groups are found there, with {user} and {dn} for his "
+         "names (default: members of groupOfNames, groupOfUniqueNames and "
+         "posixGroup)"},
+        {"metrics-open", OPTION_FLAG, &s->metrics_open, 0, 0, NULL,
+         "show /metrics to who is not known, too"},
         {"core-dumps", OPTION_FLAG, &s->core_dumps, 0, 0, NULL,
          "allow core dumps and debuggers of the same user, which see all that "
          "is in memory"},
@@ -177,6 +213,7 @@ static void set_defaults(struct settings *s)
         .audit_files = 10,
         .voters = 5,
         .voter_timeout_ms = 60000,
+        .session_ttl_ms = (uint64_t)12 * 3600000,
     };
 }
 
@@ -229,18 +266,20 @@ static bool is_loopback(const char *option, const char *address,
            refuse(option, address, why);
 }
 
-static bool check_http(const struct settings *s)
+/* Whom others can reach looks at who asks. */
+static bool check_http(struct settings *s)
 {
     bool loopback = false;
 
     if (!is_loopback("http", s->http, &loopback)) {
         return false;
     }
-    return loopback || s->insecure ||
-           refuse("http", s->http,
-                  "can be reached from other machines and there is no "
-                  "access control: listen on 127.0.0.1, or allow it with "
-                  "--insecure");
+    s->reached = !loopback;
+    s->access = s->access || (s->reached && !s->insecure);
+    return !s->access || !s->insecure ||
+           refuse("access", "true",
+                  "goes against --insecure, which says that all may do all: "
+                  "leave one of them out");
 }
 
 /* Who speaks to it in the name of a node may change everything. */
@@ -252,6 +291,7 @@ static bool check_raft(struct settings *s)
         return false;
     }
     s->clustered = !loopback || s->cluster != NULL || s->join != NULL;
+    s->access = s->access || (!loopback && !s->insecure);
     return loopback || s->tls_ca != NULL || s->insecure ||
            refuse("raft", s->raft,
                   "can be reached from other machines and is not encrypted: "
@@ -426,12 +466,26 @@ static bool check_allow(struct settings *s)
 /* "off" is a word, and any path with a slash a directory. */
 static bool check_audit(struct settings *s)
 {
-    if (s->audit != NULL && strcmp(s->audit, "off") == 0) {
+    if (s->audit == NULL && s->access) {
+        struct buf dir = {0};
+        buf_printf(&dir, "%s/audit", s->data_dir);
+        s->audit = mem_text(buf_text(&dir));
+        buf_done(&dir);
+    } else if (s->audit != NULL && strcmp(s->audit, "off") == 0) {
         s->audit = mem_free(s->audit);
     }
     return !s->audit_required || s->audit != NULL ||
            refuse("audit-required", "true",
                   "needs an audit: say with --audit where it is written");
+}
+
+static bool check_ldap(const struct settings *s)
+{
+    struct access_directory *directory = NULL;
+    bool good = ldap_open(s, &directory);
+
+    directory = access_directory_free(directory);
+    return good;
 }
 
 static bool check(struct settings *s)
@@ -444,7 +498,7 @@ static bool check(struct settings *s)
     }
     return check_level(s) && check_id(s->id) && check_format(s) &&
            check_voters(s) && check_join(s) && check_allow(s) &&
-           check_places(s) && check_audit(s);
+           check_ldap(s) && check_places(s) && check_audit(s);
 }
 
 static enum options_outcome read_all(struct settings *settings, int argc,

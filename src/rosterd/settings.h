@@ -21,6 +21,14 @@ struct settings {
     char *join;
     char *cluster;
     char *webhook_allow;
+    char *ldap_url;
+    char *ldap_dn;
+    char *ldap_ca;
+    char *ldap_group_base;
+    char *ldap_group_filter;
+    bool ldap_starttls;
+    char *admin_token_file; /* NULL: in the data directory */
+    char *join_token_file;
     char *tls_cert;
     char *tls_key;
     char *tls_ca;
@@ -30,6 +38,8 @@ struct settings {
     char *log_format;
     bool insecure;
     bool core_dumps;
+    bool access; /* also when others can reach it */
+    bool metrics_open;
     char *audit; /* a directory, NULL when there is none */
     bool audit_required;
     uint64_t io_threads;
@@ -57,7 +67,9 @@ struct settings {
     uint64_t rate_address;
     uint64_t voters;
     uint64_t voter_timeout_ms;
+    uint64_t session_ttl_ms;
     /* Made of the texts. */
+    bool reached; /* by other machines, over HTTP */
     enum log_level level;
     enum log_format format;
     struct allow allow;     /* of webhook_allow */

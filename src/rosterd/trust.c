@@ -29,6 +29,9 @@ void trust_set(const struct settings *settings, struct audit *audit,
                struct registry *registry)
 {
     registry_set_trust(registry, &(struct registry_trust){
+                                     .access = settings->access,
+                                     .metrics_open = settings->metrics_open,
+                                     .session_ttl_ms = settings->session_ttl_ms,
                                      .audit = audit,
                                      .audit_required = settings->audit_required,
                                      .rate_token = settings->rate_token,

@@ -57,8 +57,9 @@ void core_submit(struct core *core, struct core_request *request)
         core->fence = request;
         return;
     }
-    request->outcome = core->outcome;
-    if (!fence && core->outcome == 0) {
+    request->outcome =
+        !fence && core->refuses != 0 ? core->refuses : core->outcome;
+    if (!fence && request->outcome == 0) {
         if (core->before != NULL) {
             core->before(core->user);
         }
@@ -240,6 +241,11 @@ uint64_t core_revision(const struct core *core)
     return core->status.revision;
 }
 
+uint64_t core_access_rev(const struct core *core)
+{
+    return machine_access_rev(core->machine);
+}
+
 struct core_stats core_stats(const struct core *core)
 {
     (void)core;
@@ -374,6 +380,7 @@ struct op *kit_op(struct kit *k, enum op_kind kind, const char *ns,
     k->op = (struct op){
         .kind = kind,
         .arena = k->arena,
+        .who = k->who,
         .method = STR("TEST"),
         .path = str_of(ns == NULL ? "/" : ns),
         .ns = str_of(ns),

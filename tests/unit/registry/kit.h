@@ -25,6 +25,7 @@ struct core {
     uint64_t index;
     struct core_status status;
     int outcome;      /* of what is submitted; 0: carry it out */
+    int refuses;      /* the same, of commands: fences go through */
     unsigned submits; /* commands */
     unsigned fences;
     /* Called before a command is carried out: what others do meanwhile. */
@@ -68,9 +69,10 @@ struct kit {
     struct registry *registry;
     struct store_reader *reader;
     struct arena *arena;
-    struct op op;   /* the last one */
-    unsigned wakes; /* of it */
-    bool waits;     /* and its waiting was not ended */
+    struct access_who *who; /* asks from now on. Lent */
+    struct op op;           /* the last one */
+    unsigned wakes;         /* of it */
+    bool waits;             /* and its waiting was not ended */
 };
 
 struct kit *kit_new(void);

@@ -298,6 +298,23 @@ static void tries_to_sign_in_are_few(void **state)
     (void)limits_free(limits);
 }
 
+static void who_signs_in_was_not_trying(void **state)
+{
+    struct limits *limits = make(0, 0, true);
+
+    (void)state;
+    for (unsigned n = 0; n < 100; n++) {
+        assert_true(signs_in(limits, "10.0.0.1", "ann"));
+        limits_signed_in(limits, STR("10.0.0.1"), STR("ann"), 0);
+    }
+    limits_signed_in(limits, STR("10.0.0.1"), STR("ann"), 0);
+    for (unsigned n = 0; n < 10; n++) {
+        assert_true(signs_in(limits, "10.0.0.1", "ann"));
+    }
+    assert_false(signs_in(limits, "10.0.0.1", "ann"));
+    (void)limits_free(limits);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -316,6 +333,7 @@ int main(void)
         cmocka_unit_test(the_tighter_limit_is_told),
         cmocka_unit_test(who_shows_nothing_good_too_often_is_slowed_down),
         cmocka_unit_test(tries_to_sign_in_are_few),
+        cmocka_unit_test(who_signs_in_was_not_trying),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

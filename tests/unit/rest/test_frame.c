@@ -59,9 +59,13 @@ static void notes_have_a_name(void **state)
     expect(&out, "event: progress\nid: 9007199254740991\n"
                  "data: {\"op\":\"progress\",\"revision\":9007199254740991}"
                  "\n\n");
-    rest_frame_note(&out, &plain_sse, "bye", 7);
+    rest_frame_bye(&out, &plain_sse, 7, NULL);
     expect(&out, "retry: 1000\nevent: bye\nid: 7\n"
                  "data: {\"op\":\"bye\",\"revision\":7}\n\n");
+    rest_frame_bye(&out, &plain_sse, 7, "unauthorized");
+    expect(&out, "retry: 1000\nevent: bye\nid: 7\n"
+                 "data: {\"op\":\"bye\",\"revision\":7,"
+                 "\"reason\":\"unauthorized\"}\n\n");
     rest_frame_note(&out, &lines, "reset", 7);
     expect(&out, "1c\r\n{\"op\":\"reset\",\"revision\":7}\n\r\n");
 }

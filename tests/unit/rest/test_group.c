@@ -13,7 +13,8 @@ static struct rest_loop *new_loop(void)
 
 static struct rest_request ask(struct arena *arena, const char *target)
 {
-    return (struct rest_request){.arena = arena, .target = str_of(target)};
+    return (struct rest_request){
+        .arena = arena, .target = str_of(target), .op.who = access_anyone()};
 }
 
 static void what_an_answer_depends_on_tells_groups_apart(void **state)
@@ -45,6 +46,48 @@ static void what_an_answer_depends_on_tells_groups_apart(void **state)
         rest_group_leave(groups[i]);
     }
     assert_null(loop->park.groups);
+    rest_park_done(&loop->park);
+    (void)mem_free(loop);
+}
+
+static void who_sees_something_else_is_in_another_group(void **state)
+{
+    struct rest_request asks = ask(*state, "/v1/search?since=1");
+    struct access_who one = {.users = 1, .view = {[15] = 1}};
+    struct access_who same = {.users = 1, .view = {[15] = 1}};
+    struct access_who other = {.users = 1, .view = {[15] = 2}};
+    struct str keys[3];
+
+    const struct access_who *whos[] = {&one, &same, &other};
+    for (size_t i = 0; i < 3; i++) {
+        asks.op.who = (struct access_who *)(uintptr_t)whos[i];
+        keys[i] = rest_asked_key(&asks);
+    }
+    assert_true(str_equal(keys[0], keys[1]));
+    assert_false(str_equal(keys[0], keys[2]));
+    char *moved = rest_asked_by(keys[0], &other);
+    assert_true(str_equal((struct str){moved, keys[0].n}, keys[2]));
+    (void)mem_free(moved);
+}
+
+/* The key is what the request is made of again. */
+static void a_request_is_made_again_out_of_its_key(void **state)
+{
+    struct rest_loop *loop = new_loop();
+    struct rest_request asks = ask(*state, "/v1/ns/a.roster/t?since=7&limit=3");
+
+    asks.op.gzip = true;
+    asks.op.if_.if_none_match = STR("\"1\"");
+    struct str key = rest_asked_key(&asks);
+    struct rest_request *again = rest_asked_again(loop, key.p);
+    assert_int_equal(again->op.kind, OP_LIST_GET);
+    assert_int_equal(again->op.query.since, 7);
+    assert_int_equal(again->op.query.limit, 3);
+    assert_true(again->op.gzip);
+    expect_str(again->op.if_.if_none_match, "\"1\"");
+    assert_null(again->op.who);
+    rest_request_free(loop, again);
+    rest_request_free_spare(loop);
     rest_park_done(&loop->park);
     (void)mem_free(loop);
 }
@@ -145,6 +188,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         WITH_ARENA(what_an_answer_depends_on_tells_groups_apart),
+        WITH_ARENA(who_sees_something_else_is_in_another_group),
+        WITH_ARENA(a_request_is_made_again_out_of_its_key),
         WITH_ARENA(nobody_in_it_is_the_end_of_a_group),
         WITH_ARENA(what_is_uncertain_stays_so),
         WITH_ARENA(who_comes_during_a_look_is_looked_for_again),

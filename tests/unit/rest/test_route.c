@@ -42,18 +42,25 @@ static void the_table_agrees_with_itself(void **state)
     }
 }
 
+/* What is not there to be asked yet. */
+static bool is_to_come(int op)
+{
+    return op == OP_QUOTA_LIST || op == OP_QUOTA_GET || op == OP_QUOTA_PUT ||
+           op == OP_QUOTA_DELETE;
+}
+
 static void each_operation_has_a_route(void **state)
 {
     unsigned seen[OP_KINDS] = {0};
 
     (void)state;
     for (const struct rest_route *r = rest_routes; r->pattern != NULL; r++) {
-        if (r->place == REST_OP) {
+        if (r->place == REST_OP || r->place == REST_METRICS) {
             seen[r->op]++;
         }
     }
     for (int op = 0; op < OP_KINDS; op++) {
-        assert_int_equal(seen[op], 1);
+        assert_int_equal(seen[op], is_to_come(op) ? 0 : 1);
     }
 }
 

@@ -260,6 +260,55 @@ static void a_file_may_be_of_any_size_and_kind_but_not_packed(void **state)
                      400);
 }
 
+static void expect_token(const char *header, const char *wanted)
+{
+    const char *why = NULL;
+    struct str token = STR("x");
+    int r = rest_head_token(str_of(header), &token, &why);
+
+    assert_int_equal(r, wanted == NULL ? ERR_INVALID : 0);
+    expect_str(token, wanted == NULL ? "" : wanted);
+    assert_true((why != NULL) == (wanted == NULL));
+}
+
+static void a_token_is_the_word_behind_bearer(void **state)
+{
+    char longest[6 + 1 + 255 + 1 + 1] = "Bearer ";
+
+    (void)state;
+    expect_token(NULL, "");
+    expect_token("Bearer abc", "abc");
+    expect_token("bEARER   a-b_c.~+/==", "a-b_c.~+/==");
+    expect_token("Bearer\tabc", NULL);
+    expect_token("", NULL);
+    expect_token("Bearer", NULL);
+    expect_token("Bearer ", NULL);
+    expect_token("Bearerabc", NULL);
+    expect_token("Basic eDp5", NULL);
+    expect_token("Bearer a b", NULL);
+    expect_token("Bearer a, Bearer b", NULL);
+    expect_token("Bearer a\x7f", NULL);
+    expect_token("Bearer \xc3\xa4", NULL);
+    memset(longest + 7, 'a', 255);
+    expect_token(longest, longest + 7);
+    longest[7 + 255] = 'a';
+    expect_token(longest, NULL);
+}
+
+static void two_credentials_are_none(void **state)
+{
+    struct rest_head head;
+    struct rest_refusal refusal;
+
+    assert_int_equal(check(*state, "HTTP/1.1",
+                           LINES({"Authorization", "Bearer a"},
+                                 {"authorization", "Bearer a"}),
+                           &head, &refusal),
+                     400);
+    assert_true(refusal.close);
+    expect_str(refusal.field, "Authorization");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -272,6 +321,8 @@ int main(void)
         WITH_ARENA(conditions_are_read),
         WITH_ARENA(a_list_does_not_come_in_any_number_of_lines),
         WITH_ARENA(wrong_conditions_are_named),
+        cmocka_unit_test(a_token_is_the_word_behind_bearer),
+        WITH_ARENA(two_credentials_are_none),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
