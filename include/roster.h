@@ -99,6 +99,19 @@ void roster_set_wake_fd(struct roster *roster, int fd);
 /* What the servers see as User-Agent. */
 void roster_set_user_agent(struct roster *roster, const char *name);
 
+/* Who asks: the text of a token, sent to each server; NULL or "": nobody in
+ * particular. It is copied, and the copy before is overwritten. A request that
+ * brings an Authorization header of its own goes without. */
+void roster_set_token(struct roster *roster, const char *token);
+
+/* Files (PEM) for https: what the servers' certificates are verified with
+ * instead of the system's list, and a certificate of our own with its key. Each
+ * may be NULL, the last two only together. ROSTER_INVALID (a file that cannot
+ * be read) leaves what was set. */
+enum roster_result roster_set_tls(struct roster *roster, const char *ca,
+                                  const char *cert,
+                                  const char *key) ROSTER_MUST_USE;
+
 /* May the request be sent again when its first outcome is not known? GET and
  * HEAD always are. */
 enum roster_repeat {

@@ -290,10 +290,12 @@ static int open_signals(void)
     return signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
 }
 
-static int run(const struct settings *set, struct roster *roster)
+static int run(const struct settings *set, const struct credential *credential,
+               struct roster *roster)
 {
     struct agent agent = {
         .session = {.roster = roster,
+                    .credential = credential,
                     .hostname = set->hostname,
                     .ttl_ms = set->ttl_ms,
                     .heartbeat_ms = set->ttl_ms / 3},
@@ -323,17 +325,35 @@ static int run(const struct settings *set, struct roster *roster)
     return EXIT_SUCCESS;
 }
 
+static bool connect_as(const struct settings *set, struct roster *roster)
+{
+    const char *wrong = NULL;
+
+    if (roster_set_servers(roster, set->server) != ROSTER_OK) {
+        wrong = "server";
+    } else if (roster_set_tls(roster, set->ca, set->cert, set->key) !=
+               ROSTER_OK) {
+        wrong = "ca, --client-cert, --client-key";
+    }
+    if (wrong != NULL) {
+        (void)fprintf(stderr, "roster-agent: --%s: %s\n", wrong,
+                      roster_error(roster)->detail);
+    }
+    return wrong == NULL;
+}
+
 static int connect_and_run(const struct settings *set)
 {
     int status = EXIT_USAGE;
     struct roster *roster = roster_new();
+    struct credential credential = {0};
 
-    if (roster_set_servers(roster, set->server) == ROSTER_OK) {
-        status = run(set, roster);
-    } else {
-        (void)fprintf(stderr, "roster-agent: --server: %s\n",
-                      roster_error(roster)->detail);
+    if (connect_as(set, roster) &&
+        credential_open(set->token_file, set->credential_file, &credential)) {
+        credential_show(&credential, roster);
+        status = run(set, &credential, roster);
     }
+    credential_done(&credential);
     (void)roster_free(roster);
     return status;
 }

@@ -95,9 +95,8 @@ static void log_registered(const struct session *session, json_t *answer)
     buf_done(&where);
 }
 
-enum session_outcome session_register(struct session *session, json_t *facts)
+static json_t *make_registration(const struct session *session, json_t *facts)
 {
-    struct roster_response response = {0};
     struct buf ttl = {0};
     bool whole = session->ttl_ms % 1000 == 0;
 
@@ -105,15 +104,51 @@ enum session_outcome session_register(struct session *session, json_t *facts)
     buf_add_text(&ttl, whole ? "s" : "ms");
     json_t *root = json_pack("{s:s, s:s, s:O}", "hostname", session->hostname,
                              "ttl", buf_text(&ttl), "resource", facts);
-    char *body = root == NULL ? NULL : json_dumps(root, JSON_COMPACT);
-    json_decref(root);
     buf_done(&ttl);
-    if (body == NULL) {
+    if (root == NULL) {
         abort(); /* out of memory; all strings are UTF-8 */
     }
+    return root;
+}
+
+static enum session_outcome say_registration(struct session *session,
+                                             const json_t *root,
+                                             struct roster_response *ret)
+{
+    char *body = json_dumps(root, JSON_COMPACT);
+
+    if (body == NULL) {
+        abort(); /* out of memory */
+    }
     enum session_outcome outcome =
-        say(session, "POST", "/v1/agents", body, &response);
+        say(session, "POST", "/v1/agents", body, ret);
     free(body);
+    return outcome;
+}
+
+/* A token of its own that nobody knows has to be made known first. */
+static enum session_outcome introduce(struct session *session, json_t *root,
+                                      struct roster_response *ret)
+{
+    if (roster_error(session->roster)->status != 401 ||
+        !credential_introduce(session->credential, session->roster, root)) {
+        return SESSION_REFUSED;
+    }
+    enum session_outcome outcome = say_registration(session, root, ret);
+    credential_show(session->credential, session->roster);
+    return outcome;
+}
+
+enum session_outcome session_register(struct session *session, json_t *facts)
+{
+    struct roster_response response = {0};
+    json_t *root = make_registration(session, facts);
+
+    enum session_outcome outcome = say_registration(session, root, &response);
+    if (outcome == SESSION_REFUSED) {
+        outcome = introduce(session, root, &response);
+    }
+    json_decref(root);
     if (outcome == SESSION_DONE) {
         json_t *answer =
             json_loadb(response.body, response.body_size, JSON_ALLOW_NUL, NULL);

@@ -6,12 +6,14 @@
 #include <jansson.h>
 #include <stdint.h>
 
+#include "agent/credential.h"
 #include "base/own.h"
 #include "roster.h"
 
 struct session {
     struct roster *roster;
-    const char *hostname; /* lent */
+    const char *hostname;                /* lent */
+    const struct credential *credential; /* lent */
     uint64_t ttl_ms;
     uint64_t heartbeat_ms; /* a third of the TTL until a server says better */
     /* As the registry last said; what ends them is session_done. */

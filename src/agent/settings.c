@@ -6,7 +6,7 @@
 
 #include "base/log.h"
 
-enum { OPTIONS = 11 };
+enum { OPTIONS = 16 };
 
 /* The table of one struct settings. */
 struct table {
@@ -21,6 +21,32 @@ static struct table table_of(struct settings *s)
          .target = &s->server,
          .value_name = "URL[,URL...]",
          .help = "servers of the registry; any one that answers will do"},
+        {.name = "ca",
+         .kind = OPTION_TEXT,
+         .target = &s->ca,
+         .value_name = "FILE",
+         .help = "verifies the servers' certificates, for https"},
+        {.name = "client-cert",
+         .kind = OPTION_TEXT,
+         .target = &s->cert,
+         .value_name = "FILE",
+         .help = "this machine's certificate, with --client-key"},
+        {.name = "client-key",
+         .kind = OPTION_TEXT,
+         .target = &s->key,
+         .value_name = "FILE",
+         .help = "the key of --client-cert"},
+        {.name = "token-file",
+         .kind = OPTION_TEXT,
+         .target = &s->token_file,
+         .value_name = "FILE",
+         .help = "a token, or join token, in its first line"},
+        {.name = "credential-file",
+         .kind = OPTION_TEXT,
+         .target = &s->credential_file,
+         .value_name = "FILE",
+         .help = "a token of the machine's own, made when the file is not "
+                 "there; a reusable join token makes it known"},
         {.name = "hostname",
          .kind = OPTION_TEXT,
          .target = &s->hostname,

@@ -13,6 +13,8 @@ enum { EXIT_USAGE = 2 };
 
 struct settings {
     char *server;
+    char *ca, *cert, *key; /* files */
+    char *token_file, *credential_file;
     char *hostname;
     uint64_t ttl_ms;
     bool keep;

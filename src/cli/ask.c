@@ -6,7 +6,47 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "cli/secret.h"
 #include "cli/stream.h"
+
+/* What was given, else of who has signed in. What is wrong with that was told,
+ * and need not matter. */
+static bool show_token(const struct cli *cli, struct roster *roster)
+{
+    CLEANUP(buf_done) struct buf token = {.secret = true};
+    enum cli_exit status = CLI_OK;
+    size_t n = 0;
+
+    if (cli->token != NULL) {
+        roster_set_token(roster, cli->token);
+        return true;
+    }
+    if (cli->token_file != NULL) {
+        status = secret_read(cli->token_file, 1, &token, &n);
+    } else if (secret_token_get(&token) != CLI_OK) {
+        buf_clear(&token);
+    }
+    if (token.n > 0) {
+        roster_set_token(roster, buf_text(&token));
+    }
+    return status == CLI_OK;
+}
+
+static bool set_up(const struct cli *cli, struct roster *roster)
+{
+    const char *wrong = NULL;
+
+    if (roster_set_servers(roster, cli->servers) != ROSTER_OK) {
+        wrong = "server";
+    } else if (roster_set_tls(roster, cli->ca, cli->cert, cli->key_file) !=
+               ROSTER_OK) {
+        wrong = "ca, --client-cert, --client-key";
+    }
+    if (wrong != NULL) {
+        ask_say("--%s: %s", wrong, roster_error(roster)->detail);
+    }
+    return wrong == NULL && show_token(cli, roster);
+}
 
 struct roster *ask_connect(const struct cli *cli)
 {
@@ -14,11 +54,7 @@ struct roster *ask_connect(const struct cli *cli)
 
     roster_set_user_agent(roster, "roster/" ROSTER_VERSION);
     roster_set_timeouts(roster, 0, cli->timeout_ms);
-    if (roster_set_servers(roster, cli->servers) != ROSTER_OK) {
-        ask_say("--server: %s", roster_error(roster)->detail);
-        return roster_free(roster);
-    }
-    return roster;
+    return set_up(cli, roster) ? roster : roster_free(roster);
 }
 
 enum roster_result ask_send(struct cli *cli, struct roster_request *request,

@@ -9,8 +9,10 @@
 #include "cli/text.h"
 
 /* Those that every verb takes. */
-static const char *const common[] = {"server", "json", "quiet",   "timeout",
-                                     "config", "help", "version", NULL};
+static const char *const common[] = {
+    "server",     "ca",      "client-cert", "client-key", "token",
+    "token-file", "json",    "quiet",       "timeout",    "config",
+    "help",       "version", NULL};
 
 const struct cli_verb *cli_find_verb(const char *name)
 {
@@ -164,6 +166,16 @@ int cli_main(int argc, char **argv)
      .help = (text)}
         OPTION("server", OPTION_TEXT, servers, "URL[,URL...]",
                "servers of the registry; any one that answers will do"),
+        OPTION("ca", OPTION_TEXT, ca, "FILE",
+               "verifies the servers' certificates, for https"),
+        OPTION("client-cert", OPTION_TEXT, cert, "FILE",
+               "a certificate of your own, with --client-key"),
+        OPTION("client-key", OPTION_TEXT, key_file, "FILE",
+               "the key of --client-cert"),
+        OPTION("token", OPTION_TEXT, token, "TEXT",
+               "who asks; better as ROSTER_TOKEN, others see arguments"),
+        OPTION("token-file", OPTION_TEXT, token_file, "FILE",
+               "a token in its first line; without, what roster login kept"),
         OPTION("json", OPTION_FLAG, json, NULL, "print the answer as JSON"),
         OPTION("quiet", OPTION_FLAG, quiet, NULL,
                "no progress bar, no remarks; errors only"),
@@ -205,6 +217,18 @@ int cli_main(int argc, char **argv)
                "maintenance begin: how long, 1s to 30d; 1h when not given"),
         OPTION("reason", OPTION_TEXT, reason, "TEXT",
                "maintenance begin: why, for people"),
+        OPTION("password-file", OPTION_TEXT, password_file, "FILE",
+               "login, user: the password is its first line (- for stdin), "
+               "instead of being asked for"),
+        OPTION("ttl", OPTION_TEXT, ttl, "TIME",
+               "login: how long the session lasts, at most"),
+        OPTION("node", OPTION_MAP, nodes, "ID=HOST[,HOST...]",
+               "certs: a node and where it is reached, as names and "
+               "addresses; several times"),
+        OPTION("client", OPTION_TEXT, clients, "NAME[,NAME...]",
+               "certs: people and programs that get a certificate"),
+        OPTION("days", OPTION_NUMBER, days, "N",
+               "certs: how long they are good, 365 when not given"),
         OPTION("yes", OPTION_FLAG, yes, NULL,
                "restore, recover: do not ask before"),
         OPTION("dry-run", OPTION_FLAG, dry_run, NULL,

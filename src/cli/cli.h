@@ -27,6 +27,8 @@ struct cli {
     uint64_t seen; /* greatest revision that answered: reads ask for it */
 
     char *servers;
+    char *ca, *cert, *key_file; /* files, for https */
+    char *token, *token_file;
     uint64_t timeout_ms;
     uint64_t limit;
     bool json;
@@ -53,6 +55,11 @@ struct cli {
     char *since;
     char *for_time;
     char *reason;
+    char *password_file;
+    struct option_map nodes;
+    char *clients;
+    uint64_t days;
+    char *ttl;
     char *head;
 };
 

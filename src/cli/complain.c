@@ -60,6 +60,8 @@ static const char *advice(const struct roster_error *error)
         return "nothing of it is kept: try again";
     }
     switch (error->status) {
+    case 401:
+        return "sign in first: 'roster login USER'";
     case 414:
     case 431:
         return "a name or a text is too long for a request: shorten it, or "

@@ -219,7 +219,8 @@ static void offer_value(struct cli *cli, const struct words *at,
         offer_namespaces(cli, at);
     } else if (strcmp(option->name, "type") == 0) {
         offer_types(cli, at, NULL);
-    } else if (strcmp(option->name, "data-dir") == 0) {
+    } else if (strcmp(option->name, "data-dir") == 0 ||
+               strcmp(option->name, "password-file") == 0) {
         (void)puts("__files");
     } else if (strcmp(option->name, "mode") == 0) {
         for (const char *const *mode = modes; *mode != NULL; mode++) {

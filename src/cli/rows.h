@@ -47,11 +47,21 @@ enum cli_exit admin_snapshot(struct cli *cli);
 enum cli_exit admin_snapshots(struct cli *cli);
 enum cli_exit admin_digest(struct cli *cli);
 enum cli_exit recover_run(struct cli *cli);
+enum cli_exit certs_run(struct cli *cli);
 /* audit.c */
 enum cli_exit audit_run(struct cli *cli);
 /* import.c, export.c */
 enum cli_exit import_run(struct cli *cli);
 enum cli_exit export_run(struct cli *cli);
+/* login.c, access.c: who somebody is, and what he may */
+enum cli_exit login_run(struct cli *cli);
+enum cli_exit logout_run(struct cli *cli);
+enum cli_exit whoami_run(struct cli *cli);
+enum cli_exit token_run(struct cli *cli);
+enum cli_exit session_run(struct cli *cli);
+enum cli_exit role_run(struct cli *cli);
+enum cli_exit user_run(struct cli *cli);
+enum cli_exit group_run(struct cli *cli);
 /* shells.c, complete.c, help.c */
 enum cli_exit complete_script(struct cli *cli);
 enum cli_exit complete_words(struct cli *cli);

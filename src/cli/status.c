@@ -189,7 +189,10 @@ static json_t *member(const struct cli *cli, const json_t *from)
                                   json_string("its address is not known"));
         return node;
     }
-    buf_printf(&url, "http://%s", http);
+    /* All nodes speak what the one that was asked does. */
+    buf_printf(&url, "%s://%s",
+               strncmp(cli->servers, "https:", 6) == 0 ? "https" : "http",
+               http);
     look_at(cli, buf_text(&url), node);
     buf_done(&url);
     return node;

@@ -69,6 +69,48 @@ const struct cli_verb cli_verbs[] = {
      "minutes: an outage of the network is likelier. release: they are gone,\n"
      "remove them. extend: wait longer. NS is a scope of the list; without, all\n"
      "that is held is released, and the whole registry extended."},
+    {"login", "[USER]", "sign in, with a password", "password-file ttl", 0, 1,
+     login_run,
+     "Asks for the password, and keeps the token of the session in\n"
+     "~/.config/roster/token, for this user of the machine alone. Commands\n"
+     "show it from then on, to each server they ask."},
+    {"logout", "", "end the session", "", 0, 0, logout_run, NULL},
+    {"whoami", "", "who you are to the registry, and what you may", "", 0, 0,
+     whoami_run, NULL},
+    {"token", "[list|show|create|delete] [ID|NAME=VALUE...]",
+     "what is shown to be let in", "", 0, MANY, token_run,
+     "roster token list\nroster token show ID\nroster token delete ID...\n"
+     "roster token create name=TEXT roles=ROLE[@NS],... [ttl=TIME] "
+     "[user=NAME]\n"
+     "                    [kind=join [hosts=REGEX] [reusable=true]]\n\n"
+     "The text of a token is printed when it is made, and kept nowhere. With\n"
+     "kind=join it registers agents."},
+    {"session", "[list|end] [ID...]", "who is signed in", "", 0, MANY,
+     session_run, "roster session list\nroster session end ID..."},
+    {"role", "[list|show|put|delete] [NAME] [NAME=VALUE...]",
+     "names for what may be done", "", 0, MANY, role_run,
+     "roster role list\nroster role show NAME\nroster role delete NAME...\n"
+     "roster role put NAME rule=ALLOW:TYPES[:NS]... [comment=TEXT]\n\n"
+     "ALLOW is any of read,create,update,delete,write,*. TYPES are types of\n"
+     "resources, or * for each, or any of @ns,@agents,@types,@access,@cluster,\n"
+     "@admin,@*. Without NS a rule holds everywhere. What put does not name\n"
+     "stays as it is; rule= replaces all rules."},
+    {"user", "[list|show|put|password|delete] [NAME] [NAME=VALUE...]",
+     "who may sign in", "password-file", 0, MANY, user_run,
+     "roster user list\nroster user show NAME\nroster user delete NAME...\n"
+     "roster user put NAME [roles=ROLE[@NS],...] [comment=TEXT]\n"
+     "                [source=local|ldap] [disabled=true|false]\n"
+     "roster user password NAME\n\n"
+     "What put does not name stays as it is. Another password ends the user's\n"
+     "sessions. Who changes his own is asked for the one he has; in\n"
+     "--password-file that is the first line, then."},
+    {"group", "[list|show|put|add|remove|delete] [NAME] [USER|NAME=VALUE...]",
+     "users that have roles together", "", 0, MANY, group_run,
+     "roster group list\nroster group show NAME\nroster group delete NAME...\n"
+     "roster group put NAME [roles=ROLE[@NS],...] [members=USER,...]\n"
+     "                 [managers=USER,...] [comment=TEXT]\n"
+     "roster group add NAME USER...\nroster group remove NAME USER...\n\n"
+     "What put does not name stays as it is. Managers add and remove members."},
     {"leader", "", "which node leads", "", 0, 0, nodes_leader, NULL},
     {"status", "", "how the cluster is", "", 0, 0, status_run,
      "Asks one server which nodes there are, then each node by itself, and each\n"
@@ -133,6 +175,13 @@ const struct cli_verb cli_verbs[] = {
      "Without a server, on the directory of a rosterd that is stopped: it\n"
      "becomes the sole member of its cluster. Its revision moves forward as\n"
      "after a restore. Asks before, at a terminal."},
+    {"certs", "DIR", "certificates for a first cluster", "node client days", 1,
+     1, certs_run,
+     "Makes DIR/ca.pem with its key when it is not there, and for each --node\n"
+     "and --client a certificate DIR/NAME.pem with its key DIR/NAME-key.pem;\n"
+     "what is there already stays. Whoever has ca-key.pem can let in anybody:\n"
+     "keep it elsewhere than on the nodes.\n"
+     "roster certs certs --node n1=10.0.0.1,n1.example.net --client ann"},
     {"completion", "bash|zsh|fish", "a script that completes commands", "", 1,
      1, complete_script,
      "bash: source <(roster completion bash)\n"

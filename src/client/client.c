@@ -1,7 +1,9 @@
+#include <errno.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/clock.h"
 #include "base/mem.h"
@@ -34,6 +36,13 @@ static void drop_servers(struct roster *roster)
     roster->n_servers = 0;
 }
 
+static void drop_tls(struct roster *roster)
+{
+    roster->ca = mem_free(roster->ca);
+    roster->cert = mem_free(roster->cert);
+    roster->key = mem_free(roster->key);
+}
+
 struct roster *roster_free(struct roster *roster)
 {
     if (roster == NULL) {
@@ -43,6 +52,8 @@ struct roster *roster_free(struct roster *roster)
     roster->exchange = exchange_free(roster->exchange);
     problem_done(&roster->error);
     (void)mem_free(roster->user_agent);
+    roster_set_token(roster, NULL);
+    drop_tls(roster);
     return mem_free(roster);
 }
 
@@ -120,6 +131,48 @@ void roster_set_user_agent(struct roster *roster, const char *name)
 {
     (void)mem_free(roster->user_agent);
     roster->user_agent = mem_text(name);
+}
+
+void roster_set_token(struct roster *roster, const char *token)
+{
+    if (roster->token != NULL) {
+        roster->token = mem_wipe(roster->token, strlen(roster->token));
+    }
+    if (token != NULL && token[0] != '\0') {
+        roster->token = mem_text(token);
+    }
+}
+
+/* Here, where it can be told of which file, not at each attempt. */
+static bool is_readable(struct roster *roster, const char *file)
+{
+    struct buf detail = {0};
+
+    if (file == NULL || access(file, R_OK) == 0) {
+        return true;
+    }
+    buf_printf(&detail, "%s: %s", file, strerror(errno));
+    enum roster_result result = client_invalid(roster, buf_text(&detail));
+    buf_done(&detail);
+    return result == ROSTER_OK;
+}
+
+enum roster_result roster_set_tls(struct roster *roster, const char *ca,
+                                  const char *cert, const char *key)
+{
+    if ((cert == NULL) != (key == NULL)) {
+        return client_invalid(roster,
+                              "a certificate and its key come together");
+    }
+    if (!is_readable(roster, ca) || !is_readable(roster, cert) ||
+        !is_readable(roster, key)) {
+        return ROSTER_INVALID;
+    }
+    drop_tls(roster);
+    roster->ca = ca == NULL ? NULL : mem_text(ca);
+    roster->cert = cert == NULL ? NULL : mem_text(cert);
+    roster->key = key == NULL ? NULL : mem_text(key);
+    return ROSTER_OK;
 }
 
 const struct roster_error *roster_error(const struct roster *roster)

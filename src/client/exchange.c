@@ -187,6 +187,19 @@ static size_t on_body(char *bytes, size_t size, size_t n, void *user)
     return size * n;
 }
 
+static void set_tls(CURL *easy, const struct attempt *attempt)
+{
+    (void)curl_easy_setopt(easy, CURLOPT_SSLVERSION,
+                           (long)CURL_SSLVERSION_TLSv1_2);
+    if (attempt->ca != NULL) {
+        (void)curl_easy_setopt(easy, CURLOPT_CAINFO, attempt->ca);
+    }
+    if (attempt->cert != NULL) {
+        (void)curl_easy_setopt(easy, CURLOPT_SSLCERT, attempt->cert);
+        (void)curl_easy_setopt(easy, CURLOPT_SSLKEY, attempt->key);
+    }
+}
+
 static void set_request(struct exchange *exchange,
                         const struct attempt *attempt, const char *url,
                         struct curl_slist *headers)
@@ -216,6 +229,7 @@ static void set_request(struct exchange *exchange,
     (void)curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS,
                            (long)attempt->connect_ms);
     (void)curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, (long)attempt->total_ms);
+    set_tls(easy, attempt);
     (void)curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, on_body);
     (void)curl_easy_setopt(easy, CURLOPT_WRITEDATA, exchange);
     if (request->body != NULL) {

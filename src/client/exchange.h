@@ -15,6 +15,8 @@ struct attempt {
     const char *server;                 /* "http://host:port" */
     const char *idempotency_key;        /* NULL: none */
     const char *user_agent;
+    const char *token;           /* NULL: none */
+    const char *ca, *cert, *key; /* files; NULL: none */
     uint64_t connect_ms;
     uint64_t total_ms;
     uint64_t silence_ms; /* of a stream, once it has begun; 0: total_ms */

@@ -39,6 +39,13 @@ struct curl_slist *exchange_headers(const struct attempt *attempt)
     if (!exchange_has_header(request, "Accept")) {
         list = add_header(list, "Accept: application/json, */*");
     }
+    if (attempt->token != NULL &&
+        !exchange_has_header(request, "Authorization")) {
+        line.secret = true;
+        buf_printf(&line, "Authorization: Bearer %s", attempt->token);
+        list = add_header(list, buf_text(&line));
+        buf_clear(&line);
+    }
     bool has_body = request->body != NULL ||
                     (attempt->stream != NULL && attempt->stream->body_fd > 0);
     if (has_body && !exchange_has_header(request, "Content-Type")) {

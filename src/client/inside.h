@@ -17,6 +17,8 @@ struct roster {
     size_t n_servers;
     size_t preferred; /* the one that answered last */
     char *user_agent;
+    char *token;           /* NULL: none */
+    char *ca, *cert, *key; /* files; NULL: none */
     uint64_t connect_ms;
     uint64_t total_ms;
     uint64_t patience_ms;

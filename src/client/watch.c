@@ -166,6 +166,10 @@ static enum verdict ask(struct watching *w, enum roster_result *ret_result)
         .stream = &stream,
         .server = roster->servers[w->at].url,
         .user_agent = roster->user_agent,
+        .token = roster->token,
+        .ca = roster->ca,
+        .cert = roster->cert,
+        .key = roster->key,
         .connect_ms = roster->connect_ms,
         .total_ms = roster->total_ms,
         .silence_ms =

@@ -1,0 +1,108 @@
+/* certs DIR: a CA, and certificates for nodes and clients, without a server. */
+#include <errno.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "base/err.h"
+#include "cli/ask.h"
+#include "cli/rows.h"
+#include "tls/tls.h"
+
+enum { DAYS = 365, CA_DAYS = 3650, HOSTS_MOST = 32 };
+
+/* What is there stays: a second run adds what is missing. */
+static enum cli_exit tell(const struct cli *cli, const char *name, int r,
+                          const char *why)
+{
+    if (r != 0 && r != ERR_CONFLICT) {
+        ask_say("%s: %s", name, why);
+        return CLI_REFUSED;
+    }
+    if (!cli->quiet) {
+        (void)printf("%s/%s.pem%s\n", cli->args[0], name,
+                     r == ERR_CONFLICT ? " is there already" : "");
+    }
+    return CLI_OK;
+}
+
+/* Cuts the text at its commas; ret_parts ends with NULL. */
+static bool split(char *text, const char *ret_parts[HOSTS_MOST + 1])
+{
+    size_t n = 0;
+    char *rest = NULL;
+
+    for (char *at = strtok_r(text, ",", &rest); at != NULL;
+         at = strtok_r(NULL, ",", &rest)) {
+        if (n == HOSTS_MOST) {
+            return false;
+        }
+        ret_parts[n++] = at;
+    }
+    ret_parts[n] = NULL;
+    return true;
+}
+
+static enum cli_exit make(const struct cli *cli, const char *name, bool node,
+                          const char *const *hosts)
+{
+    const struct tls_make make = {.dir = cli->args[0],
+                                  .name = name,
+                                  .node = node ? name : NULL,
+                                  .hosts = hosts,
+                                  .days = cli->days == 0 ? DAYS : cli->days};
+    char why[TLS_WHY] = "";
+
+    return tell(cli, name, tls_make_cert(&make, why), why);
+}
+
+static enum cli_exit make_node(const struct cli *cli, const char *name,
+                               const char *where)
+{
+    const char *hosts[HOSTS_MOST + 1];
+    char *text = mem_text(where);
+    enum cli_exit status = CLI_USAGE;
+
+    if (split(text, hosts)) {
+        status = make(cli, name, true, hosts);
+    } else {
+        (void)cli_misused("--node %s: at most %d names and addresses", name,
+                          HOSTS_MOST);
+    }
+    (void)mem_free(text);
+    return status;
+}
+
+static enum cli_exit make_clients(const struct cli *cli)
+{
+    enum cli_exit status = CLI_OK;
+    char *text = mem_text(cli->clients == NULL ? "" : cli->clients);
+    char *rest = NULL;
+
+    for (char *at = strtok_r(text, ",", &rest); status == CLI_OK && at != NULL;
+         at = strtok_r(NULL, ",", &rest)) {
+        status = make(cli, at, false, NULL);
+    }
+    (void)mem_free(text);
+    return status;
+}
+
+enum cli_exit certs_run(struct cli *cli)
+{
+    const char *dir = cli->args[0];
+    char why[TLS_WHY] = "";
+
+    if (cli->nodes.n == 0 && cli->clients == NULL) {
+        return cli_misused("write for whom: roster certs DIR --node "
+                           "n1=127.0.0.1 --client ann");
+    }
+    if (mkdir(dir, 0700) != 0 && errno != EEXIST) {
+        ask_say("%s: %s", dir, strerror(errno));
+        return CLI_REFUSED;
+    }
+    enum cli_exit status = tell(cli, "ca", tls_make_ca(dir, CA_DAYS, why), why);
+    for (size_t i = 0; status == CLI_OK && i < cli->nodes.n; i++) {
+        status =
+            make_node(cli, cli->nodes.items[i].name, cli->nodes.items[i].value);
+    }
+    return status == CLI_OK ? make_clients(cli) : status;
+}
