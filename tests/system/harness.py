@@ -163,8 +163,9 @@ class Client:
     the server closed the idle connection, and never sends a request twice."""
 
     def __init__(self, port, *, host="127.0.0.1", timeout=30, node=None,
-                 nodes=(), context=None):
+                 nodes=(), context=None, token=None):
         self.context = context
+        self.token = token   # a text, or what gives one when it is there
         self.host, self.port, self.timeout = host, port, timeout * PATIENCE
         self.node, self.nodes = node, nodes or (node,)
         self.connection = None
@@ -191,6 +192,9 @@ class Client:
 
     def call(self, method, target, body=NOTHING, headers=None, raw=None):
         send = dict(headers or {})
+        token = self.token() if callable(self.token) else self.token
+        if token:
+            send.setdefault("Authorization", "Bearer " + token)
         if body is not NOTHING:
             raw = json.dumps(body).encode()
         if raw is not None:
@@ -393,6 +397,7 @@ def binary(name):
 def environment(**more):
     """The tests' own environment without anything that would configure roster."""
     env = {k: v for k, v in os.environ.items() if not k.startswith("ROSTER_")}
+    env["XDG_CONFIG_HOME"] = "/nonexistent"  # nobody has signed in
     env.update(more)
     return env
 
@@ -551,7 +556,18 @@ class Server:
 
     # -- talk
 
+    def admin_token(self):
+        """What its file says, once there is one."""
+        try:
+            with open(os.path.join(self.data_dir, "admin.token"),
+                      encoding="ascii") as f:
+                return f.read().strip()
+        except FileNotFoundError:
+            return None
+
     def client(self, **options):
+        if "--access" in self.flags:
+            options.setdefault("token", self.admin_token)
         c = Client(self.port, node=self.node, nodes=self.nodes, **options)
         self.clients.append(c)
         return c

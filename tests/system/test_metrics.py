@@ -78,7 +78,7 @@ def what_an_operator_looks_for_is_there(s):
     assert have["process_resident_memory_bytes"] > 1 << 20
 
 
-@shared
+@shared(flags=("--access",))
 def what_the_readme_tells_to_watch_is_there(s):
     with open(os.path.join(REPOSITORY, "README.md"), encoding="utf-8") as f:
         text = f.read()

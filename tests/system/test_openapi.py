@@ -11,15 +11,17 @@ from harness import (Answer, REPOSITORY, Server, Skip, bare, in_threads,
                      make_list, make_ns, path, request_bytes, say, until)
 
 METHODS = ("get", "head", "post", "put", "patch", "delete", "options")
-OURS = {"etag", "location", "link", "allow", "retry-after",
+OURS = {"www-authenticate", "etag", "location", "link", "allow", "retry-after",
         "idempotent-replayed"}
 # What no request can bring about on a healthy single node. Shrink this when
 # there is a way; a documented status that is neither here nor seen is an error.
 OUT_OF_REACH = [
+    (r".*", "429"),                                # there is no rate to exceed
     (r".*", "504"),                                # a leader lost while waiting
     (r"(POST|PUT|PATCH|DELETE) .*", "503"),        # no leader
     (r"GET /(leader|livez)$", "503"),
     (r"POST /v1/agents$", "409"),
+    (r"DELETE /v1/sessions/{id}$", "204"),         # nobody can sign in yet
     (r"POST /v1/admin/restore$", "409"),           # two at one moment
     # A node alone: test_cluster_front.py does these.
     (r"POST /v1/cluster/nodes$", "(201|409)"),
@@ -261,8 +263,110 @@ def requests(s, shop, web, to, rows):
     yield ("POST", "/v1/admin/breaker", lambda: hold(s)), [
         (404, {"action": "release", "ns": "nowhere.roster"}),
         (409, lambda: {"action": "release", "ns": make_ns(s)})]
+    yield from access_requests(s, new)
     for target in ("/v1/cluster", "/leader", "/livez", "/readyz", "/metrics", "/openapi.json"):
         yield ("GET", target), []
+
+
+def access_requests(s, new):
+    nobody = "/v1/tokens/" + "0" * 26
+
+    def token_to_lose():
+        made = s.post("/v1/tokens", {"roles": ["reader"]}).must(201).json
+        return "/v1/tokens/" + made["id"]
+    yield ("GET", "/v1/whoami?verb=read&type=service"), []
+    yield ("GET", "/v1/tokens"), []
+    yield ("POST", "/v1/tokens", lambda: {"roles": ["reader"]}), []
+    kept = token_to_lose()
+    yield ("GET", kept), [(404, nobody)]
+    yield ("DELETE", token_to_lose), [(404, nobody)]
+    yield ("GET", "/v1/sessions"), []
+    s.put("/v1/users/signs", {"password": "signs-in-here"}).must(201)
+    s.put("/v1/users/ldap", {"source": "ldap"}).must(201)
+
+    def session_to_end():
+        made = s.post("/v1/sessions", {"user": "signs",
+                                       "password": "signs-in-here"}).must(201)
+        return "/v1/sessions/" + made.json["id"]
+    yield ("POST", "/v1/sessions", {
+        "user": "signs", "password": "signs-in-here"}), [
+            (401, {"user": "signs", "password": "another one"})]
+    yield ("DELETE", session_to_end), [
+        (404, nobody.replace("tokens", "sessions"))]
+    yield ("PUT", "/v1/users/signs/password", {
+        "password": "signs-in-here"}), [
+            (404, "/v1/users/nobody/password", {"password": "signs-in-here"}),
+            (409, "/v1/users/ldap/password", {"password": "signs-in-here"})]
+    for kind, body in (("roles", {"rules": []}), ("users", {}), ("groups", {})):
+        def target(kind=kind):
+            return f"/v1/{kind}/{new('put-')}"
+
+        def to_lose(kind=kind, body=body):
+            where = f"/v1/{kind}/{new('lose-')}"
+            s.put(where, body).must(201)
+            return where
+        s.put(f"/v1/{kind}/known", body).must(201)
+        yield ("PUT", target, body), []
+        yield ("PUT", f"/v1/{kind}/known", lambda b=body: {
+            **b, "comment": new("c")}), (
+                [(409, "/v1/roles/admin", body)] if kind == "roles" else [])
+        yield ("GET", f"/v1/{kind}"), []
+        yield ("GET", f"/v1/{kind}/known"), [(404, f"/v1/{kind}/nobody")]
+        yield ("DELETE", to_lose), [(404, f"/v1/{kind}/nobody")] + (
+            [(409, "/v1/roles/admin")] if kind == "roles" else [])
+    yield ("PUT", "/v1/groups/known/members/known"), [
+        (404, "/v1/groups/nobody/members/known")]
+
+    def member_to_lose():
+        s.put("/v1/groups/known/members/known").must(200)
+        return "/v1/groups/known/members/known"
+    yield ("DELETE", member_to_lose), [
+        (404, "/v1/groups/known/members/nobody")]
+
+
+def named(template, ns="pool.roster"):
+    """A path of that shape."""
+    id_ = "0" * 26 if re.search("tokens|sessions", template) else "a"
+    return template.format(ns=ns, type="service", id=id_, hostname="web-1",
+                           node="n9", name="known", user="known")
+
+
+def guarded(document):
+    """Nobody, and somebody who may nothing, asks for everything."""
+    bodies = {"/v1/ns": {"parent": "roster", "name": "x"},
+              "/v1/ns/{ns}": {"comment": "x"},
+              "/v1/txn": {"do": [{"op": "delete", "ns": "pool.roster",
+                                  "type": "t", "id": "a"}]},
+              "/v1/agents": {"hostname": "web-1"},
+              "/v1/heartbeats": {"hostnames": ["web-1"]},
+              "/v1/tokens": {"roles": ["reader"]},
+              "/v1/sessions": {"user": "nobody", "password": "x"},
+              "/v1/users/{name}/password": {"password": "another one"}}
+    with Server("--access") as s:
+        s.put("/v1/roles/nothing", {"rules": []}).must(201)
+        token = s.post("/v1/tokens", {"roles": ["nothing"]}).must(201).json
+        call = Replay(s, document)
+        own = f"/v1/tokens/{s.admin_token()[4:30]}"
+        until(lambda: s.get(own).status == 200)
+        call("DELETE", own).must(409)
+        session = named("/v1/sessions/{id}")
+        call("DELETE", session).must(404)
+        call("DELETE", session + "?nonsense=1").must(400)
+        s.put("/v1/roles/keyed", {"rules": []}, {"Idempotency-Key": "used"}
+              ).must(201)
+        call("DELETE", session, Idempotency_Key="used").must(422)
+        callers = {"401": s.client(token=None),
+                   "403": s.client(token=token["token"])}
+        for template, item in document.doc["paths"].items():
+            for method in METHODS:
+                known = item.get(method, {}).get("responses", {})
+                for status in {"401", "403"} & set(known):
+                    body = bodies.get(template, {"to": "pool.roster"}) \
+                        if "requestBody" in item[method] else None
+                    more = [] if body is None else [body]
+                    Replay(s, document)(
+                        method.upper(), named(template), *more,
+                        client=callers[status]).must(int(status))
 
 
 def real(x):
@@ -310,6 +414,7 @@ def every_documented_status_can_be_seen_and_is_as_documented():
         restore(document, s)
         full(document, s)
     draining(document)
+    guarded(document)
     judge(document)
 
 
@@ -329,8 +434,9 @@ def success(document, call, method, target, body, late):
         call(method, where, {"x": "y" * 70_000}).must(413)
         if "415" in operation["responses"]:
             once(Content_Type="image/png").must(415)
-        once(Idempotency_Key=f"key-{method}-{time.monotonic_ns()}").must(
-            200, 201, 204)
+        keyed = once(Idempotency_Key=f"key-{method}-{time.monotonic_ns()}")
+        keyed.must(200, 201, 204,
+                   *(() if "Idempotency-Key" in takes else (400,)))
     if "Idempotency-Key" in takes:
         once(Idempotency_Key="used").must(422)
     if "If-Match" in takes:
@@ -389,8 +495,7 @@ def watch(document, call, ns):
 
 def options_of_all(document, call, what):
     for template, item in document.doc["paths"].items():
-        target = template.format(ns=what[1], type="service", id="a",
-                                 hostname="web-1", node="n9")
+        target = named(template, what[1])
         call("OPTIONS", target).must(204)
         call("OPTIONS", target + "?nonsense=1").must(204, 400)
         for method in ("PUT", "PATCH", "DELETE"):
@@ -432,8 +537,7 @@ def full(document, s):
         for method in METHODS:
             if "507" not in item.get(method, {}).get("responses", {}):
                 continue
-            target = template.format(ns="web.shop.roster", type="service",
-                                     id="a", hostname="web-1", node="n9")
+            target = named(template, "web.shop.roster")
             name = template.rsplit("/", 1)[1]
             if template == RESTORE:
                 document.answer(s.post(template, raw=file).must(507))
@@ -446,6 +550,18 @@ def full(document, s):
             elif template.startswith("/v1/types"):
                 body = {"required": ["more"]}
                 target = "/v1/types/more"
+            elif name == "password":
+                target = "/v1/users/signs/password"
+                body = {"password": "signs-in-here"}
+            elif name == "sessions":
+                body = {"user": "signs", "password": "signs-in-here"}
+            elif re.match("/v1/(roles|users|groups|tokens)", template):
+                body = {"roles": ["reader"]} if "roles" not in template \
+                    else {"rules": [], "comment": "more"}
+                if "members" in template:
+                    target = "/v1/groups/known/members/known"
+                    call(method.upper(), target).must(507)
+                    continue
             else:
                 body = FULL_BODIES[method, name]
             call(method.upper(), target, body).must(507)

@@ -29,6 +29,19 @@ ROUTES = {
     "/v1/agents/h/heartbeat": {"PUT"},
     "/v1/agents/h/maintenance": {"PUT", "DELETE"},
     "/v1/heartbeats": {"POST"},
+    "/v1/whoami": {"GET"},
+    "/v1/tokens": {"GET", "POST"},
+    "/v1/tokens/01JD3QK6V9AAAAAAAAAAAAAAAA": {"GET", "DELETE"},
+    "/v1/roles": {"GET"},
+    "/v1/roles/web": {"GET", "PUT", "DELETE"},
+    "/v1/users": {"GET"},
+    "/v1/users/ann": {"GET", "PUT", "DELETE"},
+    "/v1/groups": {"GET"},
+    "/v1/groups/web": {"GET", "PUT", "DELETE"},
+    "/v1/groups/web/members/ann": {"PUT", "DELETE"},
+    "/v1/users/ann/password": {"PUT"},
+    "/v1/sessions": {"GET", "POST"},
+    "/v1/sessions/01JD3QK6V9AAAAAAAAAAAAAAAA": {"DELETE"},
     "/v1/admin/backup": {"GET"},
     "/v1/admin/restore": {"POST"},
     "/v1/admin/snapshot": {"POST"},
@@ -388,12 +401,32 @@ def the_programs_explain_themselves():
 
 
 @bare
-def listening_elsewhere_without_access_control_is_refused():
+def listening_elsewhere_turns_access_control_on():
+    for address in ("0.0.0.0:0", "[::]:0"):
+        with Server("--http", address, start=False) as s:
+            s.start()
+            s.get("/v1/ns").problem(401)
+            s.get("/livez").must(200)
+            log = "\n".join(s.log_lines())
+            assert "plain HTTP" in log and s.data_dir in log, log
+            s.stop()
+
+
+@bare
+def nodes_reach_each_other_unencrypted_only_when_that_is_allowed():
     with Server(start=False) as s:
         for address in ("0.0.0.0:0", "[::]:0"):
             code, _, err = run([binary("rosterd"), "--data-dir", s.data_dir,
-                                "--http", address, "--raft", "127.0.0.1:0"])
-            assert code > 0 and "insecure" in err, (address, code, err)
+                                "--http", "127.0.0.1:0", "--raft", address])
+            assert code == 2 and "--insecure" in err, (address, code, err)
+
+
+@bare
+def what_is_guarded_and_open_to_all_at_once_is_refused():
+    with Server(start=False) as s:
+        code, _, err = run([binary("rosterd"), "--data-dir", s.data_dir,
+                            "--http", "127.0.0.1:0", "--access", "--insecure"])
+        assert code == 2 and "--access" in err, (code, err)
 
 
 @bare
