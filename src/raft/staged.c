@@ -10,6 +10,7 @@
 #include "base/clock.h"
 #include "base/err.h"
 #include "raft/inside.h"
+#include "raft/members.h"
 
 static const char STAGED[] = "staged-";
 
@@ -53,6 +54,22 @@ struct staged *staged_add(struct core *core, struct str file)
 
 /* ---- staging ---- */
 
+static int fits_level(const struct state_info *info, uint64_t most,
+                      char why[STATE_WHY])
+{
+    if (info->feature_level <= most) {
+        return 0;
+    }
+    (void)snprintf(why, STATE_WHY,
+                   "it is of feature level %llu and this registry of %llu: "
+                   "bring every node to the version that made it",
+                   (unsigned long long)info->feature_level,
+                   (unsigned long long)most);
+    return ERR_INVALID;
+}
+
+/* The level is that of the program: a node that is behind the log has not seen
+ * yet how far the cluster's was raised, and gets a state that is further. */
 static int fits_here(const struct core *core, const struct state_info *info,
                      char why[STATE_WHY])
 {
@@ -63,12 +80,7 @@ static int fits_here(const struct core *core, const struct state_info *info,
                        info->domain, core->domain);
         return ERR_INVALID;
     }
-    if (info->feature_level > core_feature_level(core)) {
-        (void)snprintf(why, STATE_WHY,
-                       "it is of feature level %llu and this registry of %llu: "
-                       "bring every node to the version that made it",
-                       (unsigned long long)info->feature_level,
-                       (unsigned long long)core_feature_level(core));
+    if (fits_level(info, feature_most(core), why) != 0) {
         return ERR_INVALID;
     }
     return info->size > core->config.store_limit_bytes ? ERR_FULL : 0;
@@ -183,6 +195,9 @@ int staged_check_in(struct core *core, const char *path,
                    (unsigned long long)(chance_u64() >> 32));
     char *fresh = staged_fresh(core, file);
     r = staged_make_fresh(core, path, fresh, NULL, info, true, why);
+    if (r == 0) {
+        r = fits_level(info, core_feature_level(core), why);
+    }
     if (r == 0) {
         r = keep(core, path, file);
     }

@@ -73,7 +73,6 @@ static int see_revision(struct op_state *s)
      * the look at who he is and this one. */
     s->anew = s->awaited > 0 || s->op->query.linearizable;
     if (s->awaited > revision && clock_mono_ms() < s->until_ms) {
-        s->anew = true; /* What is awaited may be that he may no more. */
         return wait_revision(s);
     }
     if (s->op->if_.min_revision > revision) {
@@ -86,7 +85,6 @@ static int see_revision(struct op_state *s)
         return gate_fresh(s);
     }
     s->stage = STAGE_FENCE;
-    s->anew = true;
     return submit_fence(s);
 }
 
@@ -144,9 +142,16 @@ static bool is_unasked(const struct op_state *s, int r)
     return yes && !permit_was_asked(s);
 }
 
+/* What was waited for, or came just now, may be that he may no more. */
+static bool is_another_now(const struct op_state *s)
+{
+    return s->registry->trust.access &&
+           !registry_who_stands(s->registry, s->who);
+}
+
 static int run_verb(struct op_state *s)
 {
-    int r = s->anew ? permit_again(s) : 0;
+    int r = s->anew || is_another_now(s) ? permit_again(s) : 0;
 
     s->anew = s->binds = false;
     if (r == 0) {

@@ -250,6 +250,7 @@ static enum MHD_Result take_head(struct rest_request *request,
     request->last_event_id = c.head.last_event_id;
     if (rest_trace_parse(c.head.traceparent, &trace) == 0) {
         request->op.request = trace;
+        request->traced = true;
     }
     request->old_http = strcmp(version, MHD_HTTP_VERSION_1_0) == 0;
     request->stage = REST_READING;

@@ -81,6 +81,7 @@ struct rest_request {
     bool lines;    /* Accept: application/x-ndjson */
     bool old_http; /* HTTP/1.0 */
     struct str last_event_id;
+    bool traced;    /* it came with a traceparent */
     bool plain;     /* a read that kept.c may answer: its target is taken apart
                        only if that cannot */
     struct str key; /* of such a read */

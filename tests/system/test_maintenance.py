@@ -322,6 +322,9 @@ def three_nodes_agree_over_a_failover():
         for i in range(5):
             register(leader, f"web-{i}", "4s")
         follower = c.node(c.followers()[0])
+        # A cluster that has just formed may not be that far yet.
+        until(lambda: follower.put(works("web-0"),
+                                   {"duration": "20s"}).status != 503, 10)
         for i in range(5):
             a = begin(follower, works(f"web-{i}"), "20s", reason=f"r{i}")
             assert a.json["state"] == "alive", a
