@@ -108,7 +108,7 @@ def a_wrong_password_leaves_nothing(s):
                  says="nobody is let in")
         assert not os.path.exists(home.file)
         home.bad("login", "ben", "--password-file", home.secret(""),
-                 says="no password")
+                 says="nothing in its first line")
         home.bad("login", "ben", "--password-file", "/nonexistent",
                  says="/nonexistent")
         code, _, err = run(["setsid", "-w", *home.argv("login", "ben")],
