@@ -157,9 +157,7 @@ void rest_header_add_trace(const struct rest_request *request,
 {
     struct str id = request->op.request;
     /* Plain reads have the same bytes, whether they are kept or not. */
-    bool is_told = request->traced || !request->plain ||
-                   request->problem.status != 0 ||
-                   request->op.answer.code >= OP_BAD_REQUEST;
+    bool is_told = request->traced || !request->plain;
 
     if (id.n > 0 && request->group == NULL && is_told) {
         rest_header_add(response, "Roster-Request",
