@@ -37,6 +37,7 @@
     X(END,          16, "no more")                                             \
     X(NOT_MODIFIED, 17, "not modified")                                        \
     X(KEYS_FULL,    18, "too many idempotency keys held")                      \
+    X(QUOTA,        19, "beyond a quota")                                      \
     X(IO,           -1, "input or output failed")                              \
     X(CORRUPT,      -2, "stored data is damaged")                              \
     X(DISK_FULL,    -3, "the disk is full")                                    \

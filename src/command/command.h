@@ -162,8 +162,11 @@ enum breaker_what {
 #define SWEEP_FIELDS(F) F(u64, limit)
 #define FLAP_FIELDS(F)                                                         \
     F(u64, epoch) F(str, hostname) F(ulid, lease) F(u64, until_ms)
-/* Tokens, roles, users and groups: all of it or nothing. */
+/* Tokens, roles, users, groups and quotas: all of it or nothing. */
 #define ACCESS_FIELDS(F) F(list_access_item, items)
+
+/* Goes on with the counts that quotas wait for, by so many steps. */
+#define TALLY_FIELDS(F) F(u64, limit)
 
 /* kind, number in the log (never reused), whether it only shrinks the state
  * (then a full disk does not refuse it). */
@@ -192,7 +195,8 @@ enum breaker_what {
     C(MAINT,      maint,      22, false)                                       \
     C(SWEEP,      sweep,      23, true)                                        \
     C(FLAP,       flap,       24, true)                                        \
-    C(ACCESS,     access,     25, false)
+    C(ACCESS,     access,     25, false)                                       \
+    C(TALLY,      tally,      26, true)
 /* clang-format on */
 
 enum command_kind {

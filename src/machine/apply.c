@@ -105,8 +105,12 @@ void apply_effect(struct apply *a, const struct effect *effect)
     }
     struct machine_breaker breaker = effect->breaker;
     breaker.path = arena_str(m->txn_arena, breaker.path);
-    m->effects[m->n_effects++] = (struct effect){
-        .kind = effect->kind, .lease = lease, .breaker = breaker};
+    struct machine_quota quota = effect->quota;
+    quota.path = arena_str(m->txn_arena, quota.path);
+    m->effects[m->n_effects++] = (struct effect){.kind = effect->kind,
+                                                 .lease = lease,
+                                                 .breaker = breaker,
+                                                 .quota = quota};
 }
 
 void apply_event(struct apply *a, struct str event)
@@ -146,6 +150,7 @@ int apply_path(struct apply *a, uint64_t ns, struct str *ret_path)
 void apply_tree_changed(struct apply *a, bool paths)
 {
     a->m->path_ns = 0;
+    a->m->chain_ns = 0;
     if (paths) {
         a->m->drop_all = true;
         a->m->drop_paths = true;
@@ -215,6 +220,11 @@ static void undo_part(struct apply *a, const struct before_part *before, int r)
     memcpy(a->m->types, before->types, sizeof before->types);
     a->m->n_types = before->n_types;
     a->m->path_ns = 0;
+    a->quotas = NULL;
+    if (a->m->quotas_moved) {
+        a->m->quotas_are_known = false;
+    }
+    a->m->chain_ns = 0;
     res->changed = res->created = false;
     res->first_rev = res->n = 0;
     if (r != ERR_PRECONDITION) {
@@ -231,12 +241,20 @@ int apply_part(struct apply *a, apply_part_func *body, void *user)
     if (r != 0) {
         return r;
     }
+    a->in_part = true;
     r = body(a, user);
+    a->in_part = false;
+    if (r == 0 && a->limited && a->quotas != NULL) {
+        r = quota_check(a);
+    }
     if (r == 0) {
         return store_part_commit(a->txn);
     }
     /* A fault ends the whole transaction; the part must be closed first. */
     store_part_abort(a->txn);
     undo_part(a, &before, r);
+    if (r == ERR_QUOTA) {
+        quota_refused(a);
+    }
     return r;
 }

@@ -4,13 +4,15 @@
 
 #include "machine/machine.h"
 #include "machine/webhook.h"
+#include "model/access_quota.h"
 #include "model/row.h"
 #include "model/type.h"
 
 struct effect {
-    enum { EFFECT_PUT, EFFECT_DEL, EFFECT_BREAKER } kind;
+    enum { EFFECT_PUT, EFFECT_DEL, EFFECT_BREAKER, EFFECT_QUOTA } kind;
     struct machine_lease lease; /* of one that is gone: hostname and id */
     struct machine_breaker breaker;
+    struct machine_quota quota;
 };
 
 struct touched {
@@ -29,6 +31,26 @@ enum { TYPES_ASIDE = 16 };
 struct noted {
     bool has_trash;
     uint64_t next_end_ms; /* of a mark, UINT64_MAX: none has one */
+    bool has_counts;      /* a quota is being counted */
+};
+
+/* A namespace that has a quota. */
+struct quota_known {
+    uint64_t ns;
+    bool counting;
+};
+
+/* A quota that a command changes, as it was before. */
+struct quota_touched {
+    struct quota_touched *next;
+    uint64_t ns;
+    struct access_quota before; /* without the place of its count */
+};
+
+struct quota_over {
+    uint64_t ns;
+    enum access_quota_what what;
+    uint64_t limit, used;
 };
 
 struct machine {
@@ -56,12 +78,21 @@ struct machine {
     uint64_t path_ns; /* whose path is in `path`, 0: none */
     struct buf path;
 
+    /* Quotas, see quotas.c; ascending by namespace. */
+    struct quota_known *quotas;
+    size_t n_quotas, room_quotas, n_counting;
+    bool quotas_are_known;
+    bool quotas_moved; /* by this transaction, which may be undone */
+    uint64_t chain_ns; /* whose chain is in `chain`, 0: none */
+    uint64_t *chain;
+    size_t n_chain, room_chain;
+
     struct store_meta coming; /* of a state stamped and not visible yet */
     struct noted coming_noted;
 
     _Atomic uint64_t applied, revision, lease_epoch, log_time_ms, feature_level;
     _Atomic uint64_t next_end_ms, access_rev;
-    _Atomic bool has_trash, initialized;
+    _Atomic bool has_trash, has_counts, initialized;
 };
 
 /* One command being applied. */
@@ -74,6 +105,10 @@ struct apply {
     const char *cause;
     uint64_t gone; /* rows deleted or told of maintenance, large ones counted
                       as several */
+    bool limited;  /* it may be refused for a quota */
+    bool in_part;
+    struct quota_touched *quotas;
+    struct quota_over over; /* QUOTA */
 };
 
 /* The list a row is in, and which field is its key (n == 0: none). */
@@ -156,6 +191,8 @@ int event_type(struct apply *a, uint64_t revision, struct str type) MUST_USE;
 int event_restore(struct apply *a, uint64_t revision) MUST_USE;
 int event_breaker(struct apply *a, uint64_t revision,
                   const struct machine_breaker *breaker) MUST_USE;
+int event_quota(struct apply *a, uint64_t revision, uint64_t ns,
+                const struct machine_quota *quota) MUST_USE;
 int event_access(struct apply *a, uint64_t revision, const char *what,
                  struct str name, bool gone) MUST_USE;
 
@@ -297,6 +334,47 @@ int flap_due(struct apply *a, struct str hostname) MUST_USE;
  * (it is not the one that was seen), NOT_FOUND (nothing to take away), INVALID.
  */
 int apply_access(struct apply *a, const struct command_access *c) MUST_USE;
+
+/* ---- quotas.c ---- */
+/* Learns which there are, when that is not known. Needs the transaction. */
+int quota_load(struct machine *m) MUST_USE;
+/* The transaction, or a part of it, is over. */
+void quota_forget(struct machine *m);
+/* The first that is being counted. */
+bool quota_counting(const struct machine *m, uint64_t *ret_ns);
+/* Lends until the next write. Answers: NOT_FOUND. */
+int quota_get(struct apply *a, uint64_t ns,
+              struct access_quota *ret_quota) MUST_USE;
+/* `before`: as it is, all zero when there is none. */
+int quota_put(struct apply *a, uint64_t ns, const struct access_quota *before,
+              const struct access_quota *quota) MUST_USE;
+/* Answers: NOT_FOUND. */
+int quota_del(struct apply *a, uint64_t ns) MUST_USE;
+/* Whether a namespace is `ancestor` or below it, deleted or not. */
+int quota_below(struct apply *a, uint64_t id, uint64_t ancestor,
+                bool *ret_below) MUST_USE;
+/* A row was put (old.n == 0: a new one) or has gone (row.n == 0). */
+int quota_row(struct apply *a, const struct place *p, struct ulid id,
+              struct str old, struct str row) MUST_USE;
+/* A namespace with what is in it hangs elsewhere. */
+int quota_moved(struct apply *a, uint64_t from, uint64_t to) MUST_USE;
+/* A namespace that was deleted has been emptied and goes; `looked`: how many
+ * others it looked at. */
+int quota_ns_gone(struct apply *a, const struct store_node *node,
+                  uint64_t *ret_looked) MUST_USE;
+/* Whether the command has grown what it may not. Answers: QUOTA. */
+int quota_check(struct apply *a) MUST_USE;
+/* The result says by which. */
+void quota_refused(struct apply *a);
+/* Tells which quotas are in another state after the command. */
+int quota_settle(struct apply *a) MUST_USE;
+/* ---- count.c ---- */
+/* One that is new. */
+int quota_begin(struct apply *a, uint64_t ns,
+                struct access_quota *quota) MUST_USE;
+int quota_recount(struct apply *a, uint64_t ns) MUST_USE;
+int quota_recount_all(struct apply *a) MUST_USE;
+int apply_tally(struct apply *a, const struct command_tally *c) MUST_USE;
 
 /* ---- sweep.c ---- */
 int apply_sweep(struct apply *a, const struct command_sweep *c) MUST_USE;

@@ -10,7 +10,11 @@ static int apply_feature(struct apply *a, const struct command_feature *c)
     if (c->level > a->meta->feature_level) {
         a->meta->feature_level = c->level;
     }
-    return begins ? webhook_look(a) : 0;
+    if (!begins) {
+        return 0;
+    }
+    int r = quota_recount_all(a);
+    return r == 0 ? webhook_look(a) : r;
 }
 
 static int dispatch(struct apply *a, const struct command *c)
@@ -66,8 +70,35 @@ static int dispatch(struct apply *a, const struct command *c)
         return apply_flap(a, &c->flap);
     case COMMAND_ACCESS:
         return apply_access(a, &c->access);
+    case COMMAND_TALLY:
+        return apply_tally(a, &c->tally);
     }
     return err_raise(ERR_CORRUPT);
+}
+
+/* Those that anybody asked for. What ends, and what the registry says of
+ * itself, always has room. */
+static bool is_limited(enum command_kind kind)
+{
+    switch (kind) {
+    case COMMAND_NS_CREATE:
+    case COMMAND_ROW_PUT:
+    case COMMAND_ROWS_ADD:
+    case COMMAND_LIST_PUT:
+    case COMMAND_ROW_MOVE:
+    case COMMAND_TXN:
+    case COMMAND_AGENT_PUT:
+        return true;
+    default:
+        return false;
+    }
+}
+
+static int run(struct apply *a, const struct command *c)
+{
+    a->limited = is_limited(c->kind);
+    int r = dispatch(a, c);
+    return r == 0 && a->quotas != NULL ? quota_settle(a) : r;
 }
 
 static int decide(struct apply *a, const struct command *c)
@@ -88,7 +119,7 @@ static int decide(struct apply *a, const struct command *c)
     }
     int answer = apply_stale(a, c);
     if (answer == 0) {
-        answer = dispatch(a, c);
+        answer = run(a, c);
     }
     if (answer >= 0 && answer != ERR_RETRY && c->has_key) {
         int r = key_keep(a, c, answer);
@@ -114,7 +145,10 @@ int apply_command(struct machine *m, struct str bytes,
     if (command_decode(m->arena, bytes, &command) != 0) {
         return err_raise(ERR_CORRUPT);
     }
-    int answer = decide(&a, &command);
+    int answer = quota_load(m);
+    if (answer == 0) {
+        answer = decide(&a, &command);
+    }
     if (answer < 0) {
         return answer;
     }

@@ -112,6 +112,32 @@ int event_access(struct apply *a, uint64_t revision, const char *what,
     return keep(a, revision, &event);
 }
 
+int event_quota(struct apply *a, uint64_t revision, uint64_t ns,
+                const struct machine_quota *quota)
+{
+    struct event_head head;
+    struct buf event = {0};
+
+    int r = begin(a, revision, "quota", ns, &head);
+    if (r != 0) {
+        return r;
+    }
+    event_write_head(&event, &head);
+    buf_printf(&event, ",\"what\":\"%s\",\"state\":\"%s\",\"used\":",
+               access_quota_what_name(quota->what),
+               access_quota_state_name(quota->state));
+    buf_add_u64(&event, quota->used);
+    if (quota->warn != ACCESS_QUOTA_NONE) {
+        buf_add_text(&event, ",\"warn\":");
+        buf_add_u64(&event, quota->warn);
+    }
+    if (quota->refuse != ACCESS_QUOTA_NONE) {
+        buf_add_text(&event, ",\"refuse\":");
+        buf_add_u64(&event, quota->refuse);
+    }
+    return keep(a, revision, &event);
+}
+
 int event_breaker(struct apply *a, uint64_t revision,
                   const struct machine_breaker *breaker)
 {

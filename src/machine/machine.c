@@ -28,6 +28,8 @@ struct machine *machine_free(struct machine *m)
     mem_free(m->effects);
     mem_free(m->events);
     mem_free(m->touched);
+    mem_free(m->quotas);
+    mem_free(m->chain);
     buf_done(&m->path);
     return mem_free(m);
 }
@@ -59,6 +61,7 @@ struct machine_view machine_view(const struct machine *m)
         .next_end_ms = atomic_load(&m->next_end_ms),
         .access_rev = machine_access_rev(m),
         .has_trash = atomic_load(&m->has_trash),
+        .has_counts = atomic_load(&m->has_counts),
         .initialized = atomic_load(&m->initialized),
     };
 }
@@ -77,6 +80,7 @@ static void forget(struct machine *m)
     m->spread_ns = 0;
     m->drop_all = m->drop_paths = m->new_scopes = false;
     m->path_ns = 0;
+    quota_forget(m);
     arena_reset(m->txn_arena);
 }
 
@@ -170,6 +174,11 @@ static void tell_effect(const struct machine_hooks *hooks,
             hooks->breaker(hooks->lease_user, &e->breaker);
         }
         return;
+    case EFFECT_QUOTA:
+        if (hooks->quota != NULL) {
+            hooks->quota(hooks->quota_user, &e->quota);
+        }
+        return;
     }
 }
 
@@ -204,8 +213,10 @@ int machine_note(struct machine *m, struct noted *ret_noted)
     if (r < 0) {
         return r;
     }
+    r = quota_load(m);
+    noted.has_counts = m->n_counting > 0;
     *ret_noted = noted;
-    return 0;
+    return r;
 }
 
 void machine_show(struct machine *m, const struct store_meta *meta,
@@ -219,6 +230,7 @@ void machine_show(struct machine *m, const struct store_meta *meta,
     atomic_store(&m->next_end_ms, noted->next_end_ms);
     atomic_store(&m->access_rev, meta->access_rev);
     atomic_store(&m->has_trash, noted->has_trash);
+    atomic_store(&m->has_counts, noted->has_counts);
     atomic_store(&m->initialized, machine_is_begun(meta));
 }
 
@@ -231,6 +243,7 @@ int machine_load(struct machine *m)
         m->txn = NULL;
         return r;
     }
+    m->quotas_are_known = false;
     r = machine_note(m, &noted);
     if (r == 0) {
         cache_changing(m->cache, store_meta(m->txn)->revision);

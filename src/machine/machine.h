@@ -24,6 +24,7 @@
 #include "base/mem.h"
 #include "cache/cache.h"
 #include "command/command.h"
+#include "model/access_quota.h"
 #include "store/store.h"
 
 #define MACHINE_KEY_LIFE_MS 600000U
@@ -32,7 +33,8 @@
  * in one step, which has to stay short. Beyond it: FULL. */
 #define MACHINE_BOUND_MOST 1000U
 #define MACHINE_SPREAD 256
-#define MACHINE_REASON_MOST 256U /* bytes, of a maintenance */
+#define MACHINE_QUOTAS_MOST 10000U /* beyond it: FULL */
+#define MACHINE_REASON_MOST 256U   /* bytes, of a maintenance */
 /* What a registry begins with, and what this program can apply. */
 #define MACHINE_FEATURE_FIRST 1U
 #define MACHINE_FEATURE_LEVEL 2U
@@ -58,7 +60,8 @@ struct machine_result {
     struct buf row;    /* single rows: as it is now; empty on delete */
     struct buf detail; /* TXN: per op id:16 rev:8; AGENT_PUT: per placement
                           ns:8 id:16; ACCESS: per item rev:8; LIST_PUT:
-                          nothing */
+                          nothing; QUOTA: what:1 limit:8 used:8, of the quota
+                          of `ns` */
 };
 
 void machine_result_done(struct machine_result *result);
@@ -94,6 +97,14 @@ struct machine_breaker {
     uint64_t n, bad;             /* leases, and how many were silent */
 };
 
+/* A quota that has come to another state. */
+struct machine_quota {
+    struct str path; /* Lent */
+    enum access_quota_what what;
+    enum access_quota_state state;
+    uint64_t used, warn, refuse;
+};
+
 /* Told after the transaction that caused it has committed, in order. Any may be
  * NULL. */
 struct machine_hooks {
@@ -103,6 +114,8 @@ struct machine_hooks {
     /* Leases may have other scopes than they were told with. */
     void (*lease_scopes)(void *user);
     void (*breaker)(void *user, const struct machine_breaker *breaker);
+    void *quota_user;
+    void (*quota)(void *user, const struct machine_quota *quota);
     /* The events of a transaction, and the revision it came to. */
     void *changed_user;
     void (*changed)(void *user, const struct str *events, size_t n,
@@ -162,6 +175,7 @@ struct machine_view {
                              */
     uint64_t access_rev;    /* see store_meta */
     bool has_trash;
+    bool has_counts; /* TALLY has something to do */
     bool initialized;
 };
 struct machine_view machine_view(const struct machine *machine);

@@ -54,6 +54,12 @@ static int stamp(struct apply *a, const struct store_meta *own,
     if (r != 0) {
         return r == ERR_NOT_FOUND ? err_raise(ERR_CORRUPT) : r;
     }
+    if (own->feature_level >= MACHINE_FEATURE_CHANGES) {
+        r = quota_recount_all(a);
+        if (r != 0) {
+            return r;
+        }
+    }
     root.path_rev = apply_revision(a);
     r = store_node_put(a->txn, &root);
     return r == 0 ? event_restore(a, root.path_rev) : r;
@@ -145,6 +151,7 @@ int machine_restore(struct machine *m, uint64_t index, struct str pack,
         return r;
     }
     arena_reset(m->arena);
+    m->quotas_are_known = false; /* Those of the next state from here on. */
     r = stamp_next(m, &own, &restore, index, opened.time_ms,
                    result == NULL ? &unseen : result);
     if (r == 0) {
@@ -155,6 +162,7 @@ int machine_restore(struct machine *m, uint64_t index, struct str pack,
         m->txn = NULL;
     }
     machine_abort(m); /* Nothing any more, after a commit. */
+    m->quotas_are_known = false;
     return r;
 }
 
@@ -167,8 +175,10 @@ int machine_install(struct machine *m, struct store_next *next)
         return r;
     }
     m->coming = *store_meta(m->txn);
+    m->quotas_are_known = false;
     r = machine_note(m, &m->coming_noted);
     machine_abort(m);
+    m->quotas_are_known = false;
     return r;
 }
 
@@ -180,6 +190,7 @@ struct store_next *machine_restored(struct machine *m, struct store_next *next)
     cache_path_drop_all(m->cache, m->coming.revision);
     atomic_store(&m->access_rev, m->coming.access_rev);
     struct store_next *old = store_replace(next);
+    m->quotas_are_known = false;
     machine_show(m, &m->coming, &m->coming_noted);
     return old;
 }

@@ -125,6 +125,10 @@ static int write_row(struct apply *a, const struct place *p, struct ulid id,
         r = apply_type_touch(a, p->type);
     }
     if (r == 0) {
+        r = quota_row(a, p, id, old == NULL ? STR("") : old->row,
+                      buf_str(&row));
+    }
+    if (r == 0) {
         r = webhook_row_put(a, p, id);
     }
     if (r == 0) {
@@ -233,6 +237,9 @@ static int take_out(struct apply *a, const struct place *p,
                           key_of(a, p, old->fields), revision);
     apply_touch(a, p->ns, p->type);
     a->gone += 1 + old->row.n / 4096;
+    if (r == 0) {
+        r = quota_row(a, p, old->id, old->row, STR(""));
+    }
     if (r == 0) {
         r = maintenance_row_gone(a, p, old);
     }
@@ -377,9 +384,9 @@ static int put_and_bind(struct apply *a, void *user)
 
 int apply_row_put(struct apply *a, const struct command_row_put *c)
 {
-    /* Without a lease nothing can fail after the first change, so the usual
-     * write needs no part of its own. */
-    if (!c->has_lease) {
+    /* Without a lease and quotas nothing can fail after the first change, so
+     * the usual write needs no part of its own. */
+    if (a->in_part || (!c->has_lease && a->m->n_quotas == 0)) {
         int r = put_and_bind(a, (void *)(uintptr_t)c);
         a->res->created = a->res->created && r == 0;
         return r;
@@ -441,12 +448,17 @@ int apply_rows_add(struct apply *a, const struct command_rows_add *c)
     return r != 0 ? r : apply_part(a, add_rows, (void *)(uintptr_t)c);
 }
 
-static int copy_row(struct apply *a, const struct command_row_move *c,
-                    const struct held *held)
+static int copy_row(struct apply *a, void *user)
 {
+    const struct command_row_move *c = user;
+    struct place from = {c->ns, c->type, c->key_field};
     struct place to = {c->to, c->type, c->key_field};
+    struct held held;
 
-    int r = row_put(a, &to, c->new_id, NULL, held->fields, held->secret);
+    int r = row_target(a, &from, c->by_key, c->id, c->key, &held);
+    if (r == 0) {
+        r = row_put(a, &to, c->new_id, NULL, held.fields, held.secret);
+    }
     a->res->created = r == 0;
     return r;
 }
@@ -513,7 +525,7 @@ int apply_row_move(struct apply *a, const struct command_row_move *c)
         return cond != 0 ? cond : r;
     }
     if (c->copy) {
-        return copy_row(a, c, &held);
+        return apply_part(a, copy_row, (void *)(uintptr_t)c);
     }
     if (c->to == c->ns) {
         a->res->revision = held.rev;

@@ -246,6 +246,9 @@ static int relink(struct apply *a, const struct store_node *node,
         if (r == 0) {
             r = count_child(a, changed->parent, 1);
         }
+        if (r == 0) {
+            r = quota_moved(a, node->parent, changed->parent);
+        }
     }
     return r;
 }
@@ -396,11 +399,17 @@ static int reclaim_rows(struct apply *a, uint64_t ns, uint64_t *budget)
     return r == ERR_END ? 0 : r;
 }
 
-static int reclaim_node(struct apply *a, uint64_t id, uint64_t top)
+static int reclaim_node(struct apply *a, uint64_t id, uint64_t top,
+                        uint64_t *budget)
 {
     struct store_node node;
+    uint64_t looked = 0;
 
     int r = node_hold(a, id, &node);
+    if (r == 0) {
+        r = quota_ns_gone(a, &node, &looked);
+    }
+    *budget -= looked / 16 < *budget ? looked / 16 : *budget;
     if (r == 0) {
         r = store_ns_drop(a->txn, id);
     }
@@ -434,7 +443,7 @@ static int reclaim_one(struct apply *a, uint64_t top, uint64_t *budget)
         return r;
     }
     r = reclaim_rows(a, id, budget);
-    return r != 0 ? r : reclaim_node(a, id, top);
+    return r != 0 ? r : reclaim_node(a, id, top, budget);
 }
 
 int apply_reclaim(struct apply *a, const struct command_reclaim *c)

@@ -3,6 +3,7 @@
 #include <assert.h>
 
 #include "base/err.h"
+#include "model/access_quota.h"
 #include "model/name.h"
 
 enum { FORMAT = 1, TOKEN_REUSABLE = 1, USER_DISABLED = 1 };
@@ -318,6 +319,8 @@ const char *access_what_name(char what)
         return "group";
     case ACCESS_IS_HOST:
         return "host";
+    case ACCESS_IS_QUOTA:
+        return "quota";
     default:
         return NULL;
     }
@@ -335,6 +338,8 @@ bool access_what_named(char what, struct str name)
         return access_is_name(name);
     case ACCESS_IS_HOST:
         return name_is_host(name);
+    case ACCESS_IS_QUOTA:
+        return name.n == ACCESS_QUOTA_NAME;
     default:
         return false;
     }
@@ -349,6 +354,7 @@ bool access_is_sound(struct arena *arena, char what, struct str name,
     struct access_user user;
     struct access_group group;
     struct access_host host;
+    struct access_quota quota;
 
     if (!access_what_named(what, name)) {
         return false;
@@ -362,6 +368,8 @@ bool access_is_sound(struct arena *arena, char what, struct str name,
         return access_user_decode(arena, name, record, &user) == 0;
     case ACCESS_IS_HOST:
         return access_host_decode(record, &host) == 0;
+    case ACCESS_IS_QUOTA:
+        return access_quota_decode(record, &quota) == 0;
     default:
         return access_group_decode(arena, name, record, &group) == 0;
     }

@@ -134,7 +134,8 @@ enum access_what {
     ACCESS_IS_ROLE = 'R',
     ACCESS_IS_USER = 'U',
     ACCESS_IS_GROUP = 'G',
-    ACCESS_IS_HOST = 'H', /* by which token a machine is known */
+    ACCESS_IS_HOST = 'H',  /* by which token a machine is known */
+    ACCESS_IS_QUOTA = 'Q', /* its name: the id of a namespace; access_quota.h */
 };
 /* "token", "role" …; NULL: there is no such letter. Static. */
 const char *access_what_name(char what);

@@ -85,6 +85,14 @@ static void propose_reclaim(struct core *core)
     propose(&core->reclaim, &command);
 }
 
+static void propose_count(struct core *core)
+{
+    struct command command = {.kind = COMMAND_TALLY};
+
+    command.tally.limit = COUNT_STEP;
+    propose(&core->count, &command);
+}
+
 /* Once; the marker goes when it is applied. One that does not go makes the next
  * start do it again, which costs revisions; this one goes on. */
 static void recover_applied(struct core_request *request)
@@ -206,6 +214,9 @@ void duties_turn(struct core *core)
     if (core->leading && view.has_trash && may_propose(&core->reclaim)) {
         propose_reclaim(core);
     }
+    if (core->leading && view.has_counts && may_propose(&core->count)) {
+        propose_count(core);
+    }
     /* libraft looks whether it shall make one when it has applied an entry. */
     core->wants_entry = core->leading && core->snapshot_wanted &&
                         !core->snapshotting && !core->pack.in_flight &&
@@ -214,8 +225,9 @@ void duties_turn(struct core *core)
 
 void duties_init(struct core *core)
 {
-    struct duty *duties[] = {&core->init,    &core->epoch,    &core->reclaim,
-                             &core->recover, &core->catch_up, &core->nudge};
+    struct duty *duties[] = {&core->init,  &core->epoch,   &core->reclaim,
+                             &core->count, &core->recover, &core->catch_up,
+                             &core->nudge};
 
     for (size_t i = 0; i < sizeof duties / sizeof duties[0]; i++) {
         duties[i]->core = core;
@@ -231,6 +243,7 @@ void duties_done(struct core *core)
     buf_done(&core->init.bytes);
     buf_done(&core->epoch.bytes);
     buf_done(&core->reclaim.bytes);
+    buf_done(&core->count.bytes);
     buf_done(&core->recover.bytes);
     buf_done(&core->nudge.bytes);
 }

@@ -365,7 +365,7 @@ enum { KEY_ENDS = 8, KEY_ANSWER = 16 + 4, KEY_LEAST = 16 + 96, HASH = 32 };
 /* What was answered is answered again, as it stands. */
 static bool is_answer(uint32_t answer)
 {
-    return answer <= ERR_KEYS_FULL && answer != ERR_RETRY;
+    return answer <= ERR_QUOTA && answer != ERR_RETRY;
 }
 
 static bool ends_at(struct check *c, struct str hash, uint64_t ends_ms)

@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "base/utf8.h"
+#include "model/access_quota.h"
 #include "model/access_record.h"
 #include "model/name.h"
 #include "store/check.h"
@@ -34,7 +35,8 @@ _Static_assert((int)STORE_MARK_TOKEN == (int)ACCESS_IS_TOKEN &&
                    (int)STORE_MARK_ROLE == (int)ACCESS_IS_ROLE &&
                    (int)STORE_MARK_USER == (int)ACCESS_IS_USER &&
                    (int)STORE_MARK_GROUP == (int)ACCESS_IS_GROUP &&
-                   (int)STORE_MARK_HOST == (int)ACCESS_IS_HOST,
+                   (int)STORE_MARK_HOST == (int)ACCESS_IS_HOST &&
+                   (int)STORE_MARK_QUOTA == (int)ACCESS_IS_QUOTA,
                "the letters of access");
 
 /* It was not changed later than anything has been. */
@@ -43,6 +45,15 @@ static bool is_access(const struct check *c, char kind, struct str name,
 {
     return access_is_sound(c->arena, kind, name, record) &&
            kv_le64(record.p + 1) <= c->txn->meta.revision;
+}
+
+/* Its figures are counted anew when a file is restored. */
+static bool is_quota(const struct check *c, struct str name, struct str record)
+{
+    struct store_node node;
+
+    return is_access(c, STORE_MARK_QUOTA, name, record) &&
+           store_node_get(c->txn, access_quota_ns(name), &node) == 0;
 }
 
 static bool is_scope(struct str record)
@@ -71,6 +82,8 @@ static bool is_mark(const struct check *c, char kind, struct str name,
     case STORE_MARK_ROW:
         return name.n > NS_ID && text.n == 0 &&
                name_is_type((struct str){name.p + NS_ID, name.n - NS_ID});
+    case STORE_MARK_QUOTA:
+        return is_quota(c, name, record);
     default:
         return is_access(c, kind, name, record);
     }
@@ -90,6 +103,7 @@ static bool ends_soundly(char kind, uint64_t ends_ms)
     case STORE_MARK_USER:
     case STORE_MARK_GROUP:
     case STORE_MARK_HOST:
+    case STORE_MARK_QUOTA:
         return ends_ms == 0;
     default:
         return ends_ms > 0;

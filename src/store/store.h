@@ -204,6 +204,10 @@ struct store_node {
  * Answers: NOT_FOUND. */
 int store_node_get(struct store_txn *txn, uint64_t id,
                    struct store_node *ret_node) MUST_USE;
+/* By id, from `after` (exclusive), deleted ones that are not reclaimed too.
+ * Answers: END. */
+int store_node_next(struct store_txn *txn, uint64_t after,
+                    struct store_node *ret_node) MUST_USE;
 /* Writes the record, the parent's entry (whose label is free or this node's)
  * and the match entry. To rename or move: store_node_unlink first, then put.
  * Never changes the parent's n_children. Its strings may be lent ones. */
@@ -249,6 +253,13 @@ int store_match_next(struct store_txn *txn, uint64_t after, uint64_t *ret_id,
 int store_trash_put(struct store_txn *txn, uint64_t id) MUST_USE;
 int store_trash_del(struct store_txn *txn, uint64_t id) MUST_USE;
 int store_trash_first(struct store_txn *txn, uint64_t *ret_id) MUST_USE;
+/* The first one with an id > after. Answers: END. */
+int store_trash_next(struct store_txn *txn, uint64_t after,
+                     uint64_t *ret_id) MUST_USE;
+/* What is waiting hangs below another one from now on, by its record alone.
+ * Answers: NOT_FOUND. */
+int store_trash_hang(struct store_txn *txn, uint64_t id,
+                     uint64_t parent) MUST_USE;
 
 /* ---- types ---- */
 
@@ -421,6 +432,7 @@ enum store_mark {
     STORE_MARK_USER = 'U',        /* name */
     STORE_MARK_GROUP = 'G',       /* name */
     STORE_MARK_HOST = 'H',        /* hostname */
+    STORE_MARK_QUOTA = 'Q',       /* ns:8; see model/access_quota.h */
 };
 #define STORE_MARK_NAME_MOST 400
 #define STORE_MARK_MOST 4096 /* bytes of a record */

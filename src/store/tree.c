@@ -150,6 +150,34 @@ int store_node_get(struct store_txn *txn, uint64_t id,
     return node_decode(record, id, ret_node) ? 0 : kv_corrupt(txn);
 }
 
+/* The first entry of a kind with an id > after. */
+static int next_id(struct store_txn *txn, char kind, uint64_t after,
+                   uint64_t *ret_id, struct str *ret_value)
+{
+    struct kv_key from = id_key(kind, after);
+    struct str key;
+
+    int r =
+        kv_first(txn, kv_base(txn, KV_TREE), &from, 1, true, &key, ret_value);
+    if (r == 0) {
+        *ret_id = kv_be64(key.p + 1);
+    }
+    return r;
+}
+
+int store_node_next(struct store_txn *txn, uint64_t after,
+                    struct store_node *ret_node)
+{
+    struct str record;
+    uint64_t id = 0;
+
+    int r = next_id(txn, 'n', after, &id, &record);
+    if (r != 0) {
+        return r;
+    }
+    return node_decode(record, id, ret_node) ? 0 : kv_corrupt(txn);
+}
+
 static int put_record(struct store_txn *txn, const struct store_node *node)
 {
     struct kv_key key = id_key('n', node->id);
@@ -446,17 +474,28 @@ int store_trash_del(struct store_txn *txn, uint64_t id)
     return tree_del(txn, &key);
 }
 
-int store_trash_first(struct store_txn *txn, uint64_t *ret_id)
+int store_trash_next(struct store_txn *txn, uint64_t after, uint64_t *ret_id)
 {
-    struct kv_key from = id_key('x', 0);
-    struct str key;
     struct str value;
 
-    int r = kv_first(txn, kv_base(txn, KV_TREE), &from, 1, false, &key, &value);
-    if (r == 0) {
-        *ret_id = kv_be64(key.p + 1);
+    return next_id(txn, 'x', after, ret_id, &value);
+}
+
+int store_trash_first(struct store_txn *txn, uint64_t *ret_id)
+{
+    return store_trash_next(txn, 0, ret_id);
+}
+
+int store_trash_hang(struct store_txn *txn, uint64_t id, uint64_t parent)
+{
+    struct store_node node;
+
+    int r = store_node_get(txn, id, &node);
+    if (r != 0) {
+        return r;
     }
-    return r;
+    node.parent = parent;
+    return put_record(txn, &node);
 }
 
 /* ---- types ---- */
