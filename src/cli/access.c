@@ -1,4 +1,4 @@
-/* Tokens, roles, users, groups and sessions. */
+/* Tokens, roles, users, groups, sessions and quotas. */
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -39,10 +39,19 @@ static const struct part group_parts[] = {
     {NULL, NULL, PART_TEXT},
 };
 
+static const struct part quota_parts[] = {
+    {"resources.warn", "resources", PART_COUNT},
+    {"resources.refuse", "resources", PART_COUNT},
+    {"bytes.warn", "bytes", PART_COUNT},
+    {"bytes.refuse", "bytes", PART_COUNT},
+    {NULL, NULL, PART_TEXT},
+};
+
 static const struct thing tokens = {"tokens", token_parts, "made", NULL};
 static const struct thing roles = {"roles", role_parts, "made", "changed"};
 static const struct thing users = {"users", user_parts, "made", "changed"};
 static const struct thing groups = {"groups", group_parts, "made", "changed"};
+static const struct thing quotas = {"quotas", quota_parts, "set", "changed"};
 static const struct thing sessions = {"sessions", NULL, NULL, NULL};
 
 /* ---- what they share ---- */
@@ -315,6 +324,20 @@ enum cli_exit role_run(struct cli *cli)
     }
     return cli_misused("write: roster role list, role show NAME, role delete "
                        "NAME..., or role put NAME rule=ALLOW:TYPES[:NS]...");
+}
+
+enum cli_exit quota_run(struct cli *cli)
+{
+    int status = common(cli, &quotas);
+
+    if (status >= 0) {
+        return (enum cli_exit)status;
+    }
+    if (is(cli, "set", 3)) {
+        return put(cli, &quotas, NULL);
+    }
+    return cli_misused("write: roster quota list, quota show NS, quota delete "
+                       "NS..., or quota set NS resources.refuse=NUMBER...");
 }
 
 /* ---- users ---- */

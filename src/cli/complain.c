@@ -74,6 +74,9 @@ static const char *advice(const struct roster_error *error)
     case 504:
         return "look whether it is done before you do it again";
     case 507:
+        if (strcmp(error->title, "Quota exceeded") == 0) {
+            return NULL; /* It says what to do itself. */
+        }
         return "nothing was stored; make room on the server's disk or remove "
                "what is not needed: reads and removals still work";
     default:

@@ -68,10 +68,36 @@ static json_t *value_of(enum part_kind kind, const char *value)
         return strcmp(value, "true") == 0    ? json_true()
                : strcmp(value, "false") == 0 ? json_false()
                                              : NULL;
+    case PART_COUNT:
     case PART_RULE:
         break;
     }
     return NULL;
+}
+
+/* Of "resources.warn" the member `warn` of `resources`. */
+static bool set_count(json_t *object, const struct part *part,
+                      const char *value)
+{
+    const char *name = strchr(part->name, '.') + 1;
+    json_t *inside = json_object_get(object, part->member);
+    uint64_t n = 0;
+
+    if (inside == NULL) {
+        inside = json_object();
+        if (json_object_set_new(object, part->member, inside) != 0) {
+            return false;
+        }
+    }
+    if (strcmp(value, "none") == 0) {
+        (void)json_object_del(inside, name);
+        return true;
+    }
+    if (str_number(str_of(value), INT64_MAX, &n) != 0) {
+        ask_say("%s is a whole number or none, not '%s'", part->name, value);
+        return false;
+    }
+    return json_object_set_new(inside, name, json_integer((json_int_t)n)) == 0;
 }
 
 static void complain(const struct part *parts, const char *arg)
@@ -100,8 +126,10 @@ static const struct part *find(const struct part *parts, const char *arg)
 
 static bool set(json_t *object, const struct part *part, const char *value)
 {
+    if (part->kind == PART_COUNT) {
+        return set_count(object, part, value);
+    }
     json_t *made = value_of(part->kind, value);
-
     if (made != NULL) {
         return json_object_set_new(object, part->member, made) == 0;
     }
@@ -161,6 +189,20 @@ static void add_rule_text(struct buf *out, const json_t *rule)
     }
 }
 
+/* "warn 900, refuse 1000" */
+static void add_counts(struct buf *out, const json_t *object)
+{
+    const char *name = NULL, *comma = "";
+    json_t *value = NULL;
+
+    json_object_foreach((json_t *)(uintptr_t)object, name, value)
+    {
+        buf_printf(out, "%s%s %lld", comma, name,
+                   (long long)json_integer_value(value));
+        comma = ", ";
+    }
+}
+
 static void add_list(struct buf *out, const json_t *list)
 {
     const json_t *item = NULL;
@@ -198,6 +240,10 @@ static json_t *flat_value(const char *name, json_t *value)
 
     if (json_is_array(value)) {
         add_list(&text, value);
+        return text_json(&text);
+    }
+    if (json_is_object(value) && json_object_get(value, "allow") == NULL) {
+        add_counts(&text, value);
         return text_json(&text);
     }
     if (json_is_object(value)) {

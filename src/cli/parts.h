@@ -1,4 +1,4 @@
-/* What people write of tokens, roles, users and groups, NAME=VALUE, as JSON;
+/* What people write of tokens, roles, users, groups and quotas, NAME=VALUE, as JSON;
  * and these as flat rows for people. */
 #ifndef CLI_PARTS_H
 #define CLI_PARTS_H
@@ -11,6 +11,7 @@ enum part_kind {
     PART_TEXT,
     PART_LIST, /* A,B */
     PART_FLAG, /* true, false */
+    PART_COUNT, /* a whole number, or "none"; named "a.b": b of the object a */
     PART_RULE, /* ALLOW:TYPES[:NS], and again for one more */
 };
 

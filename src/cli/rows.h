@@ -60,6 +60,7 @@ enum cli_exit whoami_run(struct cli *cli);
 enum cli_exit token_run(struct cli *cli);
 enum cli_exit session_run(struct cli *cli);
 enum cli_exit role_run(struct cli *cli);
+enum cli_exit quota_run(struct cli *cli);
 enum cli_exit user_run(struct cli *cli);
 enum cli_exit group_run(struct cli *cli);
 /* shells.c, complete.c, help.c */

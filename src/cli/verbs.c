@@ -111,6 +111,14 @@ const struct cli_verb cli_verbs[] = {
      "                 [managers=USER,...] [comment=TEXT]\n"
      "roster group add NAME USER...\nroster group remove NAME USER...\n\n"
      "What put does not name stays as it is. Managers add and remove members."},
+    {"quota", "[list|show|set|delete] [NS] [NAME=NUMBER...]",
+     "how much a namespace may hold", "", 0, MANY, quota_run,
+     "roster quota list\nroster quota show NS\nroster quota delete NS...\n"
+     "roster quota set NS [resources.warn=N] [resources.refuse=N]\n"
+     "                    [bytes.warn=N] [bytes.refuse=N]\n\n"
+     "It counts the namespace and all below it. What would grow beyond refuse\n"
+     "is answered with an error; warn is told to who watches. What set does not\n"
+     "name stays as it is; none takes a limit away."},
     {"leader", "", "which node leads", "", 0, 0, nodes_leader, NULL},
     {"status", "", "how the cluster is", "", 0, 0, status_run,
      "Asks one server which nodes there are, then each node by itself, and each\n"

@@ -60,7 +60,7 @@ static int write_quota(struct apply *a, const struct command_access_item *item,
     uint64_t ns = access_quota_ns(item->name);
     struct access_quota asked, before = {.rev = 0};
 
-    int r = quota_get(a, ns, &before);
+    int r = quota_read(a, ns, &before);
     if (r < 0 || access_quota_decode(item->record, &asked) != 0) {
         return r < 0 ? r : err_raise(ERR_CORRUPT);
     }
@@ -68,7 +68,7 @@ static int write_quota(struct apply *a, const struct command_access_item *item,
     now.rev = revision;
     memcpy(now.limits, asked.limits, sizeof now.limits);
     r = r == 0 ? 0 : quota_begin(a, ns, &now);
-    return r == 0 ? quota_put(a, ns, &before, &now) : r;
+    return r == 0 ? quota_write(a, ns, &before, &now) : r;
 }
 
 /* ---- all of them ---- */

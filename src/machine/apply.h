@@ -343,11 +343,11 @@ void quota_forget(struct machine *m);
 /* The first that is being counted. */
 bool quota_counting(const struct machine *m, uint64_t *ret_ns);
 /* Lends until the next write. Answers: NOT_FOUND. */
-int quota_get(struct apply *a, uint64_t ns,
-              struct access_quota *ret_quota) MUST_USE;
+int quota_read(struct apply *a, uint64_t ns,
+               struct access_quota *ret_quota) MUST_USE;
 /* `before`: as it is, all zero when there is none. */
-int quota_put(struct apply *a, uint64_t ns, const struct access_quota *before,
-              const struct access_quota *quota) MUST_USE;
+int quota_write(struct apply *a, uint64_t ns, const struct access_quota *before,
+                const struct access_quota *quota) MUST_USE;
 /* Answers: NOT_FOUND. */
 int quota_del(struct apply *a, uint64_t ns) MUST_USE;
 /* Whether a namespace is `ancestor` or below it, deleted or not. */

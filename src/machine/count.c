@@ -50,13 +50,13 @@ int quota_recount(struct apply *a, uint64_t ns)
 {
     struct access_quota before;
 
-    int r = quota_get(a, ns, &before);
+    int r = quota_read(a, ns, &before);
     if (r != 0) {
         return r;
     }
     struct access_quota now = before;
     begin(&now);
-    return quota_put(a, ns, &before, &now);
+    return quota_write(a, ns, &before, &now);
 }
 
 /* Whoever made this state may have counted otherwise. */
@@ -189,7 +189,7 @@ static int count_some(struct apply *a, struct count *c)
 {
     bool alone = false;
 
-    int r = quota_get(a, c->ns, &c->quota);
+    int r = quota_read(a, c->ns, &c->quota);
     struct access_quota before = c->quota;
     c->quota.at.type = arena_str(a->arena, before.at.type);
     if (r == 0) {
@@ -204,7 +204,7 @@ static int count_some(struct apply *a, struct count *c)
     if (r == 0 && c->done) {
         finish(&c->quota);
     }
-    return r == 0 ? quota_put(a, c->ns, &before, &c->quota) : r;
+    return r == 0 ? quota_write(a, c->ns, &before, &c->quota) : r;
 }
 
 int apply_tally(struct apply *a, const struct command_tally *c)

@@ -118,7 +118,7 @@ int quota_load(struct machine *m)
 
 /* ---- records ---- */
 
-int quota_get(struct apply *a, uint64_t ns, struct access_quota *ret_quota)
+int quota_read(struct apply *a, uint64_t ns, struct access_quota *ret_quota)
 {
     char name[ACCESS_QUOTA_NAME];
     struct str record;
@@ -148,8 +148,8 @@ static void touch(struct apply *a, uint64_t ns,
     a->quotas = t;
 }
 
-int quota_put(struct apply *a, uint64_t ns, const struct access_quota *before,
-              const struct access_quota *quota)
+int quota_write(struct apply *a, uint64_t ns, const struct access_quota *before,
+                const struct access_quota *quota)
 {
     struct buf record = {0};
     char name[ACCESS_QUOTA_NAME];
@@ -283,7 +283,7 @@ int quota_row(struct apply *a, const struct place *p, struct ulid id,
     int r = find_chain(a, p->ns);
     for (size_t i = 0; r == 0 && i < m->n_chain; i++) {
         struct access_quota before;
-        r = quota_get(a, m->chain[i], &before);
+        r = quota_read(a, m->chain[i], &before);
         if (r != 0) {
             break;
         }
@@ -294,7 +294,7 @@ int quota_row(struct apply *a, const struct place *p, struct ulid id,
         if (now.counting && is_counted(&now.at, p->ns, p->type, id)) {
             shift(now.so_far, plus, minus);
         }
-        r = quota_put(a, m->chain[i], &before, &now);
+        r = quota_write(a, m->chain[i], &before, &now);
     }
     return r == ERR_NOT_FOUND ? err_raise(ERR_CORRUPT) : r;
 }
@@ -381,7 +381,7 @@ int quota_ns_gone(struct apply *a, const struct store_node *node,
 static int current(struct apply *a, const struct quota_touched *t,
                    struct access_quota *ret_quota)
 {
-    int r = quota_get(a, t->ns, ret_quota);
+    int r = quota_read(a, t->ns, ret_quota);
     return r == ERR_NOT_FOUND ? err_raise(ERR_CORRUPT) : r;
 }
 
@@ -450,7 +450,7 @@ int quota_settle(struct apply *a)
     for (const struct quota_touched *t = a->quotas; r == 0 && t != NULL;
          t = t->next) {
         struct access_quota now;
-        r = quota_get(a, t->ns, &now);
+        r = quota_read(a, t->ns, &now);
         if (r == ERR_NOT_FOUND) {
             r = 0; /* It went with its namespace, or by this very command. */
             continue;

@@ -72,6 +72,7 @@ static const struct {
     [OP_UNAVAILABLE] = {503, "failed"},
     [OP_OUTCOME_UNKNOWN] = {504, "unknown"},
     [OP_NO_SPACE] = {507, "failed"},
+    [OP_QUOTA] = {507, "refused"},
     [OP_INTERNAL] = {500, "failed"},
 };
 _Static_assert(sizeof codes / sizeof codes[0] == OP_CODES,

@@ -187,18 +187,20 @@ int grants_check_level(struct op_state *s)
 
 static int refuse_condition(struct op_state *s, uint64_t rev)
 {
+    struct str name = s->op->id.n > 0 ? s->op->id : s->op->ns;
+
     s->op->answer.at_revision = rev;
     if (rev == 0) {
         return answer_problem(s, OP_PRECONDITION, STR("If-Match"),
                               "%.*s does not exist, and the condition asks for "
                               "it to",
-                              SHOW(s->op->id));
+                              SHOW(name));
     }
     return answer_problem(s, OP_PRECONDITION, STR(""),
                           "%.*s is at revision %llu, which the condition of "
                           "the request rules out: read it again and decide "
                           "anew",
-                          SHOW(s->op->id), (unsigned long long)rev);
+                          SHOW(name), (unsigned long long)rev);
 }
 
 int grants_check_conditions(struct op_state *s, uint64_t rev)

@@ -41,6 +41,24 @@ static void on_breaker(void *user, const struct machine_breaker *told)
     lease_table_breaker(user, told, clock_mono_ms());
 }
 
+/* Each node applies it; one says so. */
+static void on_quota(void *user, const struct machine_quota *told)
+{
+    static const char *const texts[] = {
+        [ACCESS_QUOTA_OK] = "a namespace is within its quota again",
+        [ACCESS_QUOTA_WARN] = "a namespace has come near its quota",
+        [ACCESS_QUOTA_FULL] =
+            "a namespace has used up its quota: what grows is refused there",
+    };
+    enum log_level level = told->state == ACCESS_QUOTA_OK ? LOG_INFO : LOG_WARN;
+
+    if (lease_table_serves(user)) {
+        LOG_AT(level, LOG_CORE, texts[told->state], LOG_STR("ns", told->path),
+               LOG_TXT("what", access_quota_what_name(told->what)),
+               LOG_U64("used", told->used));
+    }
+}
+
 struct machine_hooks registry_machine_hooks(struct lease_table *leases)
 {
     return (struct machine_hooks){
@@ -49,6 +67,8 @@ struct machine_hooks registry_machine_hooks(struct lease_table *leases)
         .lease_del = on_lease_del,
         .lease_scopes = on_scopes,
         .breaker = on_breaker,
+        .quota_user = leases,
+        .quota = on_quota,
     };
 }
 

@@ -8,6 +8,7 @@
 #include "registry/desk.h"
 #include "registry/limit.h"
 #include "registry/process.h"
+#include "registry/quotas.h"
 #include "registry/room.h"
 
 /* ---- readiness ---- */
@@ -285,6 +286,7 @@ static void add_counted(struct store *store, struct buf *out)
     if (store_read_begin(reader, &txn) == 0) {
         add_meta(store_meta(txn), out);
         add_marks(txn, out);
+        quotas_metrics(txn, out);
         store_read_end(txn);
     }
     (void)store_reader_free(reader);

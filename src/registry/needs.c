@@ -29,6 +29,10 @@
     {                                                                          \
         .how = NEED_NS, .verbs = (v)                                           \
     }
+#define THERE(v, t)                                                            \
+    {                                                                          \
+        .how = NEED_NS, .verbs = (v), .target = (t)                            \
+    }
 #define ROWS(v)                                                                \
     {                                                                          \
         .how = NEED_ROWS, .verbs = (v)                                         \
@@ -111,10 +115,10 @@ const struct need needs[OP_KINDS] = {
     [OP_SESSION_CREATE] = OPEN, /* a password is shown */
     [OP_SESSION_DELETE] = ITSELF,
     [OP_WHOAMI] = KNOWN,
-    [OP_QUOTA_LIST] = ROOT(ACCESS_READ, ACCESS_ACCESS),
-    [OP_QUOTA_GET] = ROOT(ACCESS_READ, ACCESS_ACCESS),
-    [OP_QUOTA_PUT] = ROOT(PUT, ACCESS_ACCESS),
-    [OP_QUOTA_DELETE] = ROOT(ACCESS_DELETE, ACCESS_ACCESS),
+    [OP_QUOTA_LIST] = ITSELF, /* each namespace */
+    [OP_QUOTA_GET] = NS(ACCESS_READ),
+    [OP_QUOTA_PUT] = THERE(PUT, ACCESS_ACCESS),
+    [OP_QUOTA_DELETE] = THERE(ACCESS_DELETE, ACCESS_ACCESS),
     [OP_AUDIT_GET] = ROOT(ACCESS_READ, ACCESS_ADMIN),
     [OP_METRICS] = ROOT(ACCESS_READ, ACCESS_CLUSTER), /* --metrics-open: OPEN */
 };

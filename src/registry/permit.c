@@ -288,7 +288,9 @@ static int ask_table(struct op_state *s, const struct need *need)
     case NEED_ROOT:
         return permit_root(s, need->verbs, need->target);
     case NEED_NS:
-        return permit(s, need->verbs, STR(ACCESS_NS), s->op->ns);
+        return permit(s, need->verbs,
+                      str_of(need->target == NULL ? ACCESS_NS : need->target),
+                      s->op->ns);
     case NEED_ROWS:
         return permit_rows(s, need);
     case NEED_AGENT:

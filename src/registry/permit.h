@@ -18,7 +18,7 @@ enum need_how {
     NEED_OPEN,   /* nothing, of nobody */
     NEED_KNOWN,  /* to be somebody */
     NEED_ROOT,   /* `verbs` on `target` in the root */
-    NEED_NS,     /* `verbs` on @ns in op->ns */
+    NEED_NS,     /* `verbs` on `target` (NULL: @ns) in op->ns */
     NEED_ROWS,   /* `verbs` on op->type in op->ns */
     NEED_AGENT,  /* `verbs` on @agents in the root, or to be op->id itself */
     NEED_SOME,   /* to read anything at or below op->ns, or the query's ns: the
@@ -29,7 +29,7 @@ enum need_how {
 struct need {
     enum need_how how;
     unsigned verbs;
-    const char *target; /* NEED_ROOT */
+    const char *target; /* NEED_ROOT, NEED_NS */
     bool own;           /* NEED_AGENT: who is op->id needs nothing else */
 };
 extern const struct need needs[OP_KINDS];

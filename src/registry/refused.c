@@ -1,6 +1,7 @@
 /* What the machine refused, as a problem. */
 #include "model/row.h"
 #include "registry/answer.h"
+#include "registry/quotas.h"
 #include "registry/submit.h"
 
 static int refused_missing(struct op_state *s)
@@ -221,6 +222,8 @@ int submit_refused(struct op_state *s, const struct machine_result *result)
         return refused_txn(s, result);
     }
     switch (result->answer) {
+    case ERR_QUOTA:
+        return quotas_refused(s, result);
     case ERR_NOT_FOUND:
         return refused_missing(s);
     case ERR_CONFLICT:
@@ -241,6 +244,12 @@ int submit_refused(struct op_state *s, const struct machine_result *result)
                               "with this change the resource would be larger "
                               "than 256 KiB");
     case ERR_FULL:
+        if (s->op->kind == OP_QUOTA_PUT) {
+            return answer_problem(s, OP_CONFLICT, STR(""),
+                                  "%u namespaces have a quota, no more can: "
+                                  "set one further up instead of many below",
+                                  MACHINE_QUOTAS_MOST);
+        }
         return answer_problem(s, OP_CONFLICT, STR(""),
                               s->op->kind == OP_AGENT_PUT
                                   ? "more than %u leaves match this hostname: "

@@ -237,12 +237,13 @@ finish_func restore_finish;
 end_func admin_end, restore_end;
 run_func token_list, token_create, token_get, token_delete;
 finish_func token_finish_create;
+run_func quota_list, quota_get, quota_put, quota_delete;
 run_func role_list, role_get, role_put, role_delete;
 run_func session_create, user_password;
 run_func user_list, user_get, user_put, user_delete;
 run_func group_list, group_get, group_put, group_delete;
 run_func member_put, member_delete;
-finish_func grants_finish_put, grants_finish_delete;
+finish_func grants_finish_put, grants_finish_delete, quota_finish_put;
 run_func whoami_get;
 
 #endif

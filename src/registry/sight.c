@@ -37,6 +37,7 @@ static const struct {
 } others[] = {
     {"breaker", ACCESS_CLUSTER},
     {"access", ACCESS_ACCESS},
+    {"quota", ACCESS_NS},
 };
 
 /* What nobody has thought of is for who may see all there is to see. */

@@ -27,6 +27,7 @@ static const unsigned statuses[] = {
     [OP_UNAVAILABLE] = 503,
     [OP_OUTCOME_UNKNOWN] = 504,
     [OP_NO_SPACE] = 507,
+    [OP_QUOTA] = 507,
     [OP_INTERNAL] = 500,
 };
 _Static_assert(sizeof statuses / sizeof statuses[0] == OP_CODES,
@@ -63,8 +64,13 @@ static const struct kind kinds[] = {
     {500, "internal", "Internal error"},
 };
 
-static const struct kind *kind_of(unsigned status)
+static const struct kind of_quota = {507, "quota", "Quota exceeded"};
+
+static const struct kind *kind_of(unsigned status, enum op_code code)
 {
+    if (code == OP_QUOTA) {
+        return &of_quota;
+    }
     size_t i = 0;
     while (i + 1 < sizeof kinds / sizeof kinds[0] &&
            kinds[i].status != status) {
@@ -92,7 +98,7 @@ static void add_member(struct buf *out, const char *name, struct str text)
 static struct str render_problem(struct rest_request *request, unsigned status,
                                  const struct op_answer *answer)
 {
-    const struct kind *kind = kind_of(status);
+    const struct kind *kind = kind_of(status, answer->code);
     struct buf out = {0};
 
     buf_printf(&out,
