@@ -283,7 +283,7 @@ static void strings_are_lent_from_the_bytes(void **state)
 static void numbers_in_the_log_stay(void **state)
 {
     (void)state;
-    assert_int_equal(N_KINDS, 25);
+    assert_int_equal(N_KINDS, 26);
     assert_int_equal(COMMAND_INIT, 1);
     assert_int_equal(COMMAND_EPOCH, 2);
     assert_int_equal(COMMAND_NS_CREATE, 3);
@@ -314,6 +314,7 @@ static void numbers_in_the_log_stay(void **state)
     assert_int_equal(COMMAND_SWEEP, 23);
     assert_int_equal(COMMAND_FLAP, 24);
     assert_int_equal(COMMAND_ACCESS, 25);
+    assert_int_equal(COMMAND_TALLY, 26);
     assert_int_equal(MAINT_AGENT | MAINT_ROW << 4, 0x21);
     assert_int_equal(COND_MATCH | COND_MATCH_ANY << 4 | COND_NONE_ANY << 8,
                      0x421);
@@ -334,7 +335,8 @@ static void only_what_takes_away_shrinks(void **state)
                        kind == COMMAND_ROW_DELETE ||
                        kind == COMMAND_AGENT_DEL || kind == COMMAND_EXPIRE ||
                        kind == COMMAND_BREAKER || kind == COMMAND_SWEEP ||
-                       kind == COMMAND_FLAP || kind == COMMAND_HISTORY;
+                       kind == COMMAND_FLAP || kind == COMMAND_HISTORY ||
+                       kind == COMMAND_TALLY;
         assert_int_equal(command_shrinks(kind), shrinks);
         assert_string_not_equal(command_name(kind), "unknown");
     }

@@ -72,20 +72,18 @@ static const struct promise promises[] = {
     {OP_GROUP_PUT, "nnn", "nnn", "nnn", "ynn"},
     {OP_GROUP_DELETE, "nnn", "nnn", "nnn", "ynn"},
     {OP_WHOAMI, "yyy", "yyy", "yyy", "yyy"},
-    {OP_QUOTA_LIST, "nnn", "nnn", "nnn", "ynn"},
-    {OP_QUOTA_GET, "nnn", "nnn", "nnn", "ynn"},
-    {OP_QUOTA_PUT, "nnn", "nnn", "nnn", "ynn"},
-    {OP_QUOTA_DELETE, "nnn", "nnn", "nnn", "ynn"},
+    {OP_QUOTA_GET, "yyn", "nnn", "yyn", "yyn"},
+    {OP_QUOTA_PUT, "nnn", "nnn", "nnn", "yyn"},
+    {OP_QUOTA_DELETE, "nnn", "nnn", "nnn", "yyn"},
     {OP_AUDIT_GET, "nnn", "nnn", "nnn", "ynn"},
     {OP_METRICS, "ynn", "nnn", "ynn", "ynn"},
 };
 
 /* Whose they are decides: the tests of those operations say so. */
 static const enum op_kind personal[] = {
-    OP_TOKEN_LIST,   OP_TOKEN_CREATE,   OP_TOKEN_GET,
-    OP_TOKEN_DELETE, OP_MEMBER_PUT,     OP_MEMBER_DELETE,
-    OP_SESSION_LIST, OP_SESSION_CREATE, OP_SESSION_DELETE,
-    OP_USER_LIST,    OP_GROUP_LIST,
+    OP_TOKEN_LIST,     OP_TOKEN_CREATE,  OP_TOKEN_GET,    OP_TOKEN_DELETE,
+    OP_MEMBER_PUT,     OP_MEMBER_DELETE, OP_SESSION_LIST, OP_SESSION_CREATE,
+    OP_SESSION_DELETE, OP_USER_LIST,     OP_GROUP_LIST,   OP_QUOTA_LIST,
 };
 
 static bool is_personal(enum op_kind kind)
