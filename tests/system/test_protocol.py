@@ -32,6 +32,8 @@ ROUTES = {
     "/v1/whoami": {"GET"},
     "/v1/tokens": {"GET", "POST"},
     "/v1/tokens/01JD3QK6V9AAAAAAAAAAAAAAAA": {"GET", "DELETE"},
+    "/v1/quotas": {"GET"},
+    "/v1/quotas/web.roster": {"GET", "PUT", "DELETE"},
     "/v1/roles": {"GET"},
     "/v1/roles/web": {"GET", "PUT", "DELETE"},
     "/v1/users": {"GET"},

@@ -158,7 +158,7 @@ static void what_a_newer_version_may_write_is_invalid(void **state)
 {
     (void)state;
     assert_byte_is_invalid(COMMAND_EPOCH, 0, 0);  /* kind */
-    assert_byte_is_invalid(COMMAND_EPOCH, 0, 26); /* the first free number */
+    assert_byte_is_invalid(COMMAND_EPOCH, 0, 27); /* the first free number */
     assert_byte_is_invalid(COMMAND_EPOCH, 0, 255);
     assert_byte_is_invalid(COMMAND_EPOCH, 1, 4); /* flags */
     assert_byte_is_invalid(COMMAND_EPOCH, 1, 128);
