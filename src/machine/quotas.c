@@ -388,7 +388,7 @@ static int current(struct apply *a, const struct quota_touched *t,
 int quota_check(struct apply *a)
 {
     for (const struct quota_touched *t = a->quotas; t != NULL; t = t->next) {
-        struct access_quota now;
+        struct access_quota now = {.rev = 0};
         int r = current(a, t, &now);
         if (r != 0) {
             return r;
@@ -449,7 +449,7 @@ int quota_settle(struct apply *a)
     a->cause = "quota";
     for (const struct quota_touched *t = a->quotas; r == 0 && t != NULL;
          t = t->next) {
-        struct access_quota now;
+        struct access_quota now = {.rev = 0};
         r = quota_read(a, t->ns, &now);
         if (r == ERR_NOT_FOUND) {
             r = 0; /* It went with its namespace, or by this very command. */
