@@ -3,6 +3,7 @@
  * and somebody can be made of it. */
 #include "access/access.h"
 #include "access/access_token.h"
+#include "model/access_quota.h"
 #include "replay.h"
 
 static void require_may(const struct access_made *made)
@@ -73,6 +74,17 @@ static void try_people(struct arena *arena, char what, struct str bytes,
     REQUIRE(!sound || str_equal(buf_str(out), bytes));
 }
 
+static void try_quota(struct str bytes, struct buf *out)
+{
+    struct access_quota quota;
+
+    if (access_quota_decode(bytes, &quota) == 0) {
+        access_quota_encode(out, &quota);
+        REQUIRE(str_equal(buf_str(out), bytes));
+        REQUIRE(access_quota_worst(&quota) <= ACCESS_QUOTA_FULL);
+    }
+}
+
 static void try_words(struct str text)
 {
     char shown[ULID_TEXT];
@@ -110,6 +122,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
         case ACCESS_IS_GROUP:
         case ACCESS_IS_HOST:
             try_people(arena, what, bytes, &out);
+            break;
+        case ACCESS_IS_QUOTA:
+            try_quota(bytes, &out);
             break;
         default:
             try_words(bytes);
