@@ -555,6 +555,9 @@ def full(document, s):
                 body = {"password": "signs-in-here"}
             elif name == "sessions":
                 body = {"user": "signs", "password": "signs-in-here"}
+            elif template.startswith("/v1/quotas"):
+                target = "/v1/quotas/pool.roster"
+                body = {"resources": {"warn": 9}}
             elif re.match("/v1/(roles|users|groups|tokens)", template):
                 body = {"roles": ["reader"]} if "roles" not in template \
                     else {"rules": [], "comment": "more"}
