@@ -264,6 +264,7 @@ def requests(s, shop, web, to, rows):
         (404, {"action": "release", "ns": "nowhere.roster"}),
         (409, lambda: {"action": "release", "ns": make_ns(s)})]
     yield from access_requests(s, new)
+    yield from quota_requests(s)
     for target in ("/v1/cluster", "/leader", "/livez", "/readyz", "/metrics", "/openapi.json"):
         yield ("GET", target), []
 
@@ -322,6 +323,25 @@ def access_requests(s, new):
         return "/v1/groups/known/members/known"
     yield ("DELETE", member_to_lose), [
         (404, "/v1/groups/known/members/nobody")]
+
+
+def quota_requests(s):
+    limits = {"resources": {"warn": 900, "refuse": 1000}}
+    nowhere = "/v1/quotas/nowhere.roster"
+
+    def target():
+        return "/v1/quotas/" + make_ns(s)
+
+    def to_lose():
+        where = target()
+        s.put(where, limits).must(201)
+        return where
+    kept = to_lose()
+    yield ("PUT", target, limits), [(404, nowhere, limits)]
+    yield ("PUT", kept, {"bytes": {"warn": 900}}), []
+    yield ("GET", "/v1/quotas"), []
+    yield ("GET", kept), [(404, nowhere)]
+    yield ("DELETE", to_lose), [(404, nowhere)]
 
 
 def named(template, ns="pool.roster"):
