@@ -4,6 +4,7 @@
 #include "model/pattern.h"
 #include "registry/answer.h"
 #include "registry/body.h"
+#include "registry/grants.h"
 #include "registry/permit.h"
 
 /* ---- what is sent ---- */
@@ -261,7 +262,7 @@ static int make_own(struct op_state *s, struct store_txn *txn,
         .roles = join->roles,
         .hostname = binding->hostname,
         .created_ms = clock_wall_ms(),
-        .created_by = s->who->name,
+        .created_by = grants_maker(s),
     };
     struct access_token other;
     struct ulid held;

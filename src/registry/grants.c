@@ -168,6 +168,13 @@ int grants_check_name(struct op_state *s, struct str name, const char *what)
                           SHOW(name), what);
 }
 
+struct str grants_maker(struct op_state *s)
+{
+    return s->who->kind == ACCESS_NODE
+               ? arena_printf(s->arena, "node %.*s", SHOW(s->who->name))
+               : s->who->name;
+}
+
 int grants_refuse(struct op_state *s, struct str why)
 {
     return answer_problem(s, OP_BAD_REQUEST, STR(""), "%.*s", SHOW(why));

@@ -64,6 +64,8 @@ int grants_check_name(struct op_state *s, struct str name,
                       const char *what) MUST_USE;
 /* The verdict of one of the access_*_check as 400. */
 int grants_refuse(struct op_state *s, struct str why);
+/* As tokens name who made them: a node is no user of that name. */
+struct str grants_maker(struct op_state *s);
 
 /* ---- writing ---- */
 

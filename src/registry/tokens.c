@@ -264,7 +264,7 @@ static int check_body(struct op_state *s, struct making *making)
                               "without either nothing may be done with it");
     }
     token->hostname = STR("");
-    token->created_by = s->who->name;
+    token->created_by = grants_maker(s);
     if (access_token_check(s->arena, token, &why) != 0) {
         return grants_refuse(s, why);
     }
@@ -281,9 +281,18 @@ static int check_caller(struct op_state *s, const struct making *making)
         return permit_refuse(s, str_of(core_domain(s->registry->core)),
                              "make tokens: it is there to register an agent");
     }
-    return grants_is_self(s, making->token.user)
-               ? permit_known(s)
-               : grants_permit(s, ACCESS_CREATE);
+    if (grants_is_self(s, making->token.user)) {
+        return permit_known(s);
+    }
+    int r = grants_permit(s, ACCESS_CREATE);
+    if (r == ANSWERED && who->kind == ACCESS_USER &&
+        making->token.user.n == 0) {
+        r = permit_refuse(s, str_of(core_domain(s->registry->core)),
+                          "create @access there: for a token of his own it "
+                          "needs user %.*s",
+                          SHOW(who->user));
+    }
+    return r;
 }
 
 static int check_user(struct op_state *s, struct store_txn *txn,
