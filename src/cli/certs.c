@@ -62,8 +62,12 @@ static enum cli_exit make_node(const struct cli *cli, const char *name,
     char *text = mem_text(where);
     enum cli_exit status = CLI_USAGE;
 
-    if (split(text, hosts)) {
+    if (split(text, hosts) && hosts[0] != NULL) {
         status = make(cli, name, true, hosts);
+    } else if (hosts[0] == NULL) {
+        (void)cli_misused("--node %s=: where is it reached? Write --node "
+                          "%s=127.0.0.1",
+                          name, name);
     } else {
         (void)cli_misused("--node %s: at most %d names and addresses", name,
                           HOSTS_MOST);

@@ -43,8 +43,44 @@ enum cli_exit cli_misused(const char *format, ...)
     return CLI_USAGE;
 }
 
+/* In the words of libcurl and GnuTLS. NULL: TLS is not the matter. */
+static const char *advice_of_tls(const char *detail)
+{
+    static const struct {
+        const char *words, *advice;
+    } known[] = {
+        {"certificate verification failed",
+         "name the CA that the servers' certificates are from with --ca FILE "
+         "or ROSTER_CA"},
+        {"does not match target host",
+         "write a server as its certificate names it (roster certs --node "
+         "ID=HOST,...)"},
+        {"unexpected TLS packet",
+         "what listens there speaks no TLS: write http:// instead of https://"},
+        {"X.509 key or certificate",
+         "--client-cert and --client-key have to be PEM files that belong "
+         "together"},
+        {"GnuTLS recv error",
+         "the server ended it: where --client-cert is given, that has to be "
+         "from the CA of the server's --tls-ca; where none is, it may want "
+         "one"},
+    };
+
+    for (size_t i = 0; i < sizeof known / sizeof known[0]; i++) {
+        if (strstr(detail, known[i].words) != NULL) {
+            return known[i].advice;
+        }
+    }
+    return NULL;
+}
+
 static const char *advice(const struct roster_error *error)
 {
+    const char *of_tls = advice_of_tls(error->detail);
+
+    if (error->result == ROSTER_UNREACHABLE && of_tls != NULL) {
+        return of_tls;
+    }
     if (error->result == ROSTER_UNREACHABLE) {
         return strstr(error->detail, "refused") != NULL ||
                        strstr(error->detail, "connect") != NULL

@@ -128,6 +128,11 @@ static bool is(const json_t *node, const char *name, const char *value)
     return strcmp(text_of(node, name), value) == 0;
 }
 
+static bool has_role(const json_t *node)
+{
+    return text_of(node, "role")[0] != '\0';
+}
+
 static bool has(const json_t *node, const char *name)
 {
     return json_is_integer(json_object_get(node, name));
@@ -178,13 +183,47 @@ static uint64_t newest(const json_t *nodes)
     return most;
 }
 
+/* Which nodes there are was not told: only what each says of itself is known.
+ */
+static bool is_partial(const json_t *nodes)
+{
+    const json_t *node = NULL;
+    size_t i = 0;
+
+    json_array_foreach(nodes, i, node)
+    {
+        if (has_role(node)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* What others say of him, when he is not seen himself. */
+static const char *leader_name(const json_t *nodes)
+{
+    const json_t *leader = leader_of(nodes), *node = NULL;
+    size_t i = 0;
+
+    if (leader != NULL) {
+        return text_of(leader, "node");
+    }
+    json_array_foreach(nodes, i, node)
+    {
+        if (is_partial(nodes) && text_of(node, "leader")[0] != '\0') {
+            return text_of(node, "leader");
+        }
+    }
+    return is_partial(nodes) ? "not known" : "none";
+}
+
 static void print_head(const json_t *nodes)
 {
     const json_t *leader = leader_of(nodes), *best = best_of(nodes);
     json_t *row = json_object();
     struct buf text = {0};
 
-    buf_add_text(&text, leader == NULL ? "none" : text_of(leader, "node"));
+    buf_add_text(&text, leader_name(nodes));
     if (leader != NULL && has(leader, "term")) {
         buf_printf(&text, ", term %llu",
                    (unsigned long long)number(leader, "term"));
@@ -347,10 +386,12 @@ void screen_show(const json_t *nodes)
     print_head(nodes);
     (void)putchar('\n');
     print_lines(nodes);
-    if (leader_of(nodes) == NULL) {
-        (void)printf("warning: no leader is known: writes wait\n");
+    if (!is_partial(nodes)) {
+        if (leader_of(nodes) == NULL) {
+            (void)printf("warning: no leader is known: writes wait\n");
+        }
+        warn_of_voters(nodes);
     }
-    warn_of_voters(nodes);
     warn_of_lag(nodes);
     warn_of_versions(nodes);
     warn_of_breaker(nodes);

@@ -5,6 +5,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "cli/ask.h"
 #include "cli/print.h"
 #include "cli/rows.h"
 #include "cli/screen.h"
@@ -156,18 +157,19 @@ static void look_at(const struct cli *cli, const char *url, json_t *node)
     (void)roster_free(roster);
 }
 
-/* The first server that answers says which nodes there are. NULL: none does. */
-static json_t *ask_cluster(struct cli *cli)
+/* The first server that answers says which nodes there are. Gives *ret_cluster,
+ * NULL when none does. */
+static enum roster_result ask_cluster(struct cli *cli, json_t **ret_cluster)
 {
+    struct roster_request request = {.method = "GET", .path = "/v1/cluster"};
     struct roster_response response = {0};
-    json_t *cluster = NULL;
 
-    if (look(cli->roster, "/v1/cluster", NULL, &response) &&
-        response.status == 200) {
-        cluster = json_loadb(response.body, response.body_size, 0, NULL);
-    }
+    enum roster_result result = roster_send(cli->roster, &request, &response);
+    *ret_cluster = result == ROSTER_OK
+                       ? json_loadb(response.body, response.body_size, 0, NULL)
+                       : NULL;
     roster_response_done(&response);
-    return cluster;
+    return result;
 }
 
 /* As the cluster sees it, then as it sees itself. Gives. */
@@ -250,18 +252,38 @@ static json_t *all_nodes(struct cli *cli, const json_t *cluster)
     return nodes;
 }
 
+/* That nobody may know which nodes there are, or could be asked, is told:
+ * what is shown then is less than there is. */
+static enum cli_exit judge(struct cli *cli, enum roster_result result,
+                           const json_t *nodes)
+{
+    bool ready = is_in(nodes, "state", "ready");
+    int status = roster_error(cli->roster)->status;
+
+    if (result == ROSTER_REFUSED && status >= 400 && status < 500 &&
+        status != 404) {
+        return ask_complain(cli, result);
+    }
+    /* A single server has its reason in its lines. */
+    if (!ready && result == ROSTER_UNREACHABLE && json_array_size(nodes) > 1) {
+        return ask_complain(cli, result);
+    }
+    return ready ? CLI_OK : CLI_UNREACHABLE;
+}
+
 enum cli_exit status_run(struct cli *cli)
 {
-    json_t *cluster = ask_cluster(cli);
+    json_t *cluster = NULL;
+    enum roster_result result = ask_cluster(cli, &cluster);
     json_t *nodes = all_nodes(cli, cluster);
-    bool ready = is_in(nodes, "state", "ready");
 
     if (cli->json) {
         print_json(nodes);
     } else {
         screen_show(nodes);
     }
+    enum cli_exit status = judge(cli, result, nodes);
     json_decref(nodes);
     json_decref(cluster);
-    return ready ? CLI_OK : CLI_UNREACHABLE;
+    return status;
 }

@@ -235,3 +235,49 @@ def an_interrupted_question_leaves_the_terminal_as_it_was(s):
             time.sleep(0.02)
         assert os.WIFSIGNALED(status[1]), status
         os.close(fd)
+
+
+@shared(flags=ACCESS)
+def a_status_says_why_it_is_less_than_there_is(s):
+    with Home(s) as home, admin(s) as keeper:
+        code, out, err = home.run("status")
+        assert code == 1 and "roster login" in err and "ready" in out, (
+            code, out, err)
+        twice = f"http://127.0.0.1:{s.port},http://localhost:{s.port}"
+        code, out, err = run([binary("roster"), "--server", twice, "status"],
+                             env=home.env)
+        assert code == 1 and "roster login" in err, (code, out, err)
+        assert "warning" not in out and "none" not in out, out
+        code, out, err = run([binary("roster"), "--server",
+                              f"https://127.0.0.1:{s.port}", "tree"],
+                             env=home.env)
+        assert code == 3 and "write http://" in err, (code, out, err)
+        assert "leader" in keeper.good("status")
+
+
+@shared(flags=ACCESS)
+def who_made_a_token_is_told_from_a_user_of_that_name(s):
+    with admin(s) as keeper:
+        name = fresh_name("made")
+        keeper.good("token", "create", f"name={name}", "roles=reader")
+        node = s.get("/leader").must(200).json["id"]
+        [by] = [token["created_by"] for token in s.get("/v1/tokens").json
+                if token["name"] == name]
+        assert by == "node " + node, by
+
+
+@shared(flags=ACCESS)
+def a_token_of_ones_own_needs_a_name(s):
+    make_user(s, "hal", "reader")
+    with Home(s) as home:
+        home.good("login", "hal", "--password-file", home.secret(PASSWORD))
+        home.bad("token", "create", "name=x", "roles=reader",
+                 says="needs user hal")
+        home.good("token", "create", "name=x", "user=hal", "roles=reader")
+
+
+@shared(flags=ACCESS)
+def a_node_needs_an_address_in_its_certificate(s):
+    with Home(s) as home:
+        home.bad("certs", os.path.join(home.dir, "certs"), "--node", "n1=",
+                 says="--node n1=127.0.0.1", status=2)
