@@ -97,7 +97,10 @@ static const char *advice(const struct roster_error *error)
     }
     switch (error->status) {
     case 401:
-        return "sign in first: 'roster login USER'";
+        return strstr(error->detail, "name and password") != NULL
+                   ? "write both again, or have the password set anew by who "
+                     "may: 'roster user password USER'"
+                   : "sign in first: 'roster login USER'";
     case 414:
     case 431:
         return "a name or a text is too long for a request: shorten it, or "

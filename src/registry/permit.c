@@ -86,7 +86,8 @@ static int refuse_unknown(struct op_state *s)
         s, OP_UNAUTHORIZED, STR(""),
         "this is not for everybody, and nobody is known by what the request "
         "shows: send Authorization: Bearer TOKEN (`roster login` gets one), or "
-        "use a client certificate");
+        "use a client certificate. A token that is sent already has expired, "
+        "was deleted, or is of another registry");
 }
 
 int permit_refuse(struct op_state *s, struct str ns, const char *format, ...)

@@ -2,6 +2,7 @@
 
 #include <pthread.h>
 #include <stdatomic.h>
+#include <sys/stat.h>
 
 #include "base/clock.h"
 #include "base/err.h"
@@ -25,6 +26,19 @@ static void tell_read(const struct certificates *certificates)
            soon ? "certificates read; this node's expires soon"
                 : "certificates read",
            LOG_U64("expires_s", expires_s));
+}
+
+/* A group may have it, as Debian's ssl-cert; nobody should be open to all
+ * without knowing. */
+static void warn_if_open(const char *key)
+{
+    struct stat file;
+
+    if (stat(key, &file) == 0 && (file.st_mode & S_IRWXO) != 0) {
+        log_warn(LOG_CORE,
+                 "everybody on this machine can read the key: chmod 600",
+                 LOG_TXT("file", key));
+    }
 }
 
 int certificates_open(const struct settings *settings,
@@ -51,6 +65,7 @@ int certificates_open(const struct settings *settings,
                  LOG_TXT("why", why));
     }
     if (made->tls != NULL) {
+        warn_if_open(config.key);
         tell_read(made);
     }
     *ret_certificates = made;

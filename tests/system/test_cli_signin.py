@@ -106,6 +106,8 @@ def a_wrong_password_leaves_nothing(s):
     with Home(s) as home:
         home.bad("login", "ben", "--password-file", home.secret("wrong one"),
                  says="nobody is let in")
+        home.bad("login", "ben", "--password-file", home.secret("wrong one"),
+                 says="write both again")
         assert not os.path.exists(home.file)
         home.bad("login", "ben", "--password-file", home.secret(""),
                  says="nothing in its first line")

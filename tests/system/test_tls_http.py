@@ -302,6 +302,18 @@ def wrong_settings_are_explained():
             assert why in s.log_tail()
 
 
+@bare
+def a_key_that_everybody_can_read_is_warned_of():
+    with Guarded() as g:
+        assert "everybody on this machine" not in g.server.log_tail()
+        assert g.server.stop() == 0
+        os.chmod(g.key, 0o604)
+        g.server.start()
+        assert "everybody on this machine can read the key" in \
+            g.server.log_tail()
+        assert g.server.stop() == 0
+
+
 # ---- new certificates ------------------------------------------------------------
 
 @bare(timeout=120)
