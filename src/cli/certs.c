@@ -2,23 +2,29 @@
 #include <errno.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "base/err.h"
 #include "cli/ask.h"
+#include "cli/print.h"
 #include "cli/rows.h"
 #include "tls/tls.h"
 
 enum { DAYS = 365, CA_DAYS = 3650, HOSTS_MOST = 32 };
 
 /* What is there stays: a second run adds what is missing. */
-static enum cli_exit tell(const struct cli *cli, const char *name, int r,
-                          const char *why)
+static enum cli_exit tell(const struct cli *cli, json_t *rows, const char *name,
+                          int r, const char *why)
 {
     if (r != 0 && r != ERR_CONFLICT) {
         ask_say("%s: %s", name, why);
         return CLI_REFUSED;
     }
-    if (!cli->quiet) {
+    if (rows != NULL) {
+        (void)json_array_append_new(
+            rows, json_pack("{s:s+++, s:b}", "file", cli->args[0], "/", name,
+                            ".pem", "made", (int)(r != ERR_CONFLICT)));
+    } else if (!cli->quiet) {
         (void)printf("%s/%s.pem%s\n", cli->args[0], name,
                      r == ERR_CONFLICT ? " is there already" : "");
     }
@@ -42,8 +48,21 @@ static bool split(char *text, const char *ret_parts[HOSTS_MOST + 1])
     return true;
 }
 
-static enum cli_exit make(const struct cli *cli, const char *name, bool node,
-                          const char *const *hosts)
+/* The key of the CA is kept elsewhere, as it should. */
+static void explain(const struct cli *cli)
+{
+    struct buf key = {0};
+
+    buf_printf(&key, "%s/ca-key.pem", cli->args[0]);
+    if (access(buf_text(&key), F_OK) != 0) {
+        ask_say("only the key of that CA can make more: bring it back for as "
+                "long as this takes, or write another directory");
+    }
+    buf_done(&key);
+}
+
+static enum cli_exit make(const struct cli *cli, json_t *rows, const char *name,
+                          bool node, const char *const *hosts)
 {
     const struct tls_make make = {.dir = cli->args[0],
                                   .name = name,
@@ -52,18 +71,23 @@ static enum cli_exit make(const struct cli *cli, const char *name, bool node,
                                   .days = cli->days == 0 ? DAYS : cli->days};
     char why[TLS_WHY] = "";
 
-    return tell(cli, name, tls_make_cert(&make, why), why);
+    enum cli_exit status =
+        tell(cli, rows, name, tls_make_cert(&make, why), why);
+    if (status != CLI_OK) {
+        explain(cli);
+    }
+    return status;
 }
 
-static enum cli_exit make_node(const struct cli *cli, const char *name,
-                               const char *where)
+static enum cli_exit make_node(const struct cli *cli, json_t *rows,
+                               const char *name, const char *where)
 {
     const char *hosts[HOSTS_MOST + 1];
     char *text = mem_text(where);
     enum cli_exit status = CLI_USAGE;
 
     if (split(text, hosts) && hosts[0] != NULL) {
-        status = make(cli, name, true, hosts);
+        status = make(cli, rows, name, true, hosts);
     } else if (hosts[0] == NULL) {
         (void)cli_misused("--node %s=: where is it reached? Write --node "
                           "%s=127.0.0.1",
@@ -76,7 +100,7 @@ static enum cli_exit make_node(const struct cli *cli, const char *name,
     return status;
 }
 
-static enum cli_exit make_clients(const struct cli *cli)
+static enum cli_exit make_clients(const struct cli *cli, json_t *rows)
 {
     enum cli_exit status = CLI_OK;
     char *text = mem_text(cli->clients == NULL ? "" : cli->clients);
@@ -84,7 +108,7 @@ static enum cli_exit make_clients(const struct cli *cli)
 
     for (char *at = strtok_r(text, ",", &rest); status == CLI_OK && at != NULL;
          at = strtok_r(NULL, ",", &rest)) {
-        status = make(cli, at, false, NULL);
+        status = make(cli, rows, at, false, NULL);
     }
     (void)mem_free(text);
     return status;
@@ -103,10 +127,19 @@ enum cli_exit certs_run(struct cli *cli)
         ask_say("%s: %s", dir, strerror(errno));
         return CLI_REFUSED;
     }
-    enum cli_exit status = tell(cli, "ca", tls_make_ca(dir, CA_DAYS, why), why);
+    json_t *rows = cli->json ? json_array() : NULL;
+    enum cli_exit status =
+        tell(cli, rows, "ca", tls_make_ca(dir, CA_DAYS, why), why);
     for (size_t i = 0; status == CLI_OK && i < cli->nodes.n; i++) {
-        status =
-            make_node(cli, cli->nodes.items[i].name, cli->nodes.items[i].value);
+        status = make_node(cli, rows, cli->nodes.items[i].name,
+                           cli->nodes.items[i].value);
     }
-    return status == CLI_OK ? make_clients(cli) : status;
+    if (status == CLI_OK) {
+        status = make_clients(cli, rows);
+    }
+    if (rows != NULL) {
+        print_json(rows);
+    }
+    json_decref(rows);
+    return status;
 }

@@ -83,8 +83,9 @@ const struct cli_verb cli_verbs[] = {
      "roster token create name=TEXT roles=ROLE[@NS],... [ttl=TIME] "
      "[user=NAME]\n"
      "                    [kind=join [hosts=REGEX] [reusable=true]]\n\n"
-     "The text of a token is printed when it is made, and kept nowhere. With\n"
-     "kind=join it registers agents."},
+     "The text of a token is printed when it is made, and kept nowhere. One of\n"
+     "your own needs user=YOU, and may no more than you. With kind=join it\n"
+     "registers agents."},
     {"session", "[list|end] [ID...]", "who is signed in", "", 0, MANY,
      session_run, "roster session list\nroster session end ID..."},
     {"role", "[list|show|put|delete] [NAME] [NAME=VALUE...]",

@@ -360,11 +360,28 @@ static int make_with(const struct tls_make *make, const struct pair *ca,
     return r;
 }
 
+/* Then the CA's key, which may be elsewhere by now, is not needed. */
+static int check_new(const struct tls_make *make, char why[TLS_WHY])
+{
+    char *cert = path_of(make->dir, make->name, ".pem");
+    char *key = path_of(make->dir, make->name, "-key.pem");
+
+    int r = access(cert, F_OK) == 0 && access(key, F_OK) == 0
+                ? failed(cert, EEXIST, why)
+                : 0;
+    (void)mem_free(cert);
+    (void)mem_free(key);
+    return r;
+}
+
 int tls_make_cert(const struct tls_make *make, char why[TLS_WHY])
 {
     struct pair ca = {.key = NULL};
 
     int r = check(make, why);
+    if (r == 0) {
+        r = check_new(make, why);
+    }
     if (r == 0) {
         r = read_ca(make->dir, &ca, why);
     }

@@ -1,5 +1,6 @@
 """roster login, logout, whoami, token, session, role, user, group."""
 import contextlib
+import json
 import os
 import pty
 import re
@@ -283,3 +284,19 @@ def a_node_needs_an_address_in_its_certificate(s):
     with Home(s) as home:
         home.bad("certs", os.path.join(home.dir, "certs"), "--node", "n1=",
                  says="--node n1=127.0.0.1", status=2)
+
+
+@shared(flags=ACCESS)
+def certificates_that_are_there_need_no_key_of_the_ca(s):
+    with Home(s) as home:
+        where = os.path.join(home.dir, "certs")
+        made = json.loads(home.good("certs", where, "--node", "n1=127.0.0.1",
+                                    "--client", "ann", "--json"))
+        assert [os.path.basename(each["file"]) for each in made] == [
+            "ca.pem", "n1.pem", "ann.pem"], made
+        assert all(each["made"] for each in made), made
+        os.unlink(os.path.join(where, "ca-key.pem"))
+        out = home.good("certs", where, "--node", "n1=127.0.0.1")
+        assert out.count("is there already") == 2, out
+        home.bad("certs", where, "--node", "n2=127.0.0.1",
+                 says="only the key of that CA")
