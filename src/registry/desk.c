@@ -215,6 +215,11 @@ void desk_set_directory(struct desk *desk, struct access_directory *directory)
     desk->directory = directory;
 }
 
+bool desk_has_directory(const struct desk *desk)
+{
+    return desk->directory != NULL;
+}
+
 /* ---- asking ---- */
 
 /* What the op asked before. */

@@ -21,6 +21,7 @@ struct desk *desk_new(void) MUST_USE;
 struct desk *desk_free(struct desk *desk);
 /* Takes it. NULL: there is none. Before the registry serves. */
 void desk_set_directory(struct desk *desk, struct access_directory *directory);
+bool desk_has_directory(const struct desk *desk) MUST_USE;
 void desk_metrics(struct desk *desk, struct buf *out);
 
 /* Each is 0, WAITS, or ANSWERED with 503 when too many wait already; texts

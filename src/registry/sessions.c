@@ -100,6 +100,11 @@ static int ask_directory(struct op_state *s, struct person *person,
         return r;
     }
     *ret_is = said == 0;
+    if (said == ERR_NOT_READY && !desk_has_directory(s->registry->desk)) {
+        return answer_busy(s, "the password of this user is a directory's, and "
+                              "this node was given none to ask: see rosterd's "
+                              "--ldap-url");
+    }
     return said != ERR_NOT_READY
                ? 0
                : answer_busy(s, "the directory that knows this user's password "

@@ -231,3 +231,11 @@ def a_password_stays_nowhere(s):
     held = sum(block.count(mark.encode()) for block in memory_of(s)
                for mark in marks)
     assert held == 0, f"{held} times in memory"
+
+
+@shared(flags=ACCESS)
+def a_node_without_a_directory_says_so(s):
+    s.put("/v1/users/lost", {"source": "ldap", "roles": ["reader"]}).must(201)
+    problem = s.post("/v1/sessions", {"user": "lost", "password": PASSWORD}
+                     ).problem(503)
+    assert "--ldap-url" in problem["detail"], problem
