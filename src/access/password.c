@@ -66,7 +66,7 @@ static bool is_bearable(const char *hash)
 
 bool access_password_is(struct str password, struct str hash)
 {
-    char text[ACCESS_PASSWORD_HASH_MOST + 1];
+    char text[ACCESS_PASSWORD_HASH_MOST + 1] = "";
 
     if (password.n > ACCESS_PASSWORD_LONGEST) {
         password.n = 0; /* it is nobody's, and takes as long */

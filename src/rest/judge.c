@@ -36,13 +36,19 @@ static void set_due(struct rest_loop *loop, struct rest_judged *judged)
 void rest_judge_add(struct rest_loop *loop, struct rest_judged *judged,
                     struct access_who *who, uint64_t mark)
 {
+    struct rest_judge *judge = &loop->judge;
+
     judged->mark = mark;
     judged->who = access_ref(who);
     if (!loop->guarded) {
         return;
     }
-    rest_ring_add(&loop->judge.all, &judged->ring);
+    rest_ring_add(&judge->all, &judged->ring);
     set_due(loop, judged);
+    if (mark != registry_access_mark(loop->rest->registry)) {
+        rest_ring_remove(&judge->end); /* a round that is without him */
+        judge->mark = REST_NO_MARK;
+    }
 }
 
 void rest_judge_remove(struct rest_loop *loop, struct rest_judged *judged)
@@ -99,7 +105,7 @@ enum rest_verdict rest_judge_one(struct rest_loop *loop,
     bool same = memcmp(who->view, judged->who->view, sizeof who->view) == 0;
     (void)access_unref(judged->who);
     judged->who = who;
-    judged->mark = mark;
+    judged->mark = rest_who_mark(loop, who, mark);
     set_due(loop, judged);
     if (same) {
         return REST_STANDS;

@@ -56,7 +56,8 @@ enum rest_verdict {
 void rest_judge_init(struct rest_judge *judge, uint64_t mark);
 /* Nobody is in it any more. */
 void rest_judge_done(struct rest_judge *judge);
-/* Who was looked up at that mark. */
+/* Who was looked up at that mark. When it is not the registry's, he is looked
+ * up anew before anybody is told anything. */
 void rest_judge_add(struct rest_loop *loop, struct rest_judged *judged,
                     struct access_who *who, uint64_t mark);
 /* Also one that is not in. */

@@ -131,10 +131,24 @@ static struct access_who *find(struct rest_request *request,
     return who;
 }
 
-static void set(struct rest_request *request, struct access_who *who)
+uint64_t rest_who_mark(const struct rest_loop *loop,
+                       const struct access_who *who, uint64_t mark)
+{
+    const struct registry *registry = loop->rest->registry;
+
+    return registry_who_is_newest(registry, who) &&
+                   registry_access_mark(registry) == mark
+               ? mark
+               : REST_NO_MARK;
+}
+
+/* `mark`: before he was looked up. */
+static void set(struct rest_request *request, struct access_who *who,
+                uint64_t mark)
 {
     (void)access_unref(request->op.who);
     request->op.who = who;
+    request->mark = rest_who_mark(request->loop, who, mark);
 }
 
 /* Who looks after a node by asking whether it lives must hear that it does. */
@@ -164,8 +178,8 @@ void rest_who_set(struct rest_request *request, struct str authorization)
     request->op.from = address_of(request->peer);
     request->op.who = access_anyone();
     if (request->loop->guarded) {
-        request->mark = registry_access_mark(request->loop->rest->registry);
-        set(request, find(request, authorization));
+        uint64_t mark = registry_access_mark(request->loop->rest->registry);
+        set(request, find(request, authorization), mark);
     }
     admit(request);
 }
@@ -179,13 +193,13 @@ void rest_who_renew(struct rest_request *request)
         rest_who_stands(loop, request->op.who)) {
         return;
     }
-    request->mark = registry_access_mark(loop->rest->registry);
+    uint64_t mark = registry_access_mark(loop->rest->registry);
     int r = rest_who_again(loop, request->op.who, &who);
     if (r < 0) {
         fail(request, r);
         return;
     }
-    set(request, who);
+    set(request, who, mark);
 }
 
 int rest_who_again(struct rest_loop *loop, const struct access_who *who,

@@ -11,6 +11,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "access/access.h"
 #include "base/mem.h"
@@ -38,6 +39,12 @@ void rest_who_begin(struct rest_loop *loop);
 /* Whether he is who he was, and his time is not over. */
 bool rest_who_stands(const struct rest_loop *loop,
                      const struct access_who *who);
+/* The access mark at which he is who he is: `mark`, which was read before he
+ * was looked up, or, where what has moved it could not be read yet, one that
+ * there never is. */
+#define REST_NO_MARK UINT64_MAX
+uint64_t rest_who_mark(const struct rest_loop *loop,
+                       const struct access_who *who, uint64_t mark);
 /* Sets the request's who, and counts it among what he and his address may send:
  * what is wrong becomes its problem. `authorization`: as in the header; p ==
  * NULL: none. */
