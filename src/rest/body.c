@@ -124,7 +124,7 @@ static bool is_kept(const struct rest_request *request)
 {
     enum rest_takes takes = rest_body_takes(request);
 
-    return request->problem.status == 0 &&
+    return request->problem.status == 0 && !request->unwanted &&
            (takes == REST_JSON || takes == REST_SECRET);
 }
 

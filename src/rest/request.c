@@ -202,6 +202,19 @@ void rest_request_read_target(struct rest_request *request)
     find_route(request, &uri);
 }
 
+/* What comes behind the head of somebody who is refused whatever it is fills
+ * neither memory nor disk. Who is known may have been given more than this node
+ * has heard of yet: what fits into memory is taken of him. */
+static bool is_unwanted(const struct rest_request *request)
+{
+    bool is_file = rest_body_takes(request) == REST_FILE;
+
+    return request->loop->guarded && request->route != NULL &&
+           request->route->place == REST_OP &&
+           (is_file || request->op.who->kind == ACCESS_ANONYMOUS) &&
+           !registry_may_begin(request->loop->rest->registry, &request->op);
+}
+
 /* Whether the answer cannot wait for the body. */
 static bool check_head(struct rest_request *request, struct collect *c,
                        const char *version)
@@ -212,12 +225,17 @@ static bool check_head(struct rest_request *request, struct collect *c,
     if (rest_head_check(&c->head, str_of(version), rest_body_takes(request),
                         most, &refusal) == 0) {
         request->op.if_ = c->head.conditions;
-        if (c->head.body && request->problem.status == 0) {
+        request->unwanted = c->head.body && is_unwanted(request);
+        if (c->head.body && request->problem.status == 0 &&
+            !request->unwanted) {
             rest_body_begin(request, c->head.length);
         }
-        return c->head.body && request->problem.status != 0 &&
-               (c->head.expect.p != NULL ||
-                c->head.length > rest_discard_bytes(most));
+        bool is_long = c->head.length > rest_discard_bytes(most) ||
+                       (request->unwanted && c->head.length == 0 &&
+                        rest_body_takes(request) == REST_FILE);
+        return c->head.body &&
+               (request->problem.status != 0 || request->unwanted) &&
+               (c->head.expect.p != NULL || is_long);
     }
     if (refusal.close) {
         request->problem.status = 0; /* it goes before what was found so far */
@@ -227,45 +245,6 @@ static bool check_head(struct rest_request *request, struct collect *c,
                                     STR_ARG(refusal.field), refusal.why),
                        refusal.field);
     return refusal.close || (c->head.body && c->head.expect.p != NULL);
-}
-
-static enum MHD_Result take_head(struct rest_request *request,
-                                 const char *method, const char *version)
-{
-    struct collect c = {.arena = request->arena};
-    struct str trace = STR_NONE;
-
-    request->method = rest_method_parse(method);
-    request->op.method = str_of(method);
-    request->options = strcmp(method, "OPTIONS") == 0;
-    request->head = strcmp(method, "HEAD") == 0;
-    (void)MHD_get_connection_values_n(request->connection, MHD_HEADER_KIND,
-                                      collect, &c);
-    rest_ring_remove(&request->peer->fresh);
-    rest_peer_identify(request->peer);
-    rest_who_set(request, c.head.authorization);
-    request->op.gzip = request->method == REST_GET &&
-                       rest_encoding_is_gzip(c.head.accept_encoding);
-    request->lines = rest_encoding_is_lines(c.head.accept);
-    request->last_event_id = c.head.last_event_id;
-    if (rest_trace_parse(c.head.traceparent, &trace) == 0) {
-        request->op.request = trace;
-        request->traced = true;
-    }
-    request->old_http = strcmp(version, MHD_HTTP_VERSION_1_0) == 0;
-    request->stage = REST_READING;
-    request->plain = rest_kept_is_plain(request, &c.head);
-    if (!request->plain) {
-        rest_request_read_target(request);
-    }
-    bool now = check_head(request, &c, version);
-    rest_taken_note(request, c.head.body, c.head.length);
-    if (c.head.body) {
-        enter(request, REST_BODY);
-    }
-    /* An answer given here closes the connection; any other waits for the end
-     * of the body, so that the connection can be used again. */
-    return now ? rest_answer_problem(request, &request->problem) : MHD_YES;
 }
 
 /* ---- run ---- */
@@ -348,6 +327,53 @@ static enum MHD_Result run(struct rest_request *request)
         request->spooled == 0 ? NULL : rest_upload_path(request->upload);
     return rest_park_is_poll(request) ? rest_park_begin(request)
                                       : run_op(request);
+}
+
+/* Without its body. */
+static enum MHD_Result answer_now(struct rest_request *request)
+{
+    request->stage = REST_RUNNING;
+    enter(request, REST_NONE);
+    return run(request);
+}
+
+static enum MHD_Result take_head(struct rest_request *request,
+                                 const char *method, const char *version)
+{
+    struct collect c = {.arena = request->arena};
+    struct str trace = STR_NONE;
+
+    request->method = rest_method_parse(method);
+    request->op.method = str_of(method);
+    request->options = strcmp(method, "OPTIONS") == 0;
+    request->head = strcmp(method, "HEAD") == 0;
+    (void)MHD_get_connection_values_n(request->connection, MHD_HEADER_KIND,
+                                      collect, &c);
+    rest_ring_remove(&request->peer->fresh);
+    rest_peer_identify(request->peer);
+    rest_who_set(request, c.head.authorization);
+    request->op.gzip = request->method == REST_GET &&
+                       rest_encoding_is_gzip(c.head.accept_encoding);
+    request->lines = rest_encoding_is_lines(c.head.accept);
+    request->last_event_id = c.head.last_event_id;
+    if (rest_trace_parse(c.head.traceparent, &trace) == 0) {
+        request->op.request = trace;
+        request->traced = true;
+    }
+    request->old_http = strcmp(version, MHD_HTTP_VERSION_1_0) == 0;
+    request->stage = REST_READING;
+    request->plain = rest_kept_is_plain(request, &c.head);
+    if (!request->plain) {
+        rest_request_read_target(request);
+    }
+    bool now = check_head(request, &c, version);
+    rest_taken_note(request, c.head.body, c.head.length);
+    if (c.head.body) {
+        enter(request, REST_BODY);
+    }
+    /* An answer given here closes the connection; any other waits for the end
+     * of the body, so that the connection can be used again. */
+    return now ? answer_now(request) : MHD_YES;
 }
 
 /* The whole request is there. */

@@ -88,6 +88,7 @@ struct rest_request {
     bool finished;  /* the operation has its answer */
     bool parks;     /* or has none and waits for news */
     bool opened;    /* registry_run was called: registry_op_done is due */
+    bool unwanted;  /* its body: the operation answers without */
     struct rest_problem problem;  /* found before it could run */
     const char *credential_wrong; /* why it is nobody's; NULL: nothing is */
     uint64_t mark;                /* of access, when its who was looked up */

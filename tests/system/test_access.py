@@ -178,6 +178,34 @@ def nobody_gives_more_than_he_has(s):
                ).problem(403)   # he would still be in the group
 
 
+def ask_to_restore(s, *headers, n=200 << 20):
+    """What is said to who sends the head of a state file, and no more."""
+    length = [("Transfer-Encoding", "chunked")] if n is None else [
+        ("Content-Length", n)]
+    lines = ["POST /v1/admin/restore HTTP/1.1", "Host: x"]
+    lines += [f"{k}: {v}" for k, v in [*headers, *length]]
+    with s.wire() as w:
+        w.send("\r\n".join(lines).encode() + b"\r\n\r\n")
+        return w.answer_within(5, "POST")
+
+
+@shared(flags=ACCESS)
+def a_file_of_who_may_not_restore_is_not_taken(s):
+    reader, _ = make_token(s, roles=["reader"])
+    for n in (200 << 20, None):
+        assert ask_to_restore(s, n=n).status == 401
+        assert ask_to_restore(
+            s, ("Authorization", "Bearer " + reader), n=n).status == 403
+    assert ask_to_restore(s, ("Expect", "100-continue"), n=10).status == 401
+    assert ask_to_restore(s, ("Authorization", "Bearer " + s.admin_token())) \
+        == "silent"
+    # What fits into a few packets is thrown away, and the connection goes on.
+    c = s.client(token=None)
+    c.post("/v1/admin/restore", raw=b"x" * 100000).problem(401)
+    c.put(path("v1", "types", "t"), raw=b"x" * 100000).problem(401)
+    c.get("/livez").must(200)
+
+
 @shared(flags=ACCESS)
 def agents_and_join_tokens_make_none(s):
     text, _ = make_token(s, kind="join", roles=["agent", "admin"])
