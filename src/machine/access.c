@@ -5,7 +5,7 @@
 #include "machine/apply.h"
 #include "model/access_record.h"
 
-/* What there is of one, in the arena. rev 0: nothing. */
+/* What there is of one that is sound, in the arena. rev 0: nothing. */
 struct kept {
     uint64_t rev, ends_ms;
     struct str record;
@@ -85,16 +85,13 @@ static bool is_sound(struct apply *a, const struct command_access_item *item)
 }
 
 /* Another record than was looked at is no answer to who asked: he is to look
- * again, and no idempotency key remembers it. Answers: INVALID, RETRY,
- * NOT_FOUND, FULL. */
+ * again, and no idempotency key remembers it. Answers: RETRY, NOT_FOUND, FULL.
+ */
 static int check(struct apply *a, const struct command_access_item *item,
                  const struct kept *kept)
 {
     bool any = item->seen_rev == COMMAND_ACCESS_ANY;
 
-    if (!is_sound(a, item)) {
-        return ERR_INVALID;
-    }
     if (!any && item->seen_rev != kept->rev) {
         return ERR_RETRY;
     }
@@ -196,7 +193,8 @@ static int apply_item(struct apply *a, const struct command_access_item *item)
 {
     struct kept kept;
 
-    int r = look(a, item, &kept);
+    /* What is kept under another letter is no record. */
+    int r = is_sound(a, item) ? look(a, item, &kept) : ERR_INVALID;
     if (r == 0) {
         r = check(a, item, &kept);
     }

@@ -330,9 +330,8 @@ int flap_went(struct apply *a, struct str hostname) MUST_USE;
 int flap_due(struct apply *a, struct str hostname) MUST_USE;
 
 /* ---- access.c ---- */
-/* Answers, with the index of the item: CONFLICT (there is one), PRECONDITION
- * (it is not the one that was seen), NOT_FOUND (nothing to take away), INVALID.
- */
+/* Answers, with the index of the item: RETRY (it is not the one that was seen),
+ * NOT_FOUND (nothing to take away), INVALID. */
 int apply_access(struct apply *a, const struct command_access *c) MUST_USE;
 
 /* ---- quotas.c ---- */
