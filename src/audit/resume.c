@@ -48,7 +48,7 @@ static int resume_torn(struct audit *audit, uint64_t good, uint64_t size)
         n = pread(fd, bytes, sizeof bytes, (off_t)at);
         sha256_add(hash, bytes, n > 0 ? (size_t)n : 0);
     }
-    hash = sha256_end(hash, digest);
+    (void)sha256_end(hash, digest);
     if (fd < 0 || n < 0) {
         n = -1;
     }

@@ -211,17 +211,17 @@ bool buckets_have(struct buckets *buckets, struct str key, uint64_t now_us,
     return buckets == NULL || ask(buckets, key, now_us, false, ret_limit);
 }
 
-void buckets_give(struct buckets *all, struct str key, uint64_t now_us)
+void buckets_give(struct buckets *buckets, struct str key, uint64_t now_us)
 {
-    if (all == NULL) {
+    if (buckets == NULL) {
         return;
     }
-    XXH128_hash_t hash = XXH3_128bits_withSeed(key.p, key.n, all->seed);
-    struct shard *shard = &all->shards[hash.low64 % SHARDS];
+    XXH128_hash_t hash = XXH3_128bits_withSeed(key.p, key.n, buckets->seed);
+    struct shard *shard = &buckets->shards[hash.low64 % SHARDS];
     (void)pthread_mutex_lock(&shard->lock);
-    struct bucket *bucket = find(all, shard, hash);
+    struct bucket *bucket = find(buckets, shard, hash);
     if (bucket != NULL && bucket->full_ns > now_us * 1000) {
-        bucket->full_ns -= all->one_ns; /* before now: it is full */
+        bucket->full_ns -= buckets->one_ns; /* before now: it is full */
     }
     (void)pthread_mutex_unlock(&shard->lock);
 }

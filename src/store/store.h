@@ -233,7 +233,7 @@ int store_path_resolve(struct store_txn *txn, struct str path,
 int store_path_of(struct store_txn *txn, uint64_t id,
                   struct buf *path) MUST_USE;
 /* Greatest path_rev of the node and its ancestors, and its own created_rev:
- * what every list revision in it is at least (BRIEF: list revision shown).
+ * what every list revision in it is at least.
  * Answers: NOT_FOUND as above. */
 int store_path_rev(struct store_txn *txn, uint64_t id,
                    uint64_t *ret_revision) MUST_USE;

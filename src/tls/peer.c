@@ -21,7 +21,6 @@ static void get_cn(gnutls_x509_crt_t crt, char ret_name[TLS_NAME])
 {
     char text[TLS_NAME];
     size_t n = sizeof text;
-    size_t n_second = sizeof text;
 
     int error = gnutls_x509_crt_get_dn_by_oid(crt, GNUTLS_OID_X520_COMMON_NAME,
                                               0, 0, text, &n);
@@ -29,8 +28,9 @@ static void get_cn(gnutls_x509_crt_t crt, char ret_name[TLS_NAME])
         (void)memcpy(ret_name, text, n);
         ret_name[n] = '\0';
     }
+    n = sizeof text;
     error = gnutls_x509_crt_get_dn_by_oid(crt, GNUTLS_OID_X520_COMMON_NAME, 1,
-                                          0, text, &n_second);
+                                          0, text, &n);
     if (error != GNUTLS_E_REQUESTED_DATA_NOT_AVAILABLE) {
         ret_name[0] = '\0';
     }
@@ -133,11 +133,11 @@ int peer_check(gnutls_session_t session, bool is_client,
 {
     const char *purpose =
         is_client ? GNUTLS_KP_TLS_WWW_CLIENT : GNUTLS_KP_TLS_WWW_SERVER;
-    gnutls_typed_vdata_st data = {.type = GNUTLS_DT_KEY_PURPOSE_OID,
-                                  .data = (unsigned char *)purpose};
+    gnutls_typed_vdata_st data = {.type = GNUTLS_DT_KEY_PURPOSE_OID};
     gnutls_x509_crt_t crt = NULL;
     unsigned status = 0;
 
+    data.data = (unsigned char *)(uintptr_t)purpose;
     *ret_peer = (struct tls_peer){.verified = false};
     if (gnutls_certificate_type_get2(session, GNUTLS_CTYPE_PEERS) !=
         GNUTLS_CRT_X509) {
