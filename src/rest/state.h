@@ -213,6 +213,10 @@ void rest_request_end(void *user, struct MHD_Connection *connection,
                       void **context, enum MHD_RequestTerminationCode why);
 /* Takes the request line apart; `problem` says what is wrong with it. */
 void rest_request_read_target(struct rest_request *request);
+/* Its head has come. True: the answer is due now and closes the connection, any
+ * other waits for the end of the body. */
+bool rest_request_take_head(struct rest_request *request, const char *method,
+                            const char *version);
 /* All it holds, and itself. */
 void rest_request_release(struct rest_request *request);
 /* What is wrong with it, unless something is already. */
