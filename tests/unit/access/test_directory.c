@@ -89,8 +89,7 @@ static void settings_that_cannot_be_meant_are_refused(void **state)
         "ldap:///dc=x",
         "ldaps://dir.example.org/dc=x",
         "ldaps://a,https://b",
-        "ldap://a ldap://b ldap://c ldap://d ldap://e ldap://f ldap://g "
-        "ldap://h ldap://i",
+        "ldap://1 ldap://2 ldap://3 ldap://4 ldap://5 ldap://6 ldap://7 l://8",
     };
     static const char *const dns[] = {NULL,
                                       "",

@@ -15,7 +15,8 @@
 #include "registry/bucket.h"
 #include "registry/limit.h"
 
-enum { LARGE = 1 << 20, SECOND = 1000000 };
+enum { LARGE = 1 << 20 };
+#define SECOND UINT64_C(1000000)
 
 static struct registry_limit limit;
 
