@@ -230,6 +230,22 @@ static int find_own(struct op_state *s, struct store_txn *txn, struct ulid id,
                                                                : r;
 }
 
+/* A machine that is known by something is taken over by no join token. */
+static int check_free(struct op_state *s, struct store_txn *txn,
+                      struct binding *binding)
+{
+    struct access_token other;
+    struct ulid held;
+
+    int r = find_host(txn, binding, &held);
+    if (r == 0) {
+        r = find_own(s, txn, held, binding->hostname, &other);
+    }
+    return r == 0               ? refuse_credential(s, binding->hostname, held)
+           : r == ERR_NOT_FOUND ? 0
+                                : r;
+}
+
 /* Another token has the id. */
 static int check_id(struct op_state *s, struct store_txn *txn,
                     struct binding *binding)
@@ -264,17 +280,12 @@ static int make_own(struct op_state *s, struct store_txn *txn,
         .created_ms = clock_wall_ms(),
         .created_by = grants_maker(s),
     };
-    struct access_token other;
-    struct ulid held;
 
     int r = check_id(s, txn, binding);
     if (r != 0 || binding->known) {
         return r;
     }
-    r = find_host(txn, binding, &held);
-    if (r == 0 && find_own(s, txn, held, binding->hostname, &other) == 0) {
-        return refuse_credential(s, binding->hostname, held);
-    }
+    r = check_free(s, txn, binding);
     memcpy(token.hash, binding->credential->hash, sizeof token.hash);
     encode(s, &token, binding);
     binding->seen_rev = 0;
@@ -285,7 +296,7 @@ static int look(struct op_state *s, struct store_txn *txn, void *user)
 {
     struct binding *binding = user;
     struct access_token join;
-    struct ulid id, held;
+    struct ulid id;
 
     binding->known = false;
     binding->gone = ulid_parse(s->who->id, &id) != 0;
@@ -303,7 +314,7 @@ static int look(struct op_state *s, struct store_txn *txn, void *user)
     binding->seen_rev = join.rev;
     join.hostname = binding->hostname;
     encode(s, &join, binding);
-    return find_host(txn, binding, &held);
+    return check_free(s, txn, binding);
 }
 
 static void make_command(struct op_state *s, const struct binding *binding)
