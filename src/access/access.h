@@ -76,9 +76,16 @@ bool access_may_below(const struct access_who *who, unsigned verbs,
  * everywhere below: then nothing has to be filtered. True is certain. */
 bool access_may_all(const struct access_who *who, unsigned verbs,
                     struct str ns) MUST_USE;
+/* Whether what is at and below `from` would be open to it for more when it were
+ * at `to`: on resources, namespaces and agents. False is certain. */
+bool access_gains(const struct access_who *who, struct str from,
+                  struct str to) MUST_USE;
 /* Whether `who` may do itself all that `other` may. True is certain. */
 bool access_covers(const struct access_who *who,
                    const struct access_who *other) MUST_USE;
+
+/* Whether it may not all that is its user's. */
+bool access_is_limited(const struct access_who *who) MUST_USE;
 
 /* What it may, rule by rule: its own, or (`limit`) those it may not go beyond.
  * Lends from `who`. False: there is none such. */

@@ -2,6 +2,7 @@
 #include <stdlib.h>
 
 #include "access/inside.h"
+#include "model/name.h"
 
 bool access_is_at(struct str ns, struct str above)
 {
@@ -202,6 +203,76 @@ bool access_may_all(const struct access_who *who, unsigned verbs, struct str ns)
            access_may(who, verbs, STR(ACCESS_NS), ns);
 }
 
+/* What is in no namespace goes nowhere. */
+static bool is_placed(struct str target)
+{
+    return !is_own(target) || str_is(target, ACCESS_NS) ||
+           str_is(target, ACCESS_AGENTS) || str_is(target, ACCESS_EACH_OWN);
+}
+
+/* To create namespaces where it goes is what it takes to go there. */
+static bool gains_on(const struct access_who *who, const struct may *may,
+                     struct str target, struct str old, struct str now)
+{
+    unsigned need = str_is(target, ACCESS_NS) ? ACCESS_CREATE : 0;
+    unsigned verbs = may->verbs & ~need;
+
+    for (unsigned verb = ACCESS_READ; verb <= ACCESS_DELETE; verb *= 2) {
+        if ((verbs & verb) != 0 && access_may(who, verb, target, now) &&
+            !access_may(who, verb, target, old)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* At the place itself, or where the rule begins below it. */
+static bool gains_by(const struct access_who *who, const struct may *may,
+                     struct str from, struct str to)
+{
+    char old[NAME_PATH_MAX];
+    bool below = !access_is_at(to, may->ns);
+
+    if (!is_placed(may->target) || (below && !access_is_at(may->ns, to))) {
+        return false;
+    }
+    size_t n = below ? may->ns.n - to.n : 0;
+    if (n + from.n > sizeof old) {
+        return true;
+    }
+    memcpy(old, may->ns.p, n);
+    memcpy(old + n, from.p, from.n);
+    struct str was = {old, n + from.n};
+    struct str now = below ? may->ns : to;
+    if (str_is(may->target, ACCESS_EACH_OWN)) {
+        return gains_on(who, may, STR(ACCESS_NS), was, now) ||
+               gains_on(who, may, STR(ACCESS_AGENTS), was, now);
+    }
+    return gains_on(who, may, may->target, was, now);
+}
+
+static bool gains_of(const struct access_who *who, const struct mays *mays,
+                     struct str from, struct str to)
+{
+    for (size_t i = 0; i < mays->n; i++) {
+        if (gains_by(who, &mays->items[i], from, to)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Of two lists the places are those of both: a rule of the one may begin where
+ * the other's holds already. */
+bool access_gains(const struct access_who *who, struct str from, struct str to)
+{
+    if (who->kind == ACCESS_ANYONE || who->rules == NULL) {
+        return false;
+    }
+    return gains_of(who, &who->rules->own, from, to) ||
+           (who->rules->limited && gains_of(who, &who->rules->limit, from, to));
+}
+
 /* Each list alone: what both of `other`'s give is in each of them. */
 static bool is_within(const struct access_who *other, const struct mays *outer,
                       bool bound)
@@ -225,6 +296,11 @@ bool access_covers(const struct access_who *who, const struct access_who *other)
     return is_within(other, &who->rules->own, bound) &&
            (!who->rules->limited ||
             is_within(other, &who->rules->limit, bound));
+}
+
+bool access_is_limited(const struct access_who *who)
+{
+    return who->rules != NULL && who->rules->limited;
 }
 
 /* ---- showing ---- */

@@ -259,17 +259,31 @@ static int begin_member(struct op_state *s)
     return r != 0 ? r : grants_check_name(s, s->op->type, "user");
 }
 
-/* A manager gives what the group gives, whatever he has himself. */
+static int check_cover_group(struct op_state *s, struct store_txn *txn,
+                             const struct access_group *group)
+{
+    const struct access_made made = {.kind = ACCESS_USER,
+                                     .grants = group->roles};
+
+    return grants_cover(s, txn, &made);
+}
+
+/* A manager gives what the group gives, whatever he has himself: but not who
+ * shows a token of his that is limited, and would get beyond that. */
+static bool manages_freely(const struct op_state *s,
+                           const struct access_group *group)
+{
+    return manages(s, group) && !access_is_limited(s->who);
+}
+
 static int check_join(struct op_state *s, struct store_txn *txn, void *arg)
 {
     struct access_group *group = arg;
     struct access_user user;
 
     int r = find(s, txn, ACCESS_UPDATE, true, group);
-    if (r == 0 && !manages(s, group)) {
-        const struct access_made made = {.kind = ACCESS_USER,
-                                         .grants = group->roles};
-        r = grants_cover(s, txn, &made);
+    if (r == 0 && !manages_freely(s, group)) {
+        r = check_cover_group(s, txn, group);
     }
     if (r == 0) {
         r = access_user_get(txn, s->arena, s->op->type, &user);
@@ -308,6 +322,9 @@ static int check_leave(struct op_state *s, struct store_txn *txn, void *arg)
     struct access_group *group = arg;
 
     int r = find(s, txn, ACCESS_UPDATE, true, group);
+    if (r == 0 && !grants_may(s, ACCESS_UPDATE) && !manages_freely(s, group)) {
+        r = check_cover_group(s, txn, group);
+    }
     if (r == 0 && !has(&group->members, s->op->type)) {
         r = answer_problem(s, OP_NOT_FOUND, STR(""),
                            "%.*s is no member of the group %.*s",

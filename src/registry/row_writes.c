@@ -259,6 +259,10 @@ int row_op_move(struct op_state *s)
     if (r == 0) {
         r = permit(s, ACCESS_CREATE, s->op->type, way.to_path);
     }
+    /* Nothing is read by moving it to where one may read. */
+    if (r == 0 && permit_sees(s, s->op->type, way.to_path)) {
+        r = permit(s, ACCESS_READ, s->op->type, s->op->ns);
+    }
     if (r != 0) {
         return r;
     }

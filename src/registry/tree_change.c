@@ -130,8 +130,17 @@ static int permit_place(struct op_state *s, const struct move *move)
     }
     struct str path =
         arena_printf(s->arena, "%.*s.%.*s", STR_ARG(name), STR_ARG(parent));
-    return str_equal(path, ns) ? 0
-                               : permit(s, ACCESS_CREATE, STR(ACCESS_NS), path);
+    if (str_equal(path, ns)) {
+        return 0;
+    }
+    int r = permit(s, ACCESS_CREATE, STR(ACCESS_NS), path);
+    if (r == 0 && access_gains(s->who, ns, path)) {
+        r = permit_refuse(s, ns,
+                          "move %.*s to %.*s: it may do more there than here "
+                          "with what is in it",
+                          SHOW(ns), SHOW(path));
+    }
+    return r;
 }
 
 int tree_change(struct op_state *s)

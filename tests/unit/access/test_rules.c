@@ -245,6 +245,37 @@ static void a_limit_takes_and_never_gives(void **state)
     assert_false(access_covers(who, operator));
 }
 
+static void what_moves_opens_no_more_than_it_did(void **state)
+{
+    static const struct str old = {"old.roster", 10};
+    const struct access_rule rules[] = {
+        {ACCESS_ALL, STR(""), NAMES(STR(ACCESS_NS))},
+        {ACCESS_READ, SHOP, NAMES(MACHINES)},
+        {ACCESS_READ, STR("a.deep.roster"), NAMES(STR("*"))},
+    };
+    const struct access_made made = {
+        .kind = ACCESS_TOKEN, .rules = rules, .n_rules = 3};
+    WHO *who = NULL;
+    WHO *operator= granted(NULL, NAMES(STR("operator")));
+    WHO *some = granted(
+        NULL, NAMES(STR("operator@shop.roster"), STR("operator@old.roster")));
+    WHO *places = granted(NULL, NAMES(STR("reader"), STR("agent@shop.roster")));
+
+    (void)state;
+    assert_int_equal(access_make(NULL, &made, &who), 0);
+    assert_true(access_gains(who, old, WEB));
+    assert_true(access_gains(who, old, STR("deep.roster")));
+    assert_false(access_gains(who, old, STR("eep.roster")));
+    assert_false(access_gains(who, WEB, old));
+    assert_false(access_gains(who, WEB, STR("www.shop.roster")));
+    assert_false(access_gains(operator, old, WEB));
+    assert_false(access_gains(some, old, WEB));
+    assert_false(access_gains(some, WEB, STR("x.old.roster")));
+    assert_true(access_gains(places, old, WEB));
+    assert_false(access_gains(access_anyone(), old, WEB));
+    assert_false(access_gains(access_anonymous(), old, WEB));
+}
+
 static bool same_view(struct access_names one, struct access_names other)
 {
     WHO *a = granted(NULL, one);
@@ -291,6 +322,7 @@ int main(void)
         cmocka_unit_test(each_of_its_own_is_all_of_its_own),
         cmocka_unit_test(who_is_bound_to_a_host_gives_no_agent_of_another),
         cmocka_unit_test(a_limit_takes_and_never_gives),
+        cmocka_unit_test(what_moves_opens_no_more_than_it_did),
         cmocka_unit_test(views_are_equal_where_rules_are),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
