@@ -119,9 +119,10 @@ int bound_permit(struct op_state *s)
 {
     struct own own = {.hostname = permit_bound(s), .named = is_of_one_row(s)};
 
-    /* A webhook would tell it of others. */
+    /* A webhook would tell it of others. As which machine it is there, is what
+     * registration says: here it could be any, with any secrets. */
     if ((!own.named && s->op->kind != OP_LIST_ADD) ||
-        str_is(s->op->type, "webhook")) {
+        str_is(s->op->type, "webhook") || str_is(s->op->type, "machine")) {
         return ERR_NOT_FOUND;
     }
     int r = resolve_check_path(s, s->op->ns, "");

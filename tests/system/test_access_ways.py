@@ -1,6 +1,5 @@
 """Ways to more than one was given, that there must not be: by what one may move,
 manage, register as or send."""
-
 from harness import make_ns, path, shared
 from test_access import as_who, make_token, make_user
 
@@ -40,6 +39,25 @@ def no_join_token_takes_over_a_machine_that_is_known(s):
     as_who(s, three).post("/v1/agents", {"hostname": "held-3"}).problem(409)
     s.delete("/v1/tokens/" + own["credential_id"]).must(204)
     as_who(s, three).post("/v1/agents", {"hostname": "held-3"}).must(200)
+
+
+@shared(flags=ACCESS)
+def no_agent_passes_for_another_machine(s):
+    ns = make_ns(s, match="^pass-")
+    one, _ = join_token(s)
+    c = as_who(s, one)
+    lease = c.post("/v1/agents", {"hostname": "pass-1"}).must(201).json["lease"]
+    machines = path("v1", "ns", ns, "machine")
+    for a in (c.patch(machines + "/pass-1", {"hostname": "pass-2"}),
+              c.put(machines + "/pass-1", {"os": "x"}),
+              c.delete(machines + "/pass-1"),
+              c.put(machines + "/pass-2?lease=" + lease, {"os": "x"}),
+              c.post(machines + "?lease=" + lease, {"hostname": "pass-2"})):
+        a.problem(403)
+    c.post("/v1/agents", {"hostname": "pass-1", "resource": {"os": "x"}}
+           ).must(200)
+    assert [(m["hostname"], m["os"]) for m in s.get(machines).json] == [
+        ("pass-1", "x")]
 
 
 # ---- groups -----------------------------------------------------------------
