@@ -151,17 +151,22 @@ static int show_user(struct look *look, struct str name,
     return r;
 }
 
-/* A node that has a certificate takes part in the cluster anyway. */
+/* It is for the other nodes: over HTTP it lets in to join, which is asked for
+ * there (as itself), and no longer means anything else once the node was
+ * removed. Who looks after a node has its token. */
 static int show_node(struct look *look, struct str name,
                      struct access_who **ret_who)
 {
+    static const struct str cluster = {ACCESS_CLUSTER,
+                                       sizeof ACCESS_CLUSTER - 1};
+    static const struct access_rule joins = {
+        ACCESS_READ | ACCESS_CREATE, {"", 0}, {&cluster, 1}};
     const struct access_made made = {.kind = ACCESS_NODE, .name = name};
 
-    int r = add_grant(look, &look->rules.own, STR("admin"));
-    if (r == 0) {
-        *ret_who = look_pack(look, &made);
-    }
-    return r;
+    access_gather(look->arena, &look->rules.own, &joins, 1, STR(""),
+                  look->domain);
+    *ret_who = look_pack(look, &made);
+    return 0;
 }
 
 /* ---- tokens ---- */

@@ -7,6 +7,8 @@
 #include "registry/answer.h"
 #include "registry/asks.h"
 #include "registry/body.h"
+#include "registry/callers.h"
+#include "registry/permit.h"
 
 /* ---- the view ---- */
 
@@ -143,6 +145,23 @@ static int change(struct op_state *s, uint32_t kind, struct buf *request)
     return asks_send(s, kind, request, 0);
 }
 
+/* Who has shown a node's certificate is that node, and brings in no other. */
+static int permit_name(struct op_state *s, const struct json *body)
+{
+    const struct access_who *who = s->who;
+    const struct json *id = json_get(body, "id");
+
+    if (who->kind != ACCESS_NODE || who->id.n > 0 || callers_is_own(who) ||
+        (id != NULL && id->kind == JSON_STRING &&
+         str_equal(id->text, who->name))) {
+        return 0;
+    }
+    return permit_refuse(s, STR(""),
+                         "bring in another node: its certificate is that of "
+                         "%.*s",
+                         SHOW(who->name));
+}
+
 /* What a node says of itself the leader understands; here it only has to be
  * JSON. */
 static int check_node(struct op_state *s)
@@ -154,7 +173,8 @@ static int check_node(struct op_state *s)
                               "a node is described in at most %d bytes",
                               NODE_MOST);
     }
-    return body_parse(s, &body);
+    int r = body_parse(s, &body);
+    return r != 0 ? r : permit_name(s, body);
 }
 
 int cluster_join(struct op_state *s)

@@ -1,7 +1,8 @@
 """Ways to more than one was given, that there must not be: by what one may move,
 manage, register as or send."""
-from harness import make_ns, path, shared
+from harness import bare, make_ns, path, shared
 from test_access import as_who, make_token, make_user
+from test_tls_http import Guarded
 
 ACCESS = ("--access",)
 
@@ -119,3 +120,28 @@ def a_state_is_not_received_from_who_may_not_restore(s):
             a = w.answer_within(10)
             assert a.status == status, a
     s.post("/v1/admin/restore", raw=b"x" * 1000).problem(400)
+
+
+# ---- nodes ------------------------------------------------------------------
+
+@bare
+def a_nodes_certificate_lets_it_in_to_join_as_itself_alone():
+    with Guarded("--access") as g:
+        s = g.server
+        for name in ("n2", "n1"):
+            c = g.client(context=g.ca.context(*g.ca.node(name, stem="c" + name)))
+            who = c.get("/v1/whoami").must(200).json
+            assert (who["kind"], who["name"]) == ("node", name), who
+            c.get("/v1/cluster").must(200)
+            for method, target, body in (
+                    ("GET", "/v1/tokens", None), ("GET", "/v1/ns", None),
+                    ("POST", "/v1/tokens", {"roles": ["admin"]}),
+                    ("GET", "/v1/admin/backup", None),
+                    ("DELETE", "/v1/cluster/nodes/n1", None),
+                    ("POST", "/v1/cluster/transfer", {})):
+                c.call(method, target, body).problem(403)
+            for other in ("n3", "n", "N2", None):
+                c.post("/v1/cluster/nodes", {"id": other}).problem(403)
+            c.post("/v1/cluster/nodes", {"id": name}).problem(400)
+            c.get("/v1/tokens", headers={
+                "Authorization": "Bearer " + s.admin_token()}).must(200)

@@ -243,7 +243,7 @@ static void tokens_are_bound_to_hosts(void **state)
     store_write_abort(txn);
 }
 
-static void a_node_may_all_and_a_token_goes_before_it(void **state)
+static void a_node_may_join_and_a_token_goes_before_it(void **state)
 {
     BED bed;
     struct store_txn *txn = begun(&bed);
@@ -255,7 +255,11 @@ static void a_node_may_all_and_a_token_goes_before_it(void **state)
     (void)state;
     assert_int_equal(access_resolve(txn, &node, NOW, &who), 0);
     assert_int_equal(who->kind, ACCESS_NODE);
-    assert_true(access_may(who, ACCESS_ALL, STR("@access"), STR("")));
+    assert_true(
+        access_may(who, ACCESS_READ | ACCESS_CREATE, STR("@cluster"), STR("")));
+    assert_false(access_may(who, ACCESS_UPDATE, STR("@cluster"), STR("")));
+    assert_false(access_may(who, ACCESS_READ, STR("@access"), STR("")));
+    assert_false(access_may(who, ACCESS_READ, STR("machine"), STR("")));
     assert_int_equal(access_resolve(txn, &both, NOW, &none), ERR_NOT_FOUND);
     store_write_abort(txn);
 }
@@ -317,7 +321,7 @@ int main(void)
         cmocka_unit_test(a_users_token_lives_and_dies_with_him),
         cmocka_unit_test(a_session_has_groups_of_its_own),
         cmocka_unit_test(tokens_are_bound_to_hosts),
-        cmocka_unit_test(a_node_may_all_and_a_token_goes_before_it),
+        cmocka_unit_test(a_node_may_join_and_a_token_goes_before_it),
         cmocka_unit_test(the_same_again_is_as_it_is_now),
         cmocka_unit_test(roles_are_listed_with_the_built_in_ones_in_order),
     };
