@@ -25,7 +25,8 @@ bool grants_is_self(const struct op_state *s, struct str user) MUST_USE;
  * what has these grants and rules. */
 int grants_cover(struct op_state *s, struct store_txn *txn,
                  const struct access_made *made) MUST_USE;
-/* What a user has who is given `roles`: theirs and those of his groups. */
+/* What a user has who is given `roles`: theirs and those of his groups; for who
+ * is not himself, or not in all, also of those that he manages. */
 int grants_of_user(struct op_state *s, struct store_txn *txn, struct str user,
                    const struct access_names *roles,
                    struct access_names *ret_grants) MUST_USE;

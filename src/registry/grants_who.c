@@ -83,22 +83,36 @@ struct access_names grants_without(struct op_state *s,
     return (struct access_names){.items = items, .n = n};
 }
 
+static bool is_among(const struct access_names *names, struct str name)
+{
+    for (size_t i = 0; i < names->n; i++) {
+        if (str_equal(names->items[i], name)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* What a manager may give he has, for who would be him by that. Of himself he
+ * need not ask, unless what he shows is limited. */
 int grants_of_user(struct op_state *s, struct store_txn *txn, struct str user,
                    const struct access_names *roles,
                    struct access_names *ret_grants)
 {
-    struct access_names groups = {0};
+    bool himself = grants_is_self(s, user) && !access_is_limited(s->who);
+    struct str after = STR_NONE;
+    struct access_group group;
+    int r;
 
     *ret_grants = *roles;
-    int r = access_groups_of(txn, s->arena, user, &groups);
-    for (size_t i = 0; r == 0 && i < groups.n; i++) {
-        struct access_group group;
-        r = access_group_get(txn, s->arena, groups.items[i], &group);
-        if (r == 0) {
+    while ((r = access_group_next(txn, s->arena, after, &group)) == 0) {
+        after = group.name;
+        if (is_among(&group.members, user) ||
+            (!himself && is_among(&group.managers, user))) {
             *ret_grants = grants_with(s, ret_grants, &group.roles);
         }
     }
-    return r;
+    return r == ERR_END ? 0 : r;
 }
 
 /* ---- lists ---- */

@@ -78,6 +78,24 @@ def a_limited_token_of_a_manager_gives_no_more_than_it_has(s):
     boss.delete("/v1/groups/lords/members/friend").must(204)
 
 
+@shared(flags=ACCESS)
+def nobody_becomes_a_manager_to_give_himself_more(s):
+    boss = make_user(s, "master", "reader")
+    s.put("/v1/groups/knights", {"roles": ["admin"], "managers": ["master"]}
+          ).must(201)
+    keeper = with_rules(s, "warden", {"allow": ["*"], "types": ["@access"]},
+                        {"allow": ["read"], "types": [
+                            "*", "@ns", "@types", "@agents", "@cluster"]})
+    word = {"password": "long enough for all"}
+    keeper.post("/v1/tokens", {"user": "master"}).problem(403)
+    keeper.put("/v1/users/master/password", word).problem(403)
+    keeper.put("/v1/users/master", {"roles": ["reader"], **word}).problem(403)
+    few = boss.post("/v1/tokens", {"user": "master", "roles": ["reader"]}
+                    ).must(201).json["token"]
+    as_who(s, few).post("/v1/tokens", {"user": "master"}).problem(403)
+    boss.post("/v1/tokens", {"user": "master"}).must(201)
+
+
 # ---- moving -----------------------------------------------------------------
 
 @shared(flags=ACCESS)
