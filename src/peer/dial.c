@@ -1,5 +1,6 @@
 #include <assert.h>
 #include <errno.h>
+#include <poll.h>
 #include <stdio.h>
 
 #include "base/clock.h"
@@ -93,20 +94,30 @@ static int hear_plain(const struct road *road)
     return r == 0 ? say(road, PEER_STRANGER, answer.why) : r;
 }
 
-static int encrypt_once(const struct road *road, bool *ret_over)
+/* Only the very first byte tells: later ones may be any of a record's. */
+static int await_more(const struct road *road, bool *heard, bool *ret_over)
+{
+    short events = tls_link_events(road->wire.link);
+    int r = road_await(road, events);
+    bool first = !*heard && events == POLLIN;
+
+    *heard = *heard || first;
+    *ret_over = r != 0;
+    if (r == 0 && first && wire_first(&road->wire) == PLAIN) {
+        *ret_over = true;
+        r = hear_plain(road);
+    }
+    return r;
+}
+
+static int encrypt_once(const struct road *road, bool *heard, bool *ret_over)
 {
     char why[TLS_WHY];
     int r = tls_link_shake(road->wire.link, why);
 
     *ret_over = r != ERR_BUSY;
     if (r == ERR_BUSY) {
-        r = road_await(road, tls_link_events(road->wire.link));
-        *ret_over = r != 0;
-        if (r == 0 && wire_first(&road->wire) == PLAIN) {
-            *ret_over = true;
-            r = hear_plain(road);
-        }
-        return r;
+        return await_more(road, heard, ret_over);
     }
     if (r < 0) {
         return road_broken(road, why);
@@ -118,12 +129,13 @@ static int encrypt(struct road *road, struct tls *tls,
                    struct tls_peer *ret_certified)
 {
     char why[TLS_WHY];
+    bool heard = false;
     bool over = false;
     int r = 0;
 
     road->wire.link = tls_link_begin(tls, road->wire.fd, false);
     while (!over) {
-        r = encrypt_once(road, &over);
+        r = encrypt_once(road, &heard, &over);
     }
     if (r == 0 && tls_link_peer(road->wire.link, ret_certified, why) != 0) {
         r = say(road, PEER_STRANGER, why);

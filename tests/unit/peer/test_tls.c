@@ -1,4 +1,7 @@
 /* The same in TLS: who is let in, and what strangers are told. */
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/socket.h>
@@ -289,6 +292,69 @@ static void who_speaks_it_alone_is_told_so(void **state)
     kit_stop(kit);
 }
 
+/* A node behind a bad road: each byte of its side comes alone. */
+struct road_of_bytes {
+    int listener;
+    const char *to;
+};
+
+static void *carry_slowly(void *user)
+{
+    const struct road_of_bytes *road = user;
+    int in = accept(road->listener, NULL, NULL);
+    int out = kit_stranger(road->to);
+    struct pollfd polls[2] = {{.fd = in, .events = POLLIN},
+                              {.fd = out, .events = POLLIN}};
+    const int one = 1;
+    char bytes[4096];
+    ssize_t n = 1;
+
+    (void)setsockopt(in, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
+    while (n > 0 && poll(polls, 2, -1) > 0) {
+        if (polls[1].revents != 0) {
+            n = recv(out, bytes, 1, 0);
+            (void)!send(in, bytes, n > 0 ? (size_t)n : 0, MSG_NOSIGNAL);
+            (void)usleep(200);
+        } else {
+            n = recv(in, bytes, sizeof bytes, 0);
+            (void)!send(out, bytes, n > 0 ? (size_t)n : 0, MSG_NOSIGNAL);
+        }
+    }
+    (void)close(in);
+    (void)close(out);
+    return NULL;
+}
+
+static void what_comes_in_pieces_is_put_together(void **state)
+{
+    struct bed *bed = *state;
+    struct kit *kit = kit_start_tls("127.0.0.1:0", bed->one);
+    const struct peer_id two = kit_id(2, "two");
+    char address[PEER_ADDRESS];
+    struct road_of_bytes road = {.to = peer_address(kit->peer)};
+    pthread_t thread;
+
+    road.listener = kit_listener(1, address);
+    for (unsigned i = 0; i < 4; i++) {
+        struct peer_dial what = kit_dial(PEER_LINK, address, &two);
+        struct peer_id other;
+        bool refused = false;
+        int fd = -1;
+        char why[PEER_WHY] = "";
+        what.tls = bed->two;
+        assert_int_equal(pthread_create(&thread, NULL, carry_slowly, &road), 0);
+        int r = peer_connect(&what, &other, &fd, &refused, why);
+        if (r != 0) {
+            fail_msg("%d, '%s'", r, why);
+        }
+        (void)close(fd);
+        (void)close(kit_accepted(kit, i + 1));
+        assert_int_equal(pthread_join(thread, NULL), 0);
+    }
+    (void)close(road.listener);
+    kit_stop(kit);
+}
+
 static void garbage_ends_without_harm(void **state)
 {
     struct bed *bed = *state;
@@ -379,6 +445,7 @@ int main(void)
         TEST(the_dialling_side_looks_too),
         TEST(who_does_not_speak_it_is_told_so),
         TEST(who_speaks_it_alone_is_told_so),
+        TEST(what_comes_in_pieces_is_put_together),
         TEST(garbage_ends_without_harm),
         TEST(a_flood_of_half_open_ones_keeps_no_node_out),
         TEST(what_is_read_again_is_for_the_next_connection),
