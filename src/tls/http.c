@@ -8,6 +8,12 @@ struct tls_held {
     struct credentials *credentials;
 };
 
+/* A ticket holds the certificate of the session that it is from: who goes on
+ * with it is not asked for another, be his expired, lost or renewed. Where one
+ * was shown tickets are of a time that is over, and of a key (GnuTLS makes one
+ * for each such time) that no later session looks for. 0 is not taken. */
+enum { TICKET_S = 1 };
+
 /* Only what encrypts and authenticates in one, with keys nobody can find out
  * afterwards; both sides' processors do AES. */
 const char *tls_priorities(void)
@@ -24,6 +30,9 @@ static int check_client(gnutls_session_t session)
     char why[TLS_WHY];
     int r = peer_check(session, true, &peer, why);
 
+    if (r == 0) {
+        gnutls_db_set_cache_expiration(session, TICKET_S);
+    }
     /* One that is required and missing has ended it before. */
     return r == 0 || r == ERR_NOT_FOUND ? 0 : -1;
 }

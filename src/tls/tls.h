@@ -70,8 +70,8 @@ struct tls_peer {
 
 /* Before the handshake: our credentials and settings. Gives what the session
  * holds of them, ended with tls_http_end after the session. A certificate that
- * is shown and is not good ends the handshake. Sessions may be resumed by
- * tickets until the next reload. */
+ * is shown and is not good ends the handshake. Sessions without one may be
+ * resumed by tickets until the next reload. */
 struct tls_held; /* opaque */
 struct tls_held *tls_http_begin(struct tls *tls, void *session) MUST_USE;
 struct tls_held *tls_http_end(struct tls_held *held);

@@ -3,6 +3,7 @@
 #include <gnutls/gnutls.h>
 #include <stdio.h>
 #include <sys/socket.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "kit.h"
@@ -230,33 +231,80 @@ static gnutls_datum_t ticket_of(struct talk *talk)
     return data;
 }
 
-static void resume(struct bed *bed, const char *priorities)
+/* Whether a second session of `name` goes on with the secret of the first. */
+static bool resumes(struct bed *bed, const char *name, const char *priorities,
+                    bool reload)
 {
     char why[TLS_WHY];
-    struct talk talk = talk_with(bed, bed->dir, "ann", priorities, NULL);
+    struct talk talk = talk_with(bed, bed->dir, name, priorities, NULL);
     gnutls_datum_t data = ticket_of(&talk);
 
     assert_false(gnutls_session_is_resumed(talk.server));
     talk_end(&talk);
-    talk = talk_with(bed, bed->dir, "ann", priorities, &data);
+    assert_int_equal(reload ? tls_reload(bed->tls, why) : 0, 0);
+    talk = talk_with(bed, bed->dir, name, priorities, &data);
     assert_true(talk.made);
-    assert_true(gnutls_session_is_resumed(talk.server));
-    assert_true(peer_of(&talk).verified);
-    assert_string_equal(peer_of(&talk).name, "ann");
-    talk_end(&talk);
-    /* What was trusted before may not be any more. */
-    assert_int_equal(tls_reload(bed->tls, why), 0);
-    talk = talk_with(bed, bed->dir, "ann", priorities, &data);
-    assert_true(talk.made);
-    assert_false(gnutls_session_is_resumed(talk.server));
+    assert_int_equal(peer_of(&talk).verified, name != NULL);
+    bool resumed = gnutls_session_is_resumed(talk.server);
     talk_end(&talk);
     gnutls_free(data.data);
+    return resumed;
 }
+
+static const char *const versions[] = {"NORMAL:-VERS-ALL:+VERS-TLS1.3",
+                                       "NORMAL:-VERS-ALL:+VERS-TLS1.2"};
 
 static void a_session_is_resumed_until_the_next_reload(void **state)
 {
-    resume(*state, "NORMAL:-VERS-ALL:+VERS-TLS1.3");
-    resume(*state, "NORMAL:-VERS-ALL:+VERS-TLS1.2");
+    for (size_t i = 0; i < 2; i++) {
+        assert_true(resumes(*state, NULL, versions[i], false));
+        assert_false(resumes(*state, NULL, versions[i], true));
+    }
+}
+
+/* Who has a new one, or none any more, would go on as who it was. */
+static void who_shows_a_certificate_shows_it_each_time(void **state)
+{
+    for (size_t i = 0; i < 2; i++) {
+        assert_false(resumes(*state, "ann", versions[i], false));
+    }
+}
+
+static time_t later(time_t *ret_now)
+{
+    time_t now = time(NULL) + 3600;
+
+    if (ret_now != NULL) {
+        *ret_now = now;
+    }
+    return now;
+}
+
+/* The session's secret is no certificate. */
+static void resume_expired(struct bed *bed, const char *priorities)
+{
+    struct talk talk = talk_with(bed, bed->dir, "brief", priorities, NULL);
+
+    assert_true(talk.made);
+    gnutls_datum_t data = ticket_of(&talk);
+    talk_end(&talk);
+    gnutls_global_set_time_function(later);
+    talk = talk_with(bed, bed->dir, "brief", priorities, &data);
+    bool served = talk.made;
+    talk_end(&talk);
+    gnutls_global_set_time_function(time);
+    gnutls_free(data.data);
+    assert_false(served);
+}
+
+static void one_that_is_required_is_so_for_each_session(void **state)
+{
+    struct bed *bed = *state;
+
+    use(bed, TLS_CLIENTS_REQUIRED);
+    kit_sign_dated(bed->dir, "brief", -7200, 1800);
+    resume_expired(bed, versions[0]);
+    resume_expired(bed, versions[1]);
 }
 
 static void a_session_keeps_what_it_began_with(void **state)
@@ -306,6 +354,8 @@ int main(void)
         TEST(one_may_be_required_or_not_asked_for),
         TEST(what_is_older_than_tls_1_2_is_refused),
         TEST(a_session_is_resumed_until_the_next_reload),
+        TEST(who_shows_a_certificate_shows_it_each_time),
+        TEST(one_that_is_required_is_so_for_each_session),
         TEST(a_session_keeps_what_it_began_with),
         TEST(what_nobody_reads_is_not_taken),
     };
