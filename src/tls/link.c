@@ -15,6 +15,20 @@ static void or_stop(int error)
     }
 }
 
+static ssize_t pull_nothing(gnutls_transport_ptr_t fd, void *bytes, size_t n)
+{
+    (void)fd;
+    (void)bytes;
+    (void)n;
+    errno = EAGAIN;
+    return -1;
+}
+
+static ssize_t pull(gnutls_transport_ptr_t fd, void *bytes, size_t n)
+{
+    return recv((int)(intptr_t)fd, bytes, n, 0);
+}
+
 /* No tickets: connections between nodes live long, and each is checked anew. */
 struct tls_link *tls_link_begin(struct tls *tls, int fd, bool listening)
 {
@@ -38,6 +52,9 @@ struct tls_link *tls_link_begin(struct tls *tls, int fd, bool listening)
     }
     gnutls_handshake_set_timeout(link->session, GNUTLS_INDEFINITE_TIMEOUT);
     gnutls_transport_set_int(link->session, fd);
+    if (!listening) {
+        gnutls_transport_set_pull_function(link->session, pull_nothing);
+    }
     return link;
 }
 
@@ -125,6 +142,9 @@ int tls_link_shake(struct tls_link *link, char why[TLS_WHY])
         error = gnutls_handshake(link->session);
     } while (error == GNUTLS_E_INTERRUPTED ||
              error == GNUTLS_E_WARNING_ALERT_RECEIVED);
+    if (!link->listening) {
+        gnutls_transport_set_pull_function(link->session, pull);
+    }
     if (error == GNUTLS_E_SUCCESS) {
         return 0;
     }

@@ -88,7 +88,8 @@ const char *tls_priorities(void);
 /* On a connected, non-blocking socket, which it takes in any case. One thread
  * at a time. TLS 1.3; each side shows its certificate, and what is wrong with
  * the other's is found after the handshake, so that a refusal can be told in
- * words. Who polls its descriptor waits for tls_link_events.
+ * words. Who polls its descriptor waits for tls_link_events. The dialling
+ * side's first step reads nothing: what answers in plain text can be looked at.
  *
  *     link = tls_link_begin(tls, fd, false);
  *     while ((r = tls_link_shake(link, why)) == ERR_BUSY) { poll }

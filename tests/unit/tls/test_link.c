@@ -1,5 +1,6 @@
 /* Two sides shake hands, or one says why not. */
 #include <errno.h>
+#include <poll.h>
 #include <stdio.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -221,6 +222,28 @@ static void rename_pair(const char *dir, const char *from, const char *to)
     }
 }
 
+/* It may have been there before our own first word. */
+static void what_answers_at_once_can_be_looked_at(void **state)
+{
+    struct tls *one = kit_tls(*state, "n1", *state);
+    char why[TLS_WHY];
+    char text[8] = "";
+    int pair[2];
+
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, pair),
+                     0);
+    assert_int_equal(send(pair[1], "plain", 5, 0), 5);
+    struct tls_link *link = tls_link_begin(one, pair[0], false);
+    assert_int_equal(tls_link_shake(link, why), ERR_BUSY);
+    assert_int_equal(tls_link_events(link), POLLIN);
+    assert_int_equal(recv(pair[0], text, sizeof text, MSG_PEEK), 5);
+    assert_string_equal(text, "plain");
+    assert_int_equal(tls_link_shake(link, why), ERR_INVALID);
+    (void)tls_link_close(link);
+    (void)close(pair[1]);
+    (void)tls_free(one);
+}
+
 static void what_was_read_again_is_for_new_links(void **state)
 {
     char *other = kit_begin();
@@ -291,6 +314,7 @@ int main(void)
         TEST(the_dialling_side_refuses_by_an_alert),
         TEST(a_certificate_that_expires_meanwhile_is_refused),
         TEST(what_is_no_tls_is_refused),
+        TEST(what_answers_at_once_can_be_looked_at),
         TEST(what_was_read_again_is_for_new_links),
         TEST(a_bad_file_changes_nothing),
     };
