@@ -11,8 +11,8 @@ struct certificates {
     struct tls *tls; /* NULL: none */
     bool verifies;   /* there is a CA */
     pthread_t reloading;
-    bool reloads;          /* it runs, or has run */
-    _Atomic(bool) is_over; /* and it has */
+    bool reloads;              /* it runs, or has run */
+    _Atomic(unsigned) n_asked; /* for a reading; 0: it has read the last */
 };
 
 enum { SOON_S = 14 * 24 * 60 * 60 };
@@ -90,9 +90,8 @@ struct certificates *certificates_close(struct certificates *certificates)
     return mem_free(certificates);
 }
 
-static void *reload(void *user)
+static void read_again(const struct certificates *certificates)
 {
-    struct certificates *certificates = user;
     char why[TLS_WHY];
 
     if (tls_reload(certificates->tls, why) == 0) {
@@ -102,23 +101,34 @@ static void *reload(void *user)
                   "certificates cannot be read again: the old ones are kept",
                   LOG_TXT("why", why));
     }
-    atomic_store(&certificates->is_over, true);
+}
+
+/* Who asks meanwhile may have changed what was read already. */
+static void *reload(void *user)
+{
+    struct certificates *certificates = user;
+    unsigned n = 0;
+
+    do {
+        n = atomic_load(&certificates->n_asked);
+        read_again(certificates);
+    } while (!atomic_compare_exchange_strong(&certificates->n_asked, &n, 0));
     return NULL;
 }
 
 void certificates_reload(struct certificates *certificates)
 {
-    if (certificates->tls == NULL) {
-        return;
-    }
-    if (certificates->reloads && !atomic_load(&certificates->is_over)) {
-        log_warn(LOG_CORE, "certificates are being read again already");
+    if (certificates->tls == NULL ||
+        atomic_fetch_add(&certificates->n_asked, 1) != 0) {
         return;
     }
     join(certificates);
-    atomic_store(&certificates->is_over, false);
     certificates->reloads = pthread_create(&certificates->reloading, NULL,
                                            reload, certificates) == 0;
+    if (!certificates->reloads) {
+        atomic_store(&certificates->n_asked, 0);
+        log_error(LOG_CORE, "certificates cannot be read again now");
+    }
 }
 
 struct tls *certificates_of_http(const struct certificates *certificates)

@@ -361,6 +361,30 @@ def new_certificates_are_for_new_connections_and_nobody_is_dropped():
 
 
 @bare(timeout=120)
+def what_changes_while_it_is_read_is_read_again():
+    """The last SIGHUP counts, however soon it comes after another."""
+    with Guarded() as g:
+        with open(g.ca.ca, encoding="ascii") as f:
+            own = f.read()
+        for i in range(8):
+            other = Authority(f"CA {i}")
+            with open(other.ca, encoding="ascii") as f:
+                both = own + f.read()
+            # So many that reading them takes a while.
+            for name, text in (("large", own * 1000), ("new", both)):
+                with open(g.ca.ca + name, "w", encoding="ascii") as f:
+                    f.write(text)
+            os.replace(g.ca.ca + "large", g.ca.ca)
+            g.server.signal(signal.SIGHUP)
+            time.sleep(0.01)
+            os.replace(g.ca.ca + "new", g.ca.ca)
+            g.server.signal(signal.SIGHUP)
+            known = ssl.create_default_context(cadata=own)
+            known.load_cert_chain(*other.client("ann"))
+            until(lambda known=known: not refused(g, known))
+
+
+@bare(timeout=120)
 def requests_go_on_while_certificates_change_all_the_time():
     with Guarded() as g:
         s, things = g.server, make_list(g.server)
