@@ -288,3 +288,25 @@ def standard_descriptors_that_are_closed_are_nobody_else_s():
             finally:
                 p.kill()
                 p.wait()
+
+
+@bare
+def an_environment_is_shared_by_all_programs():
+    def knows(program):
+        _, out, _ = run([binary(program), "--help"])
+        return {line.split()[0][2:] for line in out.splitlines()
+                if line.startswith("  --")}
+    settings = {p: knows(p) for p in ("rosterd", "roster-agent", "roster")}
+    assert all(len(names) > 10 for names in settings.values()), settings
+    for program, own in settings.items():
+        others = set().union(*settings.values()) - own
+        env = {"ROSTER_" + name.upper().replace("-", "_"): "x"
+               for name in others}
+        # What is refused is the last thing that is looked at.
+        code, _, err = run([binary(program), "--zebra"],
+                           env=environment(**env))
+        assert code == 2 and "unknown option --zebra" in err, err
+        code, _, err = run([binary(program), "--server", "http://127.0.0.1:1"]
+                           if program != "rosterd" else [binary(program)],
+                           env=environment(**env, ROSTER_ZEBRA="1"))
+        assert code == 2 and "variable ROSTER_ZEBRA" in err, (code, err)
