@@ -192,7 +192,9 @@ static void set_tls(CURL *easy, const struct attempt *attempt)
     (void)curl_easy_setopt(easy, CURLOPT_SSLVERSION,
                            (long)CURL_SSLVERSION_TLSv1_2);
     if (attempt->ca != NULL) {
+        /* Alone: curl may have been built with a directory of its own. */
         (void)curl_easy_setopt(easy, CURLOPT_CAINFO, attempt->ca);
+        (void)curl_easy_setopt(easy, CURLOPT_CAPATH, NULL);
     }
     if (attempt->cert != NULL) {
         (void)curl_easy_setopt(easy, CURLOPT_SSLCERT, attempt->cert);

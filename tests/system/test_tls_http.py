@@ -14,7 +14,8 @@ import threading
 import time
 
 from certs import Authority
-from harness import (PATIENCE, TLS, Client, Server, Skip, Wire, bare, connect,
+from harness import (PATIENCE, TLS, Client, Server, Skip, Wire, bare, binary,
+                     connect,
                      environment, in_threads, make_list, make_ns, memory_counts,
                      request_bytes, run, say, until)
 from watching import Watch
@@ -129,6 +130,23 @@ def curl_gets_in_with_the_ca_and_not_without():
                                   "--tls-max", version[-3:], url])
             assert status == 0, err
         assert run([curl, "-sS", url])[0] == 60
+
+
+@bare
+def a_client_that_has_a_ca_trusts_no_other():
+    """Not the machine's own list, which is another one here."""
+    mounted = ["unshare", "-rm", "sh", "-c", "mount -t tmpfs none "
+               '/etc/ssl/certs && cp "$0" /etc/ssl/certs && exec "$@"']
+    other = Authority("another CA")
+    with Guarded() as g:
+        if run([*mounted, g.ca.ca, "true"])[0] != 0:
+            raise Skip("no mounts here")
+        for given, code in ((["--ca", g.ca.ca], 0), (["--ca", other.ca], 3),
+                            ([], 0)):
+            status, _, err = run(
+                [*mounted, g.ca.ca, binary("roster"), "--server",
+                 f"https://localhost:{g.server.port}", *given, "types"])
+            assert status == code, (given, status, err)
 
 
 @bare
