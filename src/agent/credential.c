@@ -60,6 +60,25 @@ static bool write_whole(int fd, const char *text, size_t n)
     return write(fd, text, n) == (ssize_t)n && fsync(fd) == 0;
 }
 
+/* The registry keeps its hash: after a crash it has to be there. */
+static bool sync_directory(const char *file)
+{
+    const char *slash = strrchr(file, '/');
+    struct buf path = {0};
+
+    buf_add(&path, slash == NULL ? "." : file,
+            slash == NULL || slash == file ? 1 : (size_t)(slash - file));
+    int fd = open(buf_text(&path), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    bool good = fd >= 0 && fsync(fd) == 0;
+    int why = errno;
+    if (fd >= 0) {
+        (void)close(fd);
+    }
+    buf_done(&path);
+    errno = why;
+    return good;
+}
+
 /* Under another name first: a file that is there is whole. */
 static bool make_file(const char *file, const char *token)
 {
@@ -70,7 +89,7 @@ static bool make_file(const char *file, const char *token)
         open(buf_text(&fresh), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
     bool good = fd >= 0 && fchmod(fd, 0600) == 0 &&
                 write_whole(fd, token, ACCESS_TOKEN_TEXT) &&
-                rename(buf_text(&fresh), file) == 0;
+                rename(buf_text(&fresh), file) == 0 && sync_directory(file);
     int why = errno;
     if (fd >= 0) {
         (void)close(fd);
