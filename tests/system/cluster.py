@@ -268,7 +268,9 @@ class Cluster:
 
 def _answer(node, target, timeout=2, headers=None):
     """One request on a connection of its own; None when it brought nothing."""
-    with contextlib.closing(Client(node.port, timeout=timeout)) as c:
+    token = node.admin_token() if "--access" in node.flags else None
+    with contextlib.closing(Client(node.port, timeout=timeout,
+                                   token=token)) as c:
         try:
             return c.get(target, headers=headers)
         except Lost:

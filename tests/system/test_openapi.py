@@ -52,6 +52,9 @@ class Document:
         self.doc = load()
         self.seen = set()       # (METHOD, template, status as documented)
         self.faults = []
+        # Schemas live as long as the document.
+        self.resolver = self.jsonschema.RefResolver("", self.doc)
+        self.validators = {}
         self.routes = []
         for template, item in self.doc["paths"].items():
             shape = re.sub(r"\\\{\w+\\\}", "[^/]+", re.escape(template))
@@ -66,9 +69,11 @@ class Document:
         return x
 
     def check(self, schema, value, where):
-        resolver = self.jsonschema.RefResolver("", self.doc)
-        validator = self.jsonschema.Draft202012Validator(schema,
-                                                         resolver=resolver)
+        validator = self.validators.get(id(schema))
+        if validator is None:
+            validator = self.jsonschema.Draft202012Validator(
+                schema, resolver=self.resolver)
+            self.validators[id(schema)] = validator
         for error in list(validator.iter_errors(value))[:3]:
             self.faults.append(f"{where}: {'/'.join(map(str, error.path))}: "
                                f"{error.message[:300]}")
