@@ -64,7 +64,7 @@ void problem_read(struct roster_error *error,
     put(&error->title, json_string_value(json_object_get(root, "title")));
     put(&error->field, json_string_value(json_object_get(root, "field")));
     put(&error->ns, json_string_value(json_object_get(root, "ns")));
-    if (detail != NULL) {
+    if (detail != NULL && detail[0] != '\0') {
         put(&error->detail, detail);
     } else if (error->title[0] != '\0') {
         put(&error->detail, error->title);
