@@ -11,10 +11,12 @@ Alone, longer and with another seed (TIME in seconds):
     tests/system/fuzz_http.py TIME [SEED]"""
 import json
 import re
+import socket
 import string
 from urllib.parse import quote
 
-from harness import Answer, Wire, pending
+import certs
+from harness import TLS, Answer, Wire, pending
 
 METHODS = ("get", "head", "post", "put", "patch", "delete", "options")
 # What is long or large is asked less often than the rest.
@@ -270,6 +272,18 @@ class Maker:
                         pool.pop(self.rng.randrange(8, len(pool)))
 
 
+class WireFrom(Wire):
+    """Comes from another address of this machine."""
+
+    def __init__(self, source, port):  # pylint: disable=super-init-not-called
+        self.sock = socket.create_connection(("127.0.0.1", port), 30, (source, 0))
+        self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if TLS:
+            self.sock = certs.common().context().wrap_socket(
+                self.sock, server_hostname="127.0.0.1")
+        self.buffer = b""
+
+
 class Session:
     """A connection to one server; holds each answer against the document."""
 
@@ -277,6 +291,7 @@ class Session:
         self.server, self.document, self.token = server, document, token
         self.wire, self.revision = None, 0
         self.statuses, self.faults, self.unanswered = {}, [], 0
+        self.n_sources = 0   # who is nobody is let in so often, by address
 
     def close(self):
         if self.wire:
@@ -290,7 +305,9 @@ class Session:
     def _answer(self, request):
         if self.wire and pending(self.wire.sock):
             self.close()
-        self.wire = self.wire or Wire(self.server.port, timeout=30)
+        if self.wire is None:
+            source = f"127.0.1.{1 + self.n_sources % 250}"
+            self.wire = WireFrom(source, self.server.port)
         self.wire.send(request.bytes())
         if request.template == "/v1/watch" and request.method == "GET":
             return self._begun()
@@ -300,6 +317,9 @@ class Session:
             self.fault(request, "no answer in 30 s")
             a = None
         if a is None or a.headers.get("connection", "").lower() == "close":
+            self.close()
+        if a is not None and a.status == 429:
+            self.n_sources += 1
             self.close()
         return a
 

@@ -320,7 +320,8 @@ class Wire:
         length = int(headers.get("content-length", 0))
         if method == "HEAD" or status in (204, 304):
             length = 0
-        if "chunked" in headers.get("transfer-encoding", ""):
+        if "chunked" in headers.get("transfer-encoding", "") and \
+                method != "HEAD":
             body = self._chunks()
         else:
             while len(self.buffer) < length:

@@ -6,7 +6,7 @@ import time
 
 from cluster import Cluster
 from fuzz_http import Maker, Session
-from harness import Server, bare, make_ns, memory_counts, path, say
+from harness import Server, bare, make_ns, memory_counts, path, say, until
 from test_openapi import Document
 
 # The same each time; another one finds more: ROSTER_TEST_SEED=N, and for longer:
@@ -64,6 +64,9 @@ def whatever_is_asked_of_a_cluster_its_answers_are_documented_and_nodes_agree():
         token = leader.admin_token()
         maker = Maker(document, random.Random(SEED))
         sessions = [Session(c.node(name), document) for name in c.names]
+        for s in sessions:     # the token of a node is known to others soon
+            until(lambda s=s: s.server.client(token=token).get("/v1/whoami")
+                  .status == 200)
         before = [s.server.rss_anon_kib() for s in sessions]
         n = run(maker, sessions, b"Bearer " + token.encode())
         statuses = judge(sessions, n)
