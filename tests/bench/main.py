@@ -11,6 +11,7 @@ import time
 import cluster
 import clusters
 import failover
+import hostile
 import joins
 import leases
 import method
@@ -22,7 +23,8 @@ import servers
 import watchers
 import writes
 
-GROUPS = (reads, writes, leases, watchers, restart, cluster, failover, joins)
+GROUPS = (reads, writes, leases, watchers, restart, cluster, failover, joins,
+          hostile)
 
 # What is measured, by how much time there is: measured time of one contestant
 # in ms, rounds, sizes.

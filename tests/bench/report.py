@@ -4,7 +4,8 @@ import json
 import parts
 
 NAMES = {"rate": "requests/s", "renewals": "renewals/s", "rows": "rows/s",
-         "p50_us": "p50", "p99_us": "p99", "cpu_us": "CPU of the server",
+         "p50_us": "p50", "p99_us": "p99",
+         "write_p50_us": "p50 of writes", "write_p99_us": "p99 of writes", "cpu_us": "CPU of the server",
          "seconds": "time", "joined": "joined in", "rss_anon": "RssAnon", "last_us": "the last",
          "answer_us": "the answer",
          "each": "bytes"}

@@ -35,6 +35,7 @@ class Target:
         self.stop = threading.Event()
         self.lock = threading.Lock()
         self.told = {"opened": 0, "refused": 0, "ended": 0, "silent": 0,
+                     "answered": 0,
                      "most_open": 0, "statuses": {}}
         self.begun = threading.Event()
 
@@ -327,7 +328,7 @@ def handshakes(t):
             try:
                 sock = t.connect(tls=False)
                 sock.sendall(hello)
-                t.note("ended" if not sock.recv(1 << 14) else "silent")
+                t.note("answered" if sock.recv(1 << 14) else "ended")
                 sock.close()
             except OSError:
                 t.note("refused")

@@ -158,7 +158,8 @@ class Maker:
                 name = part[1:-1]
                 text = self.text(name, self.document.deref(schemas.get(name, {})))
                 if rng.random() < 0.08:
-                    text, odd = self.trick(), True
+                    text = self.trick()
+                odd = odd or text in TRICKS
                 part = quote(text, safe="").encode()
             else:
                 part = part.encode()
@@ -379,7 +380,7 @@ class Session:
             if a.status < 400 or a.status in (405, 501):
                 return      # it was another route's, or no method of any
             if self.document.route(a.path)[0] is None:
-                if a.status not in (400, 401, 403, 404, 405, 414, 431):
+                if a.status not in (400, 401, 403, 404, 405, 414, 429, 431):
                     self.fault(request, f"{a.status} for no path of ours")
                 return
             _, item = self.document.route(a.path)

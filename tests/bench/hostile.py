@@ -1,0 +1,144 @@
+"""What an ordinary client notices of attacks (tests/system/attacks.py), and what
+they cost the server's memory. The attack has the processor of the load to
+itself and to that client, which goes before it."""
+import http.client
+import json
+import os
+import ssl
+import subprocess
+import sys
+import time
+
+import parts
+import servers
+from method import Row, middle
+
+sys.path.insert(0, os.path.join(parts.REPOSITORY, "tests", "system"))
+import attacks  # noqa: E402  pylint: disable=wrong-import-position
+import certs    # noqa: E402  pylint: disable=wrong-import-position
+
+ROWS = {f"attack.{name}": f"{f.__doc__}: what others notice"
+        for name, f in attacks.ATTACKS.items()}
+MOST = 2        # times the latency of calm
+LEAF = "/v1/ns/attacked.roster/thing"
+
+
+class Guarded(servers.Roster):
+    """With TLS, or access control, as an attack needs it."""
+
+    def __init__(self, place, build, need):
+        self.need, self.context, self.ca, self.token = need, None, None, None
+        flags = []
+        if need == "tls":
+            self.ca = certs.common().ca
+            cert, key = certs.common().node("n1")
+            flags = ["--tls-cert", cert, "--tls-key", key, "--tls-ca", self.ca]
+            self.context = ssl.create_default_context(cafile=self.ca)
+        elif need:
+            flags = ["--access"]
+        super().__init__(place, build, f"roster {need or 'plain'}", flags)
+
+    def connection(self):
+        if self.context:
+            return http.client.HTTPSConnection("127.0.0.1", self.port, timeout=60,
+                                               context=self.context)
+        return http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
+
+    def ready(self):
+        try:
+            c = self.connection()
+            c.request("GET", "/readyz")
+            status = c.getresponse().status
+            c.close()
+            return status == 200
+        except (OSError, http.client.HTTPException):
+            return False
+
+    def admin(self):
+        full = os.path.join(self.data, "data", "admin.token")
+        if not os.path.exists(full):
+            return None
+        with open(full, encoding="ascii") as f:
+            return f.read().strip()
+
+    def call(self, method, path, body=None, want=(200, 201, 204)):
+        headers = {}
+        if self.admin():
+            headers["Authorization"] = "Bearer " + self.admin()
+        c = self.connection()
+        c.request(method, path, None if body is None else json.dumps(body),
+                  headers)
+        r = c.getresponse()
+        data = r.read()
+        c.close()
+        if r.status not in want:
+            raise parts.Fault(f"{self.name}: {method} {path}: {r.status} "
+                              f"{data[:300]!r}")
+        return json.loads(data) if data else None
+
+    def fill(self):
+        self.leaf("attacked")
+        self.call("POST", LEAF, [{"name": f"r{i}", "x": "a" * 60 + "!"}
+                                 for i in range(200)])
+        self.call("PUT", LEAF + "/r", {"x": "y" * 200})
+        if self.need in ("access", "reader"):
+            self.call("PUT", "/v1/users/ann", {"password": "correct horse"})
+        if self.need == "reader":
+            self.token = self.call("POST", "/v1/tokens", {
+                "name": "eve", "roles": ["reader"]})["token"]
+
+
+def victim(bench, server):
+    argv = [sys.executable, os.path.join(parts.HERE, "victim.py"),
+            str(server.port), LEAF, str(bench.options.ms)]
+    argv += ["--tls", server.ca] if server.ca else []
+    argv += ["--token", server.admin()] if server.admin() else []
+    done = subprocess.run(bench.place.pinned(argv, bench.place.load_cpu),
+                          capture_output=True, text=True, timeout=300,
+                          preexec_fn=parts.die_with_parent)
+    if done.returncode:
+        return {"faults": ["the client: " + done.stderr.strip()[-300:]]}
+    found = json.loads(done.stdout)
+    faults = [f"refused: {found['refused'][:5]}"] if found["refused"] else []
+    return {"p50_us": found["reads"]["p50_us"], "p99_us": found["reads"]["p99_us"],
+            "write_p50_us": found["writes"]["p50_us"],
+            "write_p99_us": found["writes"]["p99_us"],
+            "rss_anon": server.memory()["rss_anon"], "faults": faults}
+
+
+def attacked(bench, server, name, told):
+    with attacks.Attack(name, server.port, ca=server.ca, token=server.token,
+                        cpu=bench.place.load_cpu) as attack:
+        sample = victim(bench, server)
+        if not attack.alive():
+            sample["faults"].append("the attack ended early")
+    told.append(attack.told)
+    time.sleep(0.3)
+    return sample
+
+
+def group(bench, wants):
+    for name in attacks.ATTACKS:
+        if not wants(f"attack.{name}"):
+            continue
+        need = attacks.NEEDS.get(name)
+        server = bench.up(f"roster for {name}", lambda n=need: Guarded(
+            bench.place, bench.options.build, n))
+        server.fill()
+        row, told = Row(f"attack.{name}", ROWS[f"attack.{name}"]), []
+        row.take(bench.rounds({
+            "calm": lambda s=server: victim(bench, s),
+            "attacked": lambda s=server, n=name: attacked(bench, s, n, told)}),
+            ("p50_us", "p99_us", "write_p50_us", "write_p99_us", "rss_anon"))
+        for figure, what in (("p50_us", "p50 of reads"), ("p99_us", "p99 of reads"),
+                             ("write_p50_us", "p50 of writes"),
+                             ("write_p99_us", "p99 of writes")):
+            row.versus(figure, "attacked", "calm",
+                       f"{what}: attacked / calm (at most {MOST})",
+                       lambda v: v <= MOST)
+        row.bounds.append({"text": "RssAnon afterwards", "verdict": "",
+                           "value": middle([server.memory()["rss_anon"]])})
+        row.notes.append(f"the attack: {told[-1] if told else None}")
+        server.stop()
+        bench.servers.pop(f"roster for {name}")
+        yield row
