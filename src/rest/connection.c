@@ -4,13 +4,14 @@
 
 /* Its credentials are its own from here on: others that are read meanwhile are
  * for those who come later. */
-static void begin_tls(struct tls *tls, struct rest_peer *peer,
+static void begin_tls(struct rest_loop *loop, struct rest_peer *peer,
                       struct MHD_Connection *connection)
 {
     peer->session =
         MHD_get_connection_info(connection, MHD_CONNECTION_INFO_GNUTLS_SESSION)
             ->tls_session;
-    peer->held = tls_http_begin(tls, peer->session);
+    peer->held = tls_http_begin(loop->rest->config.tls, peer->session);
+    rest_shake_begin(loop, peer, connection);
 }
 
 void rest_connection_notify(void *user, struct MHD_Connection *connection,
@@ -23,7 +24,7 @@ void rest_connection_notify(void *user, struct MHD_Connection *connection,
         *context = loop->door.comes;
         loop->door.comes = NULL;
         if (loop->rest->config.tls != NULL) {
-            begin_tls(loop->rest->config.tls, *context, connection);
+            begin_tls(loop, *context, connection);
         }
     } else if (*context != NULL) {
         /* The library has ended the session. */

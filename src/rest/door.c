@@ -85,6 +85,7 @@ void rest_door_forget(struct rest_loop *loop, struct rest_peer *peer)
 {
     rest_deadlines_enter(&loop->deadlines, peer, REST_NONE, 0);
     rest_ring_remove(&peer->fresh);
+    rest_ring_remove(&peer->shake);
     rest_door_give_seat(loop, &peer->seat);
     (void)rest_peer_free(peer);
 }

@@ -181,6 +181,7 @@ static void turn(struct rest_loop *loop)
     rest_park_turn(loop);
     rest_door_turn(loop);
     (void)MHD_run(loop->daemon);
+    rest_shakes_turn(loop);
     send_streams(loop);
     rest_cut_due(loop);
     if (!loop->closing && atomic_load(&loop->rest->stopping)) {
@@ -208,6 +209,7 @@ static void *run(void *user)
         return NULL;
     }
     rest_park_abandon(loop);
+    rest_shakes_end(loop);
     MHD_stop_daemon(loop->daemon);
     loop->daemon = NULL;
     return NULL;
@@ -294,6 +296,7 @@ int rest_loop_start(struct rest_loop *loop, unsigned max_connections)
 
     tell_time(loop);
     rest_park_init(&loop->park);
+    rest_shakes_init(&loop->shakes);
     rest_who_begin(loop);
     chance_fill(loop->traces, sizeof loop->traces);
     loop->kept = rest_kept_new(registry_cache(loop->rest->registry));

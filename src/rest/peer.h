@@ -13,6 +13,7 @@
 #include <sys/types.h>
 
 #include "rest/ring.h"
+#include "rest/side.h"
 #include "rest/who.h"
 
 enum rest_phase {
@@ -24,7 +25,9 @@ enum rest_phase {
     REST_PHASES,
 };
 
-struct rest_guest;  /* door.c */
+struct MHD_Connection;
+struct rest_guest; /* door.c */
+struct rest_loop;
 struct rest_waiter; /* park.h */
 struct tls_held;    /* tls/tls.h */
 
@@ -53,6 +56,10 @@ struct rest_peer {
     struct rest_shown shown; /* who asks on it */
     void *session;           /* of TLS; NULL: plain */
     struct tls_held *held;
+    struct rest_ring shake; /* shake.h; until the handshake is over */
+    struct rest_side shake_side;
+    struct rest_loop *loop; /* with it: */
+    struct MHD_Connection *connection;
     /* Of a client that showed a certificate, from its first request on: CN, and
      * the ID of the node it is. NULL: none. */
     char *cert_name, *cert_node;

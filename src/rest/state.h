@@ -16,6 +16,7 @@
 #include "rest/park.h"
 #include "rest/rest.h"
 #include "rest/route.h"
+#include "rest/shake.h"
 #include "rest/side.h"
 #include "rest/spool.h"
 #include "rest/strict.h"
@@ -123,6 +124,7 @@ struct rest_loop {
     int poke;  /* eventfd */
     struct rest_sides sides;
     struct rest_door door;
+    struct rest_shakes shakes;
     struct queue woken;
     struct rest_park park;
     struct rest_deadlines deadlines;

@@ -67,6 +67,22 @@ struct tls_held *tls_http_end(struct tls_held *held)
     return mem_free(held);
 }
 
+/* The library says it only this way: before the end there is nothing to
+ * describe. */
+bool tls_http_is_shaken(void *session)
+{
+    char *text = gnutls_session_get_desc(session);
+    bool is = text != NULL;
+
+    gnutls_free(text);
+    return is;
+}
+
+bool tls_http_is_writing(void *session)
+{
+    return gnutls_record_get_direction(session) == 1;
+}
+
 /* Again: a session that was resumed has checked nothing, and its certificate
  * may have expired since. */
 void tls_http_peer(void *session, struct tls_peer *ret_peer)

@@ -75,6 +75,10 @@ struct tls_peer {
 struct tls_held; /* opaque */
 struct tls_held *tls_http_begin(struct tls *tls, void *session) MUST_USE;
 struct tls_held *tls_http_end(struct tls_held *held);
+/* Whether the handshake is over, and well. */
+bool tls_http_is_shaken(void *session);
+/* Which way it waits: for its bytes to be taken, or for the other's. */
+bool tls_http_is_writing(void *session);
 /* After it. */
 void tls_http_peer(void *session, struct tls_peer *ret_peer);
 /* Non-blocking, as send(2): bytes taken, or -1 with errno (EAGAIN: call again

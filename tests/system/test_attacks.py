@@ -171,3 +171,22 @@ def denials_are_told_to_the_audit_and_disturb_nobody():
 @bare
 def each_attack_is_tried():
     assert set(EXPECTED) == set(ATTACKS)
+
+
+@bare(timeout=60)
+def a_handshake_that_waits_costs_no_processor():
+    """The library looked at each one again and again until its time was over."""
+    s, _ = serve("half-handshakes")
+    try:
+        def ticks():
+            return sum(map(int, s.proc("stat").rpartition(")")[2].split()[11:13]))
+        with Attack("half-handshakes", s.port, n=50, ca=certs.common().ca) as a:
+            time.sleep(1)       # all of them have begun
+            before = ticks()
+            time.sleep(2)
+            used = ticks() - before
+        assert a.told["most_open"] == 50, a.told
+        assert used < 40, f"{used} ticks in 2 s, with nothing to do"
+        say(f"{used} ticks in 2 s")
+    finally:
+        s.discard()
