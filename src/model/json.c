@@ -537,7 +537,9 @@ static void add_escaped(struct buf *buf, unsigned char c)
     const char *found = memchr(bytes, c, sizeof bytes - 1);
 
     if (found == NULL) {
-        buf_printf(buf, "\\u%04x", c);
+        static const char hex[] = "0123456789abcdef";
+        const char code[] = {'\\', 'u', '0', '0', hex[c >> 4], hex[c & 15]};
+        buf_add(buf, code, sizeof code);
         return;
     }
     buf_add_char(buf, '\\');

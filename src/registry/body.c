@@ -2,10 +2,16 @@
 
 #include "registry/answer.h"
 
+/* Others of its loop wait meanwhile: a millisecond at most. */
+enum { QUICK_BYTES = 64 << 10 };
+
 int body_parse(struct op_state *s, struct json **ret_json)
 {
     struct json_error error;
 
+    if (s->op->body.n > QUICK_BYTES && !s->on_worker && !s->op->no_worker) {
+        return NEEDS_WORKER;
+    }
     if (s->op->body.n == 0) {
         return answer_problem(s, OP_BAD_REQUEST, STR(""),
                               "the request needs a JSON body and has none");

@@ -8,7 +8,7 @@
 #include "model/type.h"
 #include "registry/room.h"
 
-/* Each is 0, or ANSWERED with a problem. */
+/* Each is 0, or ANSWERED with a problem; this one also NEEDS_WORKER. */
 int body_parse(struct op_state *s, struct json **ret_json) MUST_USE;
 /* An object with no other members than `names` (NULL at the end). `prefix` goes
  * in front of a field: "do[2]", "" for the body itself. */

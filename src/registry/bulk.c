@@ -192,10 +192,12 @@ static int add_answer(struct op_state *s, const struct machine_result *result,
 static void recall_own(struct op_state *s, struct bulk *bulk)
 {
     struct json *json = NULL;
+    struct json_error error;
     struct ulid id;
     size_t i = 0;
 
-    if (bulk->own != NULL || body_parse(s, &json) != 0) {
+    if (bulk->own != NULL ||
+        json_parse(s->arena, s->op->body, &json, &error) != 0) {
         return;
     }
     struct ulid *own = arena_zero(s->op->arena, (json->n + 1) * sizeof *own);

@@ -236,7 +236,7 @@ int heartbeat_many(struct op_state *s)
     struct buf out = {0};
 
     if (beats == NULL) {
-        beats = s->memory = arena_zero(s->op->arena, sizeof *beats);
+        beats = arena_zero(s->op->arena, sizeof *beats);
         int r = read_hosts(s, beats);
         if (r == 0) {
             r = permit_hosts(s, beats);
@@ -244,6 +244,7 @@ int heartbeat_many(struct op_state *s)
         if (r != 0) {
             return r;
         }
+        s->memory = beats; /* A long body is read anew by a worker. */
     }
     int r = beat_all(s, beats);
     if (r != 0) {

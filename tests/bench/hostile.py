@@ -21,12 +21,15 @@ ROWS = {f"attack.{name}": f"{f.__doc__}: what others notice"
         for name, f in attacks.ATTACKS.items()}
 MOST = 2        # times the latency of calm
 LEAF = "/v1/ns/attacked.roster/thing"
+# Requests that each have to be understood: what a limit for an address is for.
+LIMITED = ("bombs", "paths", "json-bombs", "regexes")
+LIMIT = ("--rate-address", "1000")
 
 
 class Guarded(servers.Roster):
     """With TLS, or access control, as an attack needs it."""
 
-    def __init__(self, place, build, need):
+    def __init__(self, place, build, need, more=()):
         self.need, self.context, self.ca, self.token = need, None, None, None
         flags = []
         if need == "tls":
@@ -36,7 +39,8 @@ class Guarded(servers.Roster):
             self.context = ssl.create_default_context(cafile=self.ca)
         elif need:
             flags = ["--access"]
-        super().__init__(place, build, f"roster {need or 'plain'}", flags)
+        super().__init__(place, build, f"roster {need or 'plain'}",
+                         flags + list(more))
 
     def connection(self):
         if self.context:
@@ -117,28 +121,45 @@ def attacked(bench, server, name, told):
     return sample
 
 
+def judge(row, one, other):
+    for figure, what in (("p50_us", "p50 of reads"), ("p99_us", "p99 of reads"),
+                         ("write_p50_us", "p50 of writes"),
+                         ("write_p99_us", "p99 of writes")):
+        row.versus(figure, one, other, f"{what}: {one} / {other} (at most {MOST})",
+                   lambda v: v <= MOST)
+
+
+def measure(bench, row, name, server, limited):
+    told = []
+    go = {"calm": lambda: victim(bench, server),
+          "attacked": lambda: attacked(bench, server, name, told)}
+    if limited:
+        go["limited"] = lambda: attacked(bench, limited, name, told)
+    row.take(bench.rounds(go), ("p50_us", "p99_us", "write_p50_us",
+                                "write_p99_us", "rss_anon"))
+    judge(row, "attacked", "calm")
+    if limited:
+        judge(row, "limited", "calm")
+        row.notes.append("limited: with " + " ".join(LIMIT))
+    row.bounds.append({"text": "RssAnon afterwards", "verdict": "",
+                       "value": middle([server.memory()["rss_anon"]])})
+    row.notes.append(f"the last attack: {told[-1] if told else None}")
+
+
 def group(bench, wants):
     for name in attacks.ATTACKS:
         if not wants(f"attack.{name}"):
             continue
         need = attacks.NEEDS.get(name)
-        server = bench.up(f"roster for {name}", lambda n=need: Guarded(
-            bench.place, bench.options.build, n))
-        server.fill()
-        row, told = Row(f"attack.{name}", ROWS[f"attack.{name}"]), []
-        row.take(bench.rounds({
-            "calm": lambda s=server: victim(bench, s),
-            "attacked": lambda s=server, n=name: attacked(bench, s, n, told)}),
-            ("p50_us", "p99_us", "write_p50_us", "write_p99_us", "rss_anon"))
-        for figure, what in (("p50_us", "p50 of reads"), ("p99_us", "p99 of reads"),
-                             ("write_p50_us", "p50 of writes"),
-                             ("write_p99_us", "p99 of writes")):
-            row.versus(figure, "attacked", "calm",
-                       f"{what}: attacked / calm (at most {MOST})",
-                       lambda v: v <= MOST)
-        row.bounds.append({"text": "RssAnon afterwards", "verdict": "",
-                           "value": middle([server.memory()["rss_anon"]])})
-        row.notes.append(f"the attack: {told[-1] if told else None}")
-        server.stop()
-        bench.servers.pop(f"roster for {name}")
+        made = {"attacked": ()}
+        if name in LIMITED:
+            made["limited"] = LIMIT
+        for kind, more in made.items():
+            server = bench.up(kind, lambda n=need, m=more: Guarded(
+                bench.place, bench.options.build, n, m))
+            server.fill()
+        row = Row(f"attack.{name}", ROWS[f"attack.{name}"])
+        measure(bench, row, name, bench.servers["attacked"],
+                bench.servers.get("limited"))
+        bench.down()
         yield row
