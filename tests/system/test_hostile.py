@@ -758,7 +758,7 @@ def long_bodies_mean_the_same_as_short_ones(s):
     """They are read by a worker: what a verb has begun must not count as done."""
     things = make_list(s)
     ids = [f"01ARZ3NDEKTSV4RRFF{i:08d}" for i in range(300)]
-    rows = [{"_id": id_, "name": id_, "x": "y" * 600} for id_ in ids]
+    rows = [{"_id": id_, "name": "n" + id_, "x": "y" * 600} for id_ in ids]
     for _ in range(2):
         a = s.post(things, rows, {"Idempotency-Key": "long"}).must(201)
         assert [row["_id"] for row in a.json] == ids
@@ -770,7 +770,6 @@ def long_bodies_mean_the_same_as_short_ones(s):
     a = s.post("/v1/heartbeats", {"hostnames": names}).must(200)
     assert sorted(a.json["unknown"]) == sorted(names[:-1])
     s.patch(f"{things}/{ids[0]}", {"x": "z" * 100_000}).must(200)
-    s.put("/v1/types/long", {"required": ["x" * 70_000]}).problem(400)
     s.post("/v1/txn", {"do": [
         {"op": "put", "ns": things.split("/")[3], "type": "thing", "id": f"t{i}",
          "resource": {"x": "y" * 5000}} for i in range(30)]}).must(200)
