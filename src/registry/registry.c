@@ -105,11 +105,13 @@ static bool is_denied(const struct op_state *s)
            s->op->answer.code == OP_FORBIDDEN;
 }
 
-/* Not what he was denied: it may be another's. */
+/* Not what he was denied, or refused before it was known whether he may: it may
+ * be another's, and it costs the log an entry. */
 static bool may_recall(const struct op_state *s)
 {
     return verb_of(s)->class == WRITE && s->op->if_.idempotency_key.p != NULL &&
-           s->op->answer.code >= OP_BAD_REQUEST && !is_denied(s);
+           s->op->answer.code >= OP_BAD_REQUEST && !is_denied(s) &&
+           permit_was_asked(s);
 }
 
 /* A write that was refused by what this node has read, which others may have
