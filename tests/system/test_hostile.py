@@ -252,7 +252,8 @@ def members_of_a_wrong_kind_are_400_at_their_name(s):
 def mutated_requests_never_break_the_server(s):
     """Right requests with some bytes changed, over raw sockets."""
     rng = seeded("mutations")
-    things = make_list(s)
+    # A name that some wrong bytes make no other test's.
+    things = make_list(s, name="mutated-requests")
     seeds = [request_bytes("GET", things + "?limit=5&fields=a,b"),
              request_bytes("GET", "/v1/search?ns=roster&k=a&v=b&mode=regex",
                            headers=[("If-None-Match", '"5", W/"6-gz"')]),
