@@ -488,7 +488,7 @@ int store_trash_first(struct store_txn *txn, uint64_t *ret_id)
 
 int store_trash_hang(struct store_txn *txn, uint64_t id, uint64_t parent)
 {
-    struct store_node node;
+    struct store_node node = {.id = id};
 
     int r = store_node_get(txn, id, &node);
     if (r != 0) {
