@@ -110,16 +110,9 @@ static enum cli_exit each(struct cli *cli, const char *method,
                          ? roster_path("v1", above[0], cli->args[i], NULL)
                          : roster_path("v1", above[0], above[1], above[2],
                                        cli->args[i], NULL);
-        json_t *answer = NULL;
         enum cli_exit status =
-            ask_once(cli, method, path, NULL, NULL, &answer, NULL);
-        if (status == CLI_OK && cli->json) {
-            show_change(cli, answer, "");
-        } else if (status == CLI_OK) {
-            (void)printf("%s %s\n", cli->args[i], word);
-        }
+            show_sent_of(cli, method, path, NULL, cli->args[i], word);
         worst = status > worst ? status : worst;
-        json_decref(answer);
         free(path);
     }
     return worst;

@@ -38,17 +38,11 @@ static enum cli_exit change(struct cli *cli, const char *method,
 
     for (size_t i = 1; i < cli->n_args; i++) {
         char *path = path_of(cli->args[i]);
-        json_t *answer = NULL;
-        enum cli_exit status = path == NULL ? CLI_USAGE
-                                            : ask_once(cli, method, path, NULL,
-                                                       body, &answer, NULL);
-        if (status == CLI_OK && cli->json) {
-            show_change(cli, answer, "");
-        } else if (status == CLI_OK) {
-            (void)printf("%s %s\n", cli->args[i], word);
-        }
+        enum cli_exit status =
+            path == NULL
+                ? CLI_USAGE
+                : show_sent_of(cli, method, path, body, cli->args[i], word);
         worst = status > worst ? status : worst;
-        json_decref(answer);
         free(path);
     }
     return worst;

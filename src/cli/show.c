@@ -47,6 +47,23 @@ enum cli_exit show_sent(struct cli *cli, const char *method, const char *path,
     return status;
 }
 
+enum cli_exit show_sent_of(struct cli *cli, const char *method,
+                           const char *path, const json_t *body,
+                           const char *name, const char *done)
+{
+    json_t *answer = NULL;
+    enum cli_exit status =
+        ask_once(cli, method, path, NULL, body, &answer, NULL);
+
+    if (status == CLI_OK && cli->json) {
+        show_change(cli, answer, "");
+    } else if (status == CLI_OK) {
+        (void)printf("%s %s\n", name, done);
+    }
+    json_decref(answer);
+    return status;
+}
+
 json_t *show_read_fields(const struct cli *cli, size_t first, bool may_remove)
 {
     json_t *fields = json_object();

@@ -12,6 +12,10 @@ void show_change(const struct cli *cli, const json_t *answer, const char *done);
 /* Sends a change and shows its answer. */
 enum cli_exit show_sent(struct cli *cli, const char *method, const char *path,
                         const json_t *body, const char *done) MUST_USE;
+/* The same for one of several: for people the line begins with its name. */
+enum cli_exit show_sent_of(struct cli *cli, const char *method,
+                           const char *path, const json_t *body,
+                           const char *name, const char *done) MUST_USE;
 /* FIELD=VALUE of the arguments from `first` on; FIELD- as null where a field
  * may be removed. Gives the object, NULL after a complaint. */
 json_t *show_read_fields(const struct cli *cli, size_t first,
