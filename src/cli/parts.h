@@ -1,5 +1,5 @@
-/* What people write of tokens, roles, users, groups and quotas, NAME=VALUE, as JSON;
- * and these as flat rows for people. */
+/* What people write of tokens, roles, users, groups and quotas, NAME=VALUE, as
+ * JSON; and these as flat rows for people. */
 #ifndef CLI_PARTS_H
 #define CLI_PARTS_H
 
@@ -9,10 +9,10 @@
 
 enum part_kind {
     PART_TEXT,
-    PART_LIST, /* A,B */
-    PART_FLAG, /* true, false */
+    PART_LIST,  /* A,B */
+    PART_FLAG,  /* true, false */
     PART_COUNT, /* a whole number, or "none"; named "a.b": b of the object a */
-    PART_RULE, /* ALLOW:TYPES[:NS], and again for one more */
+    PART_RULE,  /* ALLOW:TYPES[:NS], and again for one more */
 };
 
 /* Ends with name == NULL. */

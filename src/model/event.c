@@ -267,8 +267,7 @@ static bool read_parts(struct str text, struct event *event)
         read_row(&scan, event);
     } else if (event->op == EVENT_NS_PUT || event->op == EVENT_NS_DELETE) {
         read_ns(&scan, event);
-    } else if (str_is(event->name, "access") &&
-               skip(&scan, ",\"what\":\"")) {
+    } else if (str_is(event->name, "access") && skip(&scan, ",\"what\":\"")) {
         read_access(&scan, event);
     }
     return !scan.bad;

@@ -135,10 +135,10 @@ enum op_kind {
     OP_SESSION_CREATE, /* body */
     OP_SESSION_DELETE, /* id */
     OP_WHOAMI,         /* verb, type, ns */
-    OP_QUOTA_LIST,   /* limit, after (a path) */
-    OP_QUOTA_GET,    /* ns */
-    OP_QUOTA_PUT,    /* ns, body, conditions */
-    OP_QUOTA_DELETE, /* ns, conditions */
+    OP_QUOTA_LIST,     /* limit, after (a path) */
+    OP_QUOTA_GET,      /* ns */
+    OP_QUOTA_PUT,      /* ns, body, conditions */
+    OP_QUOTA_DELETE,   /* ns, conditions */
     OP_AUDIT_GET,
     OP_METRICS, /* only whether he may: no body */
     OP_KINDS,   /* none */
