@@ -1,14 +1,14 @@
 #include "agent/credential.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "access/access_token.h"
+#include "base/err.h"
 #include "base/mem.h"
+#include "base/secret_file.h"
 #include "model/ulid.h"
 
 enum { LINE_MOST = 4096 };
@@ -19,83 +19,27 @@ static bool complain(const char *file, const char *why)
     return false;
 }
 
-/* The first line. A secret that others can read is none. */
-static bool read_line(const char *file, int fd, char **ret_line)
-{
-    char line[LINE_MOST];
-    struct stat about;
-
-    if (fstat(fd, &about) != 0) {
-        return complain(file, strerror(errno));
-    }
-    if ((about.st_mode & 077) != 0) {
-        return complain(file, "others can read it: chmod 600");
-    }
-    ssize_t n = read(fd, line, sizeof line - 1);
-    if (n < 0) {
-        return complain(file, strerror(errno));
-    }
-    line[n] = '\0';
-    line[strcspn(line, "\r\n")] = '\0';
-    bool good = line[0] != '\0';
-    *ret_line = good ? mem_text(line) : NULL;
-    explicit_bzero(line, sizeof line);
-    return good || complain(file, "there is no token in its first line");
-}
-
+/* A secret that others can read is none. */
 static bool read_file(const char *file, char **ret_line)
 {
-    int fd = open(file, O_RDONLY | O_CLOEXEC);
+    CLEANUP(buf_done) struct buf line = {0};
+    bool is_open = false;
 
-    if (fd < 0) {
+    int r = secret_file_read(file, LINE_MOST, &line, &is_open);
+    if (r == ERR_TOO_LARGE) {
+        return complain(file, "its first line is too long for a token");
+    }
+    if (r != 0) {
         return complain(file, strerror(errno));
     }
-    bool good = read_line(file, fd, ret_line);
-    (void)close(fd);
-    return good;
-}
-
-static bool write_whole(int fd, const char *text, size_t n)
-{
-    return write(fd, text, n) == (ssize_t)n && fsync(fd) == 0;
-}
-
-/* The registry keeps its hash: after a crash it has to be there. */
-static bool sync_directory(const char *file)
-{
-    const char *slash = strrchr(file, '/');
-    struct buf path = {0};
-
-    buf_add(&path, slash == NULL ? "." : file,
-            slash == NULL || slash == file ? 1 : (size_t)(slash - file));
-    int fd = open(buf_text(&path), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    bool good = fd >= 0 && fsync(fd) == 0;
-    int why = errno;
-    if (fd >= 0) {
-        (void)close(fd);
+    if (is_open) {
+        return complain(file, "others can read it: chmod 600");
     }
-    buf_done(&path);
-    errno = why;
-    return good;
-}
-
-/* Under another name first: a file that is there is whole. */
-static bool make_file(const char *file, const char *token)
-{
-    struct buf fresh = {0};
-
-    buf_printf(&fresh, "%s.new", file);
-    int fd =
-        open(buf_text(&fresh), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-    bool good = fd >= 0 && fchmod(fd, 0600) == 0 &&
-                write_whole(fd, token, ACCESS_TOKEN_TEXT) &&
-                rename(buf_text(&fresh), file) == 0 && sync_directory(file);
-    int why = errno;
-    if (fd >= 0) {
-        (void)close(fd);
+    if (line.n == 0) {
+        return complain(file, "there is no token in its first line");
     }
-    buf_done(&fresh);
-    return good || complain(file, strerror(why));
+    *ret_line = mem_text(buf_text(&line));
+    return true;
 }
 
 static bool make(const char *file, char **ret_token)
@@ -104,10 +48,11 @@ static bool make(const char *file, char **ret_token)
     struct ulid id = ulid_next();
 
     access_token_make(id, text);
-    bool good = make_file(file, text);
+    bool good = secret_file_write(file, str_of(text), SECRET_FILE_NEW) == 0;
+    int why = errno;
     *ret_token = good ? mem_text(text) : NULL;
     explicit_bzero(text, sizeof text);
-    return good;
+    return good || complain(file, strerror(why));
 }
 
 static bool open_own(const char *file, char **ret_token)

@@ -9,6 +9,8 @@
 #include <termios.h>
 #include <unistd.h>
 
+#include "base/err.h"
+#include "base/secret_file.h"
 #include "cli/ask.h"
 
 enum { LINE_MOST = 1024, TOKEN_MOST = 256 };
@@ -172,39 +174,22 @@ static enum cli_exit complain(const char *path)
     return CLI_REFUSED;
 }
 
-static enum cli_exit read_token(const char *path, int fd, struct buf *token)
-{
-    struct stat file;
-
-    if (fstat(fd, &file) != 0) {
-        return complain(path);
-    }
-    if ((file.st_mode & (S_IRWXG | S_IRWXO)) != 0) {
-        ask_say("%s can be read by others, so it is not used: chmod 600 it, or "
-                "'roster login' again",
-                path);
-        return CLI_REFUSED;
-    }
-    token->secret = true;
-    caught = 0;
-    (void)read_line(fd, token);
-    if (token->n > TOKEN_MOST) {
-        token->n = 0;
-    }
-    return CLI_OK;
-}
-
 enum cli_exit secret_token_get(struct buf *ret_token)
 {
     char *path = secret_token_path();
-    int fd = path == NULL ? -1 : open(path, O_RDONLY | O_CLOEXEC);
+    bool is_open = false;
     enum cli_exit status = CLI_OK;
 
-    if (fd >= 0) {
-        status = read_token(path, fd, ret_token);
-        (void)close(fd);
-    } else if (path != NULL && errno != ENOENT && errno != ENOTDIR) {
+    int r = path == NULL
+                ? ERR_NOT_FOUND
+                : secret_file_read(path, TOKEN_MOST, ret_token, &is_open);
+    if (r < 0) {
         status = complain(path);
+    } else if (is_open) {
+        ask_say("%s can be read by others, so it is not used: chmod 600 it, or "
+                "'roster login' again",
+                path);
+        status = CLI_REFUSED;
     }
     (void)mem_free(path);
     return status;
@@ -221,32 +206,6 @@ static void make_folders(char *path)
     }
 }
 
-static bool write_token(int fd, const char *token)
-{
-    size_t n = strlen(token);
-
-    return write(fd, token, n) == (ssize_t)n && write(fd, "\n", 1) == 1;
-}
-
-/* In one step: who reads it gets the old one or the new one, and never a file
- * that others could open before it was closed to them. */
-static bool replace(const char *path, const char *token)
-{
-    struct buf made = {0};
-
-    buf_printf(&made, "%s.XXXXXX", path);
-    int fd = mkostemp(buf_text(&made), O_CLOEXEC); /* 0600 */
-    bool good = fd >= 0 && write_token(fd, token);
-    good = fd >= 0 && close(fd) == 0 && good && rename(made.p, path) == 0;
-    if (!good && fd >= 0) {
-        int why = errno;
-        (void)unlink(made.p);
-        errno = why;
-    }
-    buf_done(&made);
-    return good;
-}
-
 enum cli_exit secret_token_keep(const char *token)
 {
     char *path = secret_token_path();
@@ -257,7 +216,7 @@ enum cli_exit secret_token_keep(const char *token)
         return CLI_REFUSED;
     }
     make_folders(path);
-    if (!replace(path, token)) {
+    if (secret_file_write(path, str_of(token), SECRET_FILE_REPLACE) != 0) {
         status = complain(path);
     }
     (void)mem_free(path);

@@ -1,135 +1,66 @@
 #include "rosterd/admin_token.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
-#include <stdlib.h>
-#include <sys/stat.h>
-#include <unistd.h>
+#include <string.h>
 
 #include "access/access_token.h"
 #include "base/err.h"
 #include "base/log.h"
+#include "base/secret_file.h"
 
 enum { WHY = 256 };
 
 static int fail(const char *what, char why[WHY])
 {
     (void)snprintf(why, WHY, "%s: %s", what, strerror(errno));
-    return err_raise(ERR_IO);
-}
-
-/* Somebody may want it so, as for a secret that is mounted; nobody should have
- * it so without knowing. */
-static void warn_if_open(int fd, const char *file)
-{
-    struct stat stat;
-
-    if (fstat(fd, &stat) == 0 && (stat.st_mode & 077) != 0) {
-        log_warn(LOG_CORE,
-                 "others than its owner can read the admin token: chmod 600",
-                 LOG_TXT("file", file));
-    }
+    return ERR_IO;
 }
 
 /* Answers: NOT_FOUND (there is no file), INVALID. */
 static int read_file(const char *file, char ret_text[ACCESS_TOKEN_TEXT],
                      char why[WHY])
 {
-    char bytes[ACCESS_TOKEN_TEXT + 8];
+    CLEANUP(buf_done) struct buf line = {0};
+    bool is_open = false;
     struct ulid id;
 
-    int fd = open(file, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-    if (fd < 0) {
-        return errno == ENOENT ? ERR_NOT_FOUND : fail("cannot be opened", why);
-    }
-    warn_if_open(fd, file);
-    ssize_t n = read(fd, bytes, sizeof bytes);
-    (void)close(fd);
-    if (n < 0) {
+    int r = secret_file_read(file, ACCESS_TOKEN_TEXT, &line, &is_open);
+    if (r < 0) {
         return fail("cannot be read", why);
     }
-    while (n > 0 && (bytes[n - 1] == '\n' || bytes[n - 1] == '\r')) {
-        n--;
+    if (r == ERR_NOT_FOUND) {
+        return r;
     }
-    int r = access_token_parse((struct str){bytes, (size_t)n}, &id);
-    if (r == 0) {
-        memcpy(ret_text, bytes, ACCESS_TOKEN_TEXT);
-    } else {
+    /* Somebody may want it so, as for a secret that is mounted; nobody should
+     * have it so without knowing. */
+    if (is_open) {
+        log_warn(LOG_CORE,
+                 "others than its owner can read the admin token: chmod 600",
+                 LOG_TXT("file", file));
+    }
+    if (r != 0 || access_token_parse(buf_str(&line), &id) != 0) {
         (void)snprintf(why, WHY,
                        "holds no token, which is rst_, an id and a secret on "
                        "one line: remove the file, and the next start makes "
                        "a new one");
+        return ERR_INVALID;
     }
-    explicit_bzero(bytes, sizeof bytes);
-    return r;
-}
-
-static int write_all(int fd, const char *text)
-{
-    char line[ACCESS_TOKEN_TEXT + 1];
-
-    memcpy(line, text, ACCESS_TOKEN_TEXT);
-    line[ACCESS_TOKEN_TEXT] = '\n';
-    ssize_t n = write(fd, line, sizeof line);
-    explicit_bzero(line, sizeof line);
-    if (n >= 0 && n != (ssize_t)sizeof line) {
-        errno = ENOSPC;
-    }
-    return n == (ssize_t)sizeof line ? fsync(fd) : -1;
-}
-
-static int sync_directory(const char *file)
-{
-    CLEANUP(buf_done) struct buf path = {0};
-    const char *slash = strrchr(file, '/');
-
-    if (slash == NULL) {
-        buf_add_char(&path, '.');
-    } else {
-        buf_add(&path, file, slash == file ? 1 : (size_t)(slash - file));
-    }
-    int fd = open(buf_text(&path), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (fd < 0) {
-        return -1;
-    }
-    int r = fsync(fd);
-    (void)close(fd);
-    return r;
-}
-
-/* A crash must not leave half a token under the name: whole under another name
- * first, then linked, which writes over nothing either. */
-static int make(const char *file, const char *fresh, const char *text)
-{
-    (void)unlink(fresh);
-    int fd =
-        open(fresh, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
-    if (fd < 0) {
-        return -1;
-    }
-    int r = write_all(fd, text);
-    if (close(fd) != 0 || r != 0 || link(fresh, file) != 0) {
-        int error = errno;
-        (void)unlink(fresh);
-        errno = error;
-        return -1;
-    }
-    (void)unlink(fresh);
-    return sync_directory(file);
+    memcpy(ret_text, line.p, ACCESS_TOKEN_TEXT);
+    return 0;
 }
 
 static int make_file(const char *file, char ret_text[ACCESS_TOKEN_TEXT],
                      char why[WHY])
 {
-    CLEANUP(buf_done) struct buf fresh = {0};
-
-    buf_printf(&fresh, "%s.new", file);
     access_token_make(ulid_next(), ret_text);
-    if (make(file, buf_text(&fresh), ret_text) == 0) {
+    if (secret_file_write(file, (struct str){ret_text, ACCESS_TOKEN_TEXT},
+                          SECRET_FILE_NEW) == 0) {
         return 0;
     }
+    int error = errno;
     explicit_bzero(ret_text, ACCESS_TOKEN_TEXT);
+    errno = error;
     return fail("cannot be made", why);
 }
 

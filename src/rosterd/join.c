@@ -6,10 +6,12 @@
 #include <string.h>
 
 #include "base/err.h"
+#include "base/secret_file.h"
 
 enum {
     CONNECT_MS = 2000,
     TOTAL_MS = 10000,
+    TOKEN_MOST = 255,
 };
 
 static int ask(struct roster *roster, struct str request, struct buf *reply,
@@ -48,31 +50,36 @@ static int ask(struct roster *roster, struct str request, struct buf *reply,
     return later ? err_raise(ERR_IO) : ERR_INVALID;
 }
 
+/* Without a file nobody asks. */
+static bool show_token(struct roster *roster, const char *file,
+                       char why[CORE_WHY])
+{
+    CLEANUP(buf_done) struct buf token = {.secret = true};
+    bool is_open = false;
+
+    int r =
+        file == NULL ? 0 : secret_file_read(file, TOKEN_MOST, &token, &is_open);
+    const char *wrong = r == ERR_TOO_LARGE ? "its first line is no token"
+                        : r != 0           ? strerror(errno)
+                        : token.n == 0     ? "its first line is empty"
+                                           : NULL;
+    if (file != NULL && wrong != NULL) {
+        (void)snprintf(why, CORE_WHY, "--join-token-file %s: %s", file, wrong);
+        return false;
+    }
+    roster_set_token(roster, buf_text(&token));
+    return true;
+}
+
 /* Who asks; false after `why` was set. */
 static bool show(struct roster *roster, const struct join_as *as,
                  char why[CORE_WHY])
 {
-    char token[256] = "";
-
     if (roster_set_tls(roster, as->ca, as->cert, as->key) != ROSTER_OK) {
         (void)snprintf(why, CORE_WHY, "%s", roster_error(roster)->detail);
         return false;
     }
-    FILE *file = as->token_file == NULL ? NULL : fopen(as->token_file, "re");
-    if (as->token_file != NULL &&
-        (file == NULL || fgets(token, sizeof token, file) == NULL)) {
-        (void)snprintf(why, CORE_WHY, "--join-token-file %s: %s",
-                       as->token_file,
-                       file == NULL ? strerror(errno) : "it is empty");
-    }
-    if (file != NULL) {
-        (void)fclose(file);
-    }
-    token[strcspn(token, "\r\n")] = '\0';
-    roster_set_token(roster, token);
-    bool good = as->token_file == NULL || token[0] != '\0';
-    explicit_bzero(token, sizeof token);
-    return good;
+    return show_token(roster, as->token_file, why);
 }
 
 int join_by_url(const char *url, const struct join_as *as, int wake_fd,
