@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "base/err.h"
+#include "base/write.h"
 
 #define NAME_BEGIN "audit-"
 #define NAME_END ".jsonl"
@@ -21,12 +22,6 @@ enum {
     RESERVE_BYTES = 1 << 20,
     RESERVE_LEAST = 256 << 10, /* some five hundred lines on their way */
 };
-
-static int fault_of(int error)
-{
-    bool full = error == ENOSPC || error == EDQUOT || error == EFBIG;
-    return err_raise(full ? ERR_DISK_FULL : ERR_IO);
-}
 
 /* ---- reading ---- */
 
@@ -53,7 +48,7 @@ int audit_files_list(int dir, char ***ret_names, size_t *ret_n)
     size_t n = 0, room = 0;
 
     if (stream == NULL) {
-        return fault_of(errno);
+        return write_fault();
     }
     for (const struct dirent *e = readdir(stream); e != NULL;
          e = readdir(stream)) {
@@ -92,13 +87,13 @@ int audit_files_read(int dir, const char *name, struct chain *chain,
     int r = 0;
 
     if (fd < 0) {
-        return errno == ENOENT ? ERR_NOT_FOUND : fault_of(errno);
+        return errno == ENOENT ? ERR_NOT_FOUND : write_fault();
     }
     bytes = mem_alloc(READ_BYTES);
     do {
         n = read(fd, bytes, READ_BYTES);
         if (n < 0 && errno != EINTR) {
-            r = fault_of(errno);
+            r = write_fault();
         } else if (n > 0) {
             r = audit_chain_feed(chain, bytes, (size_t)n, why);
         }
@@ -182,7 +177,7 @@ int audit_files_resume(struct files *files, const char *name, uint64_t size)
         openat(files->dir, name, O_WRONLY | O_APPEND | O_CLOEXEC | O_NOFOLLOW);
 
     if (fd < 0 || fchmod(fd, 0600) != 0) {
-        int r = fault_of(errno);
+        int r = write_fault();
         if (fd >= 0) {
             (void)close(fd);
         }
@@ -223,14 +218,14 @@ static int begin_file(struct files *files, uint64_t seq)
     if (files->fd >= 0) {
         give_back(files);
         if (fsync(files->fd) != 0) {
-            return fault_of(errno);
+            return write_fault();
         }
     }
     int fd =
         openat(files->dir, name,
                O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
     if (fd < 0) {
-        return fault_of(errno);
+        return write_fault();
     }
     if (files->fd >= 0) {
         (void)close(files->fd);
@@ -252,22 +247,15 @@ static bool cut_off(struct files *files)
     return !files->dirty;
 }
 
-static int write_all(struct files *files, struct str bytes)
+static int append(struct files *files, struct str bytes)
 {
-    uint64_t end = files->size + bytes.n;
-
     files->dirty = true;
-    while (bytes.n > 0) {
-        ssize_t n = write(files->fd, bytes.p, bytes.n);
-        if (n < 0 && errno != EINTR) {
-            int r = fault_of(errno);
-            (void)cut_off(files);
-            return r;
-        }
-        bytes.p += n > 0 ? n : 0;
-        bytes.n -= n > 0 ? (size_t)n : 0;
+    if (write_all(files->fd, bytes) != 0) {
+        int r = write_fault();
+        (void)cut_off(files);
+        return r;
     }
-    files->size = end;
+    files->size += bytes.n;
     files->dirty = false;
     return 0;
 }
@@ -275,7 +263,7 @@ static int write_all(struct files *files, struct str bytes)
 int audit_files_append(struct files *files, uint64_t seq, struct str bytes)
 {
     if (files->fd >= 0 && files->dirty && !cut_off(files)) {
-        return fault_of(errno);
+        return write_fault();
     }
     if (files->fd < 0 || files->size >= files->file_bytes) {
         int r = begin_file(files, seq);
@@ -283,7 +271,7 @@ int audit_files_append(struct files *files, uint64_t seq, struct str bytes)
             return r;
         }
     }
-    return write_all(files, bytes);
+    return append(files, bytes);
 }
 
 bool audit_files_reserve(struct files *files)

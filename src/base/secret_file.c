@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "base/err.h"
+#include "base/write.h"
 
 /* ---- reading ---- */
 
@@ -53,17 +54,13 @@ int secret_file_read(const char *file, size_t most, struct buf *ret_line,
 
 /* ---- writing ---- */
 
-static int write_whole(int fd, struct str line)
+static int write_line(int fd, struct str line)
 {
     CLEANUP(buf_done) struct buf text = {.secret = true};
 
     buf_add_str(&text, line);
     buf_add_char(&text, '\n');
-    ssize_t n = write(fd, text.p, text.n);
-    if (n >= 0 && n != (ssize_t)text.n) {
-        errno = ENOSPC;
-    }
-    return n == (ssize_t)text.n ? fsync(fd) : -1;
+    return write_all(fd, buf_str(&text)) == 0 ? fsync(fd) : -1;
 }
 
 /* After a crash the name has to be there: who keeps the secret's hash relies on
@@ -109,7 +106,7 @@ static int make_under(const char *fresh, const char *file, struct str line,
     if (fd < 0) {
         return -1;
     }
-    int r = write_whole(fd, line);
+    int r = write_line(fd, line);
     int why = errno;
     if (close(fd) == 0 && r == 0) {
         return give_name(fresh, file, make);

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "base/sha256.h"
+#include "base/write.h"
 #include "cli/ask.h"
 #include "cli/partial.h"
 #include "cli/progress.h"
@@ -44,22 +45,13 @@ static void look_at(struct receiving *to, const uint8_t *bytes, size_t n)
 static int on_bytes(const void *bytes, size_t n, void *user)
 {
     struct receiving *to = user;
-    const uint8_t *at = bytes;
 
     if (to->hash != NULL) {
         look_at(to, bytes, n);
     }
-    while (n > 0) {
-        ssize_t done = write(to->fd, at, n);
-        if (done < 0 && errno == EINTR) {
-            continue;
-        }
-        if (done < 0) {
-            to->fault = errno;
-            return -1;
-        }
-        at += done;
-        n -= (size_t)done;
+    if (write_all(to->fd, (struct str){bytes, n}) != 0) {
+        to->fault = errno;
+        return -1;
     }
     return 0;
 }

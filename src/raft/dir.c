@@ -9,6 +9,7 @@
 #include "base/clock.h"
 #include "base/err.h"
 #include "base/log.h"
+#include "base/write.h"
 #include "raft/inside.h"
 
 /* data-dir/
@@ -45,20 +46,11 @@ int dir_sync(const char *directory)
     return r;
 }
 
-static int write_all(int fd, struct str content)
+static int write_synced(int fd, struct str content)
 {
-    while (content.n > 0) {
-        ssize_t n = write(fd, content.p, content.n);
-        if (n < 0 && errno == EINTR) {
-            continue;
-        }
-        if (n < 0) {
-            return err_raise(errno == ENOSPC ? ERR_DISK_FULL : ERR_IO);
-        }
-        content.p += n;
-        content.n -= (size_t)n;
-    }
-    return fsync(fd) == 0 ? 0 : err_raise(ERR_IO);
+    int r = write_all(fd, content);
+
+    return r != 0 || fsync(fd) == 0 ? r : err_raise(ERR_IO);
 }
 
 int dir_write(const char *path, struct str content)
@@ -70,7 +62,7 @@ int dir_write(const char *path, struct str content)
     buf_add(&folder, path, (size_t)(strrchr(path, '/') - path));
     int fd = open(buf_text(&temporary),
                   O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-    int r = fd < 0 ? err_raise(ERR_IO) : write_all(fd, content);
+    int r = fd < 0 ? err_raise(ERR_IO) : write_synced(fd, content);
     if (fd >= 0) {
         (void)close(fd);
     }

@@ -12,6 +12,7 @@
 #include "base/clock.h"
 #include "base/err.h"
 #include "base/mem.h"
+#include "base/write.h"
 
 static const uint8_t ANY[32];
 
@@ -347,23 +348,6 @@ int transfer_ask(int fd, const struct transfer_request *request,
     return r == 0 ? ret_answer->code : r;
 }
 
-static int write_file(int to, const char *bytes, size_t n)
-{
-    while (n > 0) {
-        ssize_t put = write(to, bytes, n);
-        if (put < 0 && errno == EINTR) {
-            continue;
-        }
-        if (put < 0) {
-            bool full = errno == ENOSPC || errno == EDQUOT;
-            return err_raise(full ? ERR_DISK_FULL : ERR_SYSTEM);
-        }
-        bytes += put;
-        n -= (size_t)put;
-    }
-    return 0;
-}
-
 /* Dirty pages in one heap would be written at the end, all at once, and the
  * next flush of the log would wait for them. */
 static void write_behind(int to, off_t *behind, off_t at, uint64_t *since_us)
@@ -409,7 +393,8 @@ int transfer_receive(int fd, int to, uint64_t n, _Atomic uint64_t *moved)
             r = err_raise(ERR_IO);
             break;
         }
-        r = write_file(to, block, (size_t)got);
+        r = write_all(to, (struct str){block, (size_t)got});
+        r = r == ERR_IO ? ERR_SYSTEM : r;
         at += got;
         n -= (uint64_t)got;
         (void)atomic_fetch_add(moved, (uint64_t)got);

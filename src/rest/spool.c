@@ -8,6 +8,7 @@
 
 #include "base/err.h"
 #include "base/log.h"
+#include "base/write.h"
 #include "rest/state.h"
 
 /* ---- the thread ---- */
@@ -122,23 +123,6 @@ bool rest_upload_is_written(const struct rest_upload *upload)
     return upload->piece.n == 0;
 }
 
-static int write_all(int fd, struct str bytes)
-{
-    while (bytes.n > 0) {
-        ssize_t n = write(fd, bytes.p, bytes.n);
-        if (n < 0 && errno == EINTR) {
-            continue;
-        }
-        if (n < 0) {
-            return errno == ENOSPC || errno == EDQUOT ? ERR_FULL
-                                                      : err_raise(ERR_IO);
-        }
-        bytes.p += n;
-        bytes.n -= (size_t)n;
-    }
-    return 0;
-}
-
 static int write_piece(struct rest_upload *upload)
 {
     if (upload->piece.n > core_disk_left(upload->rest->core)) {
@@ -148,8 +132,9 @@ static int write_piece(struct rest_upload *upload)
         upload->fd =
             open(upload->path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
     }
-    return upload->fd < 0 ? err_raise(ERR_IO)
-                          : write_all(upload->fd, buf_str(&upload->piece));
+    int r = upload->fd < 0 ? err_raise(ERR_IO)
+                           : write_all(upload->fd, buf_str(&upload->piece));
+    return r == ERR_DISK_FULL ? ERR_FULL : r;
 }
 
 static void run_write(struct rest_task *task)

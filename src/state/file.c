@@ -7,6 +7,7 @@
 
 #include "base/err.h"
 #include "base/sha256.h"
+#include "base/write.h"
 #include "state/state.h"
 
 enum { CHUNK = 1 << 20, BEHIND = 1 << 20 };
@@ -22,11 +23,6 @@ static int say(char why[STATE_WHY], const char *sentence)
     return ERR_INVALID;
 }
 
-static int io_fault(void)
-{
-    return errno == ENOSPC || errno == EDQUOT ? ERR_DISK_FULL : ERR_IO;
-}
-
 static char *join(const char *directory, const char *name, const char *end)
 {
     struct buf path = {0};
@@ -36,22 +32,6 @@ static char *join(const char *directory, const char *name, const char *end)
 }
 
 /* ---- copying with a hash on the way ---- */
-
-static int write_all(int to, const char *bytes, size_t n)
-{
-    while (n > 0) {
-        ssize_t put = write(to, bytes, n);
-        if (put < 0 && errno == EINTR) {
-            continue;
-        }
-        if (put < 0) {
-            return err_raise(io_fault());
-        }
-        bytes += put;
-        n -= (size_t)put;
-    }
-    return 0;
-}
 
 static void tell(const struct state_watch *watch, uint64_t done, uint64_t total)
 {
@@ -96,7 +76,7 @@ static int copy_bytes(int from, int to, uint64_t n,
             break;
         }
         sha256_add(hash, chunk, (size_t)got);
-        r = write_all(to, chunk, (size_t)got);
+        r = write_all(to, (struct str){chunk, (size_t)got});
         done += (uint64_t)got;
         at += got;
         write_behind(to, &behind, at);
@@ -118,7 +98,7 @@ static int write_header(int fd, const struct state_info *info)
     if (fsync(fd) != 0 ||
         pwrite(fd, header, sizeof header, 0) != (ssize_t)sizeof header ||
         fsync(fd) != 0) {
-        return err_raise(io_fault());
+        return write_fault();
     }
     return 0;
 }
@@ -132,7 +112,7 @@ static int wrap(const char *image, const char *file, struct state_info *info)
     int to = open(file, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
     if (from < 0 || to < 0 || fstat(from, &size) != 0 ||
         lseek(to, STATE_HEADER_BYTES, SEEK_SET) < 0) {
-        r = err_raise(io_fault());
+        r = write_fault();
     }
     if (r == 0) {
         info->size = (uint64_t)size.st_size;
@@ -289,11 +269,11 @@ int state_file_unpack(const char *path, const char *to,
     }
     int out = open(to, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
     if (out < 0) {
-        r = err_raise(io_fault());
+        r = write_fault();
     } else {
         r = unpack(in, out, watch, ret_info, why);
         if (r == 0 && fsync(out) != 0) {
-            r = err_raise(io_fault());
+            r = write_fault();
         }
         (void)close(out);
     }
@@ -360,7 +340,7 @@ int state_file_check(const char *path, const struct state_watch *watch,
     }
     int out = open_scratch(path);
     if (out < 0) {
-        r = err_raise(io_fault());
+        r = write_fault();
     } else {
         (void)snprintf(image, sizeof image, "/proc/self/fd/%d", out);
         r = unpack(in, out, watch, ret_info, why);

@@ -9,6 +9,7 @@
 
 #include "base/clock.h"
 #include "base/err.h"
+#include "base/write.h"
 #include "tls/inside.h"
 
 enum {
@@ -114,18 +115,6 @@ static int failed(const char *path, int error, char why[TLS_WHY])
                : err_raise(ERR_IO);
 }
 
-static int write_all(int fd, const gnutls_datum_t *bytes)
-{
-    for (size_t at = 0; at < bytes->size;) {
-        ssize_t n = write(fd, bytes->data + at, bytes->size - at);
-        if (n < 0 && errno != EINTR) {
-            return errno;
-        }
-        at += n > 0 ? (size_t)n : 0;
-    }
-    return fsync(fd) == 0 ? 0 : errno;
-}
-
 static int write_file(const char *path, mode_t mode,
                       const gnutls_datum_t *bytes, char why[TLS_WHY])
 {
@@ -133,7 +122,8 @@ static int write_file(const char *path, mode_t mode,
     if (fd < 0) {
         return failed(path, errno, why);
     }
-    int error = write_all(fd, bytes);
+    const struct str all = {(const char *)bytes->data, bytes->size};
+    int error = write_all(fd, all) == 0 && fsync(fd) == 0 ? 0 : errno;
     (void)close(fd);
     if (error != 0) {
         (void)unlink(path);
