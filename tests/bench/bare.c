@@ -1,7 +1,8 @@
-/* bare PORT FILE: the upper bound for a server that answers over TCP. It looks
- * for the end of each request (an empty line), and sends the bytes of FILE for
- * it, in one call for all requests that came together. Nothing else: no
- * parsing, no lookup, one thread. Prints its port and serves until killed. */
+/* bare PORT FILE [CERT KEY]: the upper bound for a server that answers over
+ * TCP. It looks for the end of each request (an empty line), and sends the
+ * bytes of FILE for it, in one call for all requests that came together.
+ * Nothing else: no parsing, no lookup, one thread. With a certificate the same
+ * within TLS. Prints its port and serves until killed. */
 #include <arpa/inet.h>
 #include <err.h>
 #include <errno.h>
@@ -12,6 +13,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "stream.h"
+
 enum { FDS = 65536, TOGETHER = 64, READ = 1 << 16 };
 
 /* Of a connection: how much of the empty line was at the end of what came, and
@@ -19,6 +22,7 @@ enum { FDS = 65536, TOGETHER = 64, READ = 1 << 16 };
 static struct {
     unsigned char seen;
     size_t owed;
+    struct stream *stream;
 } connections[FDS];
 
 static char *answers; /* TOGETHER times the same */
@@ -72,8 +76,8 @@ static int send_owed(int fd)
         /* Begin where the last call stopped inside of an answer. */
         size_t from = (answer_n - *owed % answer_n) % answer_n;
         size_t n = answer_n * TOGETHER - from;
-        ssize_t sent =
-            send(fd, answers + from, n < *owed ? n : *owed, MSG_NOSIGNAL);
+        ssize_t sent = stream_send(connections[fd].stream, fd, answers + from,
+                                   n < *owed ? n : *owed, MSG_NOSIGNAL);
         if (sent < 0) {
             return errno == EAGAIN ? 0 : -1;
         }
@@ -85,7 +89,8 @@ static int send_owed(int fd)
 static int serve(int fd)
 {
     static char buffer[READ];
-    ssize_t n = recv(fd, buffer, sizeof buffer, 0);
+    ssize_t n =
+        stream_recv(connections[fd].stream, fd, buffer, sizeof buffer, 0);
 
     if (n <= 0) {
         return n < 0 && errno == EAGAIN ? 0 : -1;
@@ -113,6 +118,7 @@ static void take_connection(int poll, int listener)
     }
     setsockopt(fd, IPPROTO_TCP, 1 /* TCP_NODELAY */, &on, sizeof on);
     memset(&connections[fd], 0, sizeof connections[fd]);
+    connections[fd].stream = stream_open(fd);
     watch(poll, EPOLL_CTL_ADD, fd, EPOLLIN);
 }
 
@@ -122,6 +128,7 @@ static void ready(int poll, int fd, unsigned events)
     int r = events & EPOLLOUT ? send_owed(fd) : serve(fd);
 
     if (r != 0) {
+        stream_close(connections[fd].stream);
         close(fd);
     } else if ((before > 0) != (connections[fd].owed > 0)) {
         watch(poll, EPOLL_CTL_MOD, fd,
@@ -151,8 +158,11 @@ int main(int argc, char **argv)
 {
     struct epoll_event events[256];
 
-    if (argc != 3) {
-        errx(2, "usage: bare PORT FILE");
+    if (argc != 3 && argc != 5) {
+        errx(2, "usage: bare PORT FILE [CERT KEY]");
+    }
+    if (argc == 5) {
+        stream_be_server(argv[3], argv[4]);
     }
     load(argv[2]);
     int poll = epoll_create1(0),

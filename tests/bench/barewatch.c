@@ -1,7 +1,8 @@
-/* barewatch PORT: the least that telling many sockets something costs. Who asks
- * with GET waits; the body of a POST is written to all who wait, as it is, in
- * one call each, and the POST is answered before. Nothing else: no parsing, no
- * history, one thread. Prints its port and serves until killed. */
+/* barewatch PORT [CERT KEY]: the least that telling many sockets something
+ * costs. Who asks with GET waits; the body of a POST is written to all who
+ * wait, as it is, in one call each, and the POST is answered before. Nothing
+ * else: no parsing, no history, one thread. With a certificate the same within
+ * TLS, one record for each. Prints its port and serves until killed. */
 #include <arpa/inet.h>
 #include <err.h>
 #include <errno.h>
@@ -13,17 +14,25 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "stream.h"
+
 enum { FDS = 65536, READ = 1 << 16 };
 
 static int waiting[FDS];
+static struct stream *streams[FDS]; /* by socket */
 static size_t n_waiting;
 static const char hello[] = "HTTP/1.1 200 OK\r\n\r\n";
 static const char done[] = "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n";
 
+static ssize_t put(int fd, const char *bytes, size_t n)
+{
+    return stream_send(streams[fd], fd, bytes, n, MSG_NOSIGNAL);
+}
+
 static void tell(const char *bytes, size_t n)
 {
     for (size_t i = 0; i < n_waiting; i++) {
-        if (send(waiting[i], bytes, n, MSG_NOSIGNAL) != (ssize_t)n) {
+        if (put(waiting[i], bytes, n) != (ssize_t)n) {
             errx(1, "somebody does not read");
         }
     }
@@ -33,10 +42,11 @@ static void tell(const char *bytes, size_t n)
 static void serve(int fd)
 {
     static char buffer[READ];
-    ssize_t n = recv(fd, buffer, sizeof buffer - 1, 0);
+    ssize_t n = stream_recv(streams[fd], fd, buffer, sizeof buffer - 1, 0);
 
     if (n <= 0) {
         if (n == 0 || errno != EAGAIN) {
+            stream_close(streams[fd]);
             close(fd);
         }
         return;
@@ -48,10 +58,10 @@ static void serve(int fd)
     }
     if (buffer[0] == 'G') {
         waiting[n_waiting++] = fd;
-        (void)!send(fd, hello, sizeof hello - 1, MSG_NOSIGNAL);
+        (void)!put(fd, hello, sizeof hello - 1);
         return;
     }
-    (void)!send(fd, done, sizeof done - 1, MSG_NOSIGNAL);
+    (void)!put(fd, done, sizeof done - 1);
     tell(body + 4, (size_t)(buffer + n - body - 4));
 }
 
@@ -67,6 +77,7 @@ static void take_connection(int poll, int listener)
     if (fd >= FDS || epoll_ctl(poll, EPOLL_CTL_ADD, fd, &e) != 0) {
         err(1, "epoll_ctl");
     }
+    streams[fd] = stream_open(fd);
 }
 
 static int listen_on(int port)
@@ -92,8 +103,11 @@ int main(int argc, char **argv)
     struct epoll_event events[256];
     struct rlimit files;
 
-    if (argc != 2) {
-        errx(2, "usage: barewatch PORT");
+    if (argc != 2 && argc != 4) {
+        errx(2, "usage: barewatch PORT [CERT KEY]");
+    }
+    if (argc == 4) {
+        stream_be_server(argv[2], argv[3]);
     }
     getrlimit(RLIMIT_NOFILE, &files);
     files.rlim_cur = files.rlim_max;

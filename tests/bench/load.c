@@ -18,6 +18,7 @@
 #include <unistd.h>
 
 #include "settings.h"
+#include "stream.h"
 #include "tally.h"
 
 enum {
@@ -30,6 +31,7 @@ enum {
 
 struct connection {
     int fd;
+    struct stream *stream;
     uint16_t port;
     bool first; /* the answer to -p is awaited */
     bool busy, idle;
@@ -74,8 +76,9 @@ static void push(struct connection *c)
     bool waited = c->sent > 0;
 
     while (c->sent < c->out_n) {
-        ssize_t n = send(c->fd, c->out + c->sent, c->out_n - c->sent,
-                         MSG_NOSIGNAL | MSG_DONTWAIT);
+        ssize_t n =
+            stream_send(c->stream, c->fd, c->out + c->sent, c->out_n - c->sent,
+                        MSG_NOSIGNAL | MSG_DONTWAIT);
         if (n < 0) {
             /* A fault shows when the answer is read. */
             watch(c, EPOLL_CTL_MOD, EPOLLIN | (errno == EAGAIN ? EPOLLOUT : 0));
@@ -119,6 +122,7 @@ static void connect_to(struct connection *c)
         err(1, "cannot connect to port %u", c->port);
     }
     setsockopt(c->fd, IPPROTO_TCP, 1 /* TCP_NODELAY */, &on, sizeof on);
+    c->stream = stream_open(c->fd);
     watch(c, EPOLL_CTL_ADD, EPOLLIN);
     c->kept_n = c->left = 0;
     c->first = set.hello.n > 0;
@@ -136,6 +140,7 @@ static void lose(struct connection *c)
         tally.broken++;
     }
     c->busy = false;
+    stream_close(c->stream);
     close(c->fd);
     if (tally.broken >= BROKEN_MOST) {
         errx(1, "%d connections broke", BROKEN_MOST);
@@ -202,12 +207,13 @@ static int take(struct connection *c, const char *p, size_t n, uint64_t now)
 
 /* Reads once; false when nothing was there. The body of a large answer is
  * thrown away where it lies (MSG_TRUNC): copying it would take this program
- * longer than it takes a good server to send it. */
+ * longer than it takes a good server to send it. What came within TLS has to be
+ * deciphered, so all of a record is read at once. */
 static bool receive_some(struct connection *c, uint64_t now)
 {
     static char buffer[READ];
     char *into = c->kept_n > 0 ? c->kept + c->kept_n : buffer;
-    size_t room = large ? HEAD : READ;
+    size_t room = large && c->stream == NULL ? HEAD : READ;
     int flags = MSG_DONTWAIT;
 
     if (c->left > 0) {
@@ -216,7 +222,7 @@ static bool receive_some(struct connection *c, uint64_t now)
     } else if (c->kept_n > 0) {
         room = (size_t)READ * 2 - c->kept_n;
     }
-    ssize_t n = recv(c->fd, into, room, flags);
+    ssize_t n = stream_recv(c->stream, c->fd, into, room, flags);
     if (n < 0 && errno == EAGAIN) {
         return false;
     }
@@ -359,6 +365,9 @@ static void end_now(int number)
 int main(int argc, char **argv)
 {
     settings_read(argc, argv);
+    if (set.ca != NULL) {
+        stream_be_client(set.ca);
+    }
     signal(SIGTERM, end_now);
     prepare();
     run();

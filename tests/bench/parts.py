@@ -81,15 +81,16 @@ class Place:
         """The bare responder and the clients, the same for every build of
         roster that is measured."""
         made, common = [], "settings.c wire.c tally.c spread.c template.c"
-        for name, sources in (("bare", "bare.c"),
-                              ("barewatch", "barewatch.c"),
-                              ("load", "load.c " + common),
-                              ("outage", "outage.c " + common),
-                              ("watch", "watch.c spread.c template.c")):
+        for name, sources in (
+                ("bare", "bare.c stream.c"),
+                ("barewatch", "barewatch.c stream.c"),
+                ("load", "load.c stream.c " + common),
+                ("outage", "outage.c " + common),
+                ("watch", "watch.c stream.c spread.c template.c")):
             made.append(os.path.join(self.home, name))
             done = subprocess.run(
                 [find("cc"), "-O2", "-D_GNU_SOURCE", "-o", made[-1],
-                 *sources.split()], cwd=HERE, capture_output=True, text=True)
+                 *sources.split(), "-lgnutls"], cwd=HERE, capture_output=True, text=True)
             if done.returncode:
                 raise Fault(f"cannot compile {name}:\n{done.stderr}")
         return made

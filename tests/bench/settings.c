@@ -54,6 +54,8 @@ static void option(char letter, const char *value)
 
     if (letter == 'P') {
         protocol(value);
+    } else if (letter == 'C') {
+        set.ca = value;
     } else if (letter == 'a') {
         ports(value);
     } else if (letter == 'f' || letter == 'p') {
@@ -70,7 +72,7 @@ void settings_read(int argc, char **argv)
 {
     int letter;
 
-    while ((letter = getopt(argc, argv, "a:P:f:p:c:t:w:n:r:s:m:M:k:S:")) !=
+    while ((letter = getopt(argc, argv, "a:P:f:p:C:c:t:w:n:r:s:m:M:k:S:")) !=
            -1) {
         if (letter == '?') {
             errx(2, "see settings.h");

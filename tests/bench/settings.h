@@ -10,6 +10,7 @@
  *   -P PROTOCOL  http (default), resp, zookeeper
  *   -f FILE      the request (template.h: numbers may be left open)
  *   -p FILE      sent once on each new connection; one answer is awaited
+ *   -C FILE      TLS: the CA that the server's certificate is from
  *   -c N         connections (default 1)
  *   -t MS        measure for so long (default 1000), after
  *   -w MS        a time that does not count (default 0); or
@@ -32,6 +33,7 @@ struct settings {
     uint16_t ports[PORTS_MOST];
     size_t n_ports;
     wire_func *wire, *wire_first;
+    const char *ca;
     struct template request, hello;
     uint64_t n_connections, measure_ns, warm_ns, most, rate;
     uint64_t pid, signal;

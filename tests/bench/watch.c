@@ -8,6 +8,7 @@
  *   -l       long polls: a watcher gets one answer, and asks again with its
  *            revision once all have been told
  *   -c N     watchers (default 1)
+ *   -C FILE  TLS: the CA that the server's certificate is from
  *
  * When all are in it prints {"in":N}. Then, for each line on its standard
  * input, it sends the change, and prints one line of JSON when each watcher has
@@ -29,6 +30,7 @@
 #include <unistd.h>
 
 #include "spread.h"
+#include "stream.h"
 #include "template.h"
 
 #define BLANK "####"
@@ -44,6 +46,7 @@ enum {
 
 struct watcher {
     int fd;
+    struct stream *stream;
     bool in, told;
     uint64_t revision; /* of its answer, for a long poll */
     size_t n_kept;
@@ -59,6 +62,7 @@ static bool polls;
 static struct template change;
 static uint16_t port;
 static int poll_fd, change_fd;
+static struct stream *change_stream;
 static char number[DIGITS + 1];
 static uint64_t began, answered;
 static struct spread *times;
@@ -101,9 +105,9 @@ static int dial(void)
 }
 
 /* Small requests to a socket that has sent nothing: it goes in one call. */
-static void put(int fd, const char *bytes, size_t n)
+static void put(struct stream *s, int fd, const char *bytes, size_t n)
 {
-    if (send(fd, bytes, n, MSG_NOSIGNAL) != (ssize_t)n) {
+    if (stream_send(s, fd, bytes, n, MSG_NOSIGNAL) != (ssize_t)n) {
         err(1, "send");
     }
 }
@@ -114,13 +118,13 @@ static void ask(struct watcher *w)
 
     w->n_kept = 0;
     if (!polls) {
-        put(w->fd, question, question_n);
+        put(w->stream, w->fd, question, question_n);
         return;
     }
     int n = snprintf(bytes, sizeof bytes, "%.*s%" PRIu64 "%s",
                      (int)(blank - question), question, w->revision,
                      blank + sizeof BLANK - 1);
-    put(w->fd, bytes, (size_t)n);
+    put(w->stream, w->fd, bytes, (size_t)n);
 }
 
 static void add(int fd, void *ptr)
@@ -135,6 +139,7 @@ static void add(int fd, void *ptr)
 static void begin(struct watcher *w)
 {
     w->fd = dial();
+    w->stream = stream_open(w->fd);
     add(w->fd, w);
     ask(w);
 }
@@ -208,8 +213,12 @@ static void take(struct watcher *w)
 {
     static char buffer[ROOM];
     int fd = w == NULL ? change_fd : w->fd;
-    ssize_t n = recv(fd, buffer, sizeof buffer, 0);
+    ssize_t n = stream_recv(w == NULL ? change_stream : w->stream, fd, buffer,
+                            sizeof buffer, 0);
 
+    if (n < 0 && errno == EAGAIN) {
+        return;
+    }
     if (n <= 0) {
         errx(1, "the server ended a connection");
     }
@@ -260,6 +269,7 @@ static void send_change(void)
 
     /* A new one: servers end those that are idle. */
     change_fd = dial();
+    change_stream = stream_open(change_fd);
     add(change_fd, NULL);
     (void)snprintf(number, sizeof number, "%012" PRIu64, change.item);
     template_next(&change, bytes);
@@ -270,7 +280,7 @@ static void send_change(void)
         watchers[i].told = false;
     }
     began = now_ns();
-    put(change_fd, bytes, change.n);
+    put(change_stream, change_fd, bytes, change.n);
 }
 
 static double ms(uint64_t ns)
@@ -285,6 +295,7 @@ static void one_change(void)
            now_ns() < began + GIVE_UP_S * UINT64_C(1000000000)) {
         turn(100);
     }
+    stream_close(change_stream);
     close(change_fd);
     printf("{\"told\": %zu, \"missed\": %zu, \"p50_us\": %.1f, "
            "\"p99_us\": %.1f, \"last_us\": %.1f, \"answer_us\": %.1f}\n",
@@ -302,7 +313,7 @@ static void options(int argc, char **argv)
     int c;
     const char *file = NULL;
 
-    while ((c = getopt(argc, argv, "a:f:x:g:lc:")) != -1) {
+    while ((c = getopt(argc, argv, "a:f:x:g:lc:C:")) != -1) {
         switch (c) {
         case 'a':
             port = (uint16_t)strtoul(optarg, NULL, 10);
@@ -318,6 +329,9 @@ static void options(int argc, char **argv)
             break;
         case 'l':
             polls = true;
+            break;
+        case 'C':
+            stream_be_client(optarg);
             break;
         case 'c':
             n_watchers = strtoul(optarg, NULL, 10);

@@ -180,7 +180,9 @@ def the_bare_responder_answers_each_request_however_it_comes():
         with open(sent, "wb") as f:
             f.write(answer)
         subprocess.run(["cc", "-D_GNU_SOURCE", "-o", program,
-                        os.path.join(sources, "bare.c")], check=True)
+                        os.path.join(sources, "bare.c"),
+                        os.path.join(sources, "stream.c"), "-lgnutls"],
+                       check=True)
         p = spawn([program, "0", sent], stderr=subprocess.DEVNULL,
                   stdout=subprocess.PIPE)
         try:
@@ -243,7 +245,8 @@ def a_watcher_that_is_not_told_is_counted():
                 f.write(data)
         subprocess.run(["cc", "-D_GNU_SOURCE", "-o", program, *(
             os.path.join(sources, name + ".c")
-            for name in ("watch", "spread", "template"))], check=True)
+            for name in ("watch", "stream", "spread", "template")),
+            "-lgnutls"], check=True)
         teller = Teller()
         done = subprocess.run(
             [program, "-a", str(teller.port), "-f", home + "/ask", "-x",
