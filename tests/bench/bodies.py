@@ -4,7 +4,7 @@ import base64
 import json
 import struct
 
-from servers import command
+from peers import command
 
 ITEM, REQUEST = "@" * 12, "$" * 12
 
@@ -18,6 +18,12 @@ def http(method, path, body=None, headers=()):
         lines += ["Content-Type: application/json",
                   f"Content-Length: {len(data)}"]
     return ("\r\n".join(lines) + "\r\n\r\n").encode() + data
+
+
+def signed(request, headers):
+    """With more lines in its header, as a server wants them of those who ask."""
+    more = "".join(line + "\r\n" for line in headers).encode()
+    return request.replace(b"\r\n", b"\r\n" + more, 1)
 
 
 def resource(name="n" + ITEM, size=140):

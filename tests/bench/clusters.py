@@ -1,4 +1,4 @@
-"""Three servers that are one: roster, etcd and ZooKeeper with Debian's defaults.
+"""Several servers that are one: roster, etcd and ZooKeeper with Debian's defaults.
 Each node stands for a machine of its own, so none is held to a processor."""
 import signal
 import time
@@ -6,6 +6,7 @@ from http.client import HTTPException
 
 import parts
 import servers
+import ways
 
 NODES = 3
 OFFLINE = (OSError, HTTPException, parts.Fault)
@@ -35,6 +36,7 @@ class AmongRoster(servers.Roster):
 
     def ready(self):
         try:
+            self.identify()
             self.call("GET", "/v1/ns?consistency=linearizable")
             return True
         except OFFLINE:
@@ -55,6 +57,9 @@ class RosterNode(Node, AmongRoster):
         self.id, self.raft = f"n{i + 1}", members[i][1]
         super().__init__(place, members, i, *more, **named)
 
+    def certificate(self):
+        return ways.certificate(self.id)
+
     def command(self):
         others = ",".join(f"n{i + 1}=127.0.0.1:{m[1]}"
                           for i, m in enumerate(self.members))
@@ -71,16 +76,17 @@ class JoiningNode(AmongRoster):
 
 class EtcdNode(Node, servers.Etcd):
     def command(self):
-        def url(i, which):
-            return f"http://127.0.0.1:{self.members[i][which]}"
-        own, peer = url(self.i, 0), url(self.i, 1)
+        def url(i):
+            return f"http://127.0.0.1:{self.members[i][1]}"
+        own, peer = self.url(self.port), url(self.i)
         return [parts.find("etcd"), "--name", f"e{self.i}", "--data-dir",
                 self.data + "/data", "--listen-client-urls", own,
                 "--advertise-client-urls", own, "--listen-peer-urls", peer,
                 "--initial-advertise-peer-urls", peer, "--initial-cluster",
-                ",".join(f"e{i}={url(i, 1)}"
+                ",".join(f"e{i}={url(i)}"
                          for i in range(len(self.members))),
-                "--quota-backend-bytes", str(8 << 30), "--log-level", "error"]
+                "--quota-backend-bytes", str(8 << 30), "--log-level", "error",
+                *self.guards()]
 
     def leads(self):
         try:
@@ -116,21 +122,37 @@ class ZooKeeperNode(Node, servers.ZooKeeper):
 
 
 class Cluster:
-    """What Bench asks of a server, answered by three."""
+    """What Bench asks of a server, answered by several."""
     pinned = False
 
-    def __init__(self, place, make):
+    hello = None
+
+    def __init__(self, place, make, nodes=NODES):
         """make(place, members, i) gives a node."""
-        members = [tuple(place.port() for _ in range(3)) for _ in range(NODES)]
+        members = [tuple(place.port() for _ in range(3)) for _ in range(nodes)]
         self.items = self.acknowledged = 0
         self.nodes = []
         try:
-            for i in range(NODES):
+            for i in range(nodes):
                 self.nodes.append(make(place, members, i))
             self.wait_ready()
+            self.leader().let_in()
+            self.all_know()
         except BaseException:
             self.stop()
             raise
+
+    def all_know(self):
+        """Who was let in by the leader is let in by each."""
+        self.headers = self.leader().headers
+        for node in self.nodes:
+            node.headers = self.headers
+            node.admin = node.admin or self.headers
+            node.wait_ready(120)
+
+    @property
+    def ca(self):
+        return self.nodes[0].ca
 
     @property
     def argv(self):
@@ -181,14 +203,17 @@ class Cluster:
         return found.pop()
 
 
-def make_etcd(place):
-    return Cluster(place, EtcdNode)
+def make_etcd(place, nodes=NODES, way=ways.PLAIN):
+    return Cluster(place, lambda p, members, i: EtcdNode(
+        p, members, i, way=way), nodes)
 
 
-def make_zookeeper(place):
-    return Cluster(place, ZooKeeperNode)
+def make_zookeeper(place, nodes=NODES, way=ways.PLAIN):
+    return Cluster(place, lambda p, members, i: ZooKeeperNode(
+        p, members, i, way=way), nodes)
 
 
-def make_roster(place, build, name="roster", flags=()):
+def make_roster(place, build, *, name="roster", flags=(), nodes=NODES,
+                way=ways.PLAIN):
     return Cluster(place, lambda p, members, i: RosterNode(
-        p, members, i, build, name=name, flags=flags))
+        p, members, i, build, name=name, flags=flags, way=way), nodes)

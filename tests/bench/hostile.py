@@ -1,21 +1,19 @@
 """What an ordinary client notices of attacks (tests/system/attacks.py), and what
 they cost the server's memory. The attack has the processor of the load to
 itself and to that client, which goes before it."""
-import http.client
 import json
 import os
-import ssl
 import subprocess
 import sys
 import time
 
 import parts
 import servers
+import ways
 from method import Row, middle
 
 sys.path.insert(0, os.path.join(parts.REPOSITORY, "tests", "system"))
 import attacks  # noqa: E402  pylint: disable=wrong-import-position
-import certs    # noqa: E402  pylint: disable=wrong-import-position
 
 ROWS = {f"attack.{name}": f"{f.__doc__}: what others notice"
         for name, f in attacks.ATTACKS.items()}
@@ -30,55 +28,10 @@ class Guarded(servers.Roster):
     """With TLS, or access control, as an attack needs it."""
 
     def __init__(self, place, build, need, more=()):
-        self.need, self.context, self.ca, self.token = need, None, None, None
-        flags = []
-        if need == "tls":
-            self.ca = certs.common().ca
-            cert, key = certs.common().node("n1")
-            flags = ["--tls-cert", cert, "--tls-key", key, "--tls-ca", self.ca]
-            self.context = ssl.create_default_context(cafile=self.ca)
-        elif need:
-            flags = ["--access"]
-        super().__init__(place, build, f"roster {need or 'plain'}",
-                         flags + list(more))
-
-    def connection(self):
-        if self.context:
-            return http.client.HTTPSConnection("127.0.0.1", self.port, timeout=60,
-                                               context=self.context)
-        return http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
-
-    def ready(self):
-        try:
-            c = self.connection()
-            c.request("GET", "/readyz")
-            status = c.getresponse().status
-            c.close()
-            return status == 200
-        except (OSError, http.client.HTTPException):
-            return False
-
-    def admin(self):
-        full = os.path.join(self.data, "data", "admin.token")
-        if not os.path.exists(full):
-            return None
-        with open(full, encoding="ascii") as f:
-            return f.read().strip()
-
-    def call(self, method, path, body=None, want=(200, 201, 204)):
-        headers = {}
-        if self.admin():
-            headers["Authorization"] = "Bearer " + self.admin()
-        c = self.connection()
-        c.request(method, path, None if body is None else json.dumps(body),
-                  headers)
-        r = c.getresponse()
-        data = r.read()
-        c.close()
-        if r.status not in want:
-            raise parts.Fault(f"{self.name}: {method} {path}: {r.status} "
-                              f"{data[:300]!r}")
-        return json.loads(data) if data else None
+        self.need, self.token = need, None
+        super().__init__(place, build, f"roster {need or 'plain'}", more,
+                         ways.Way(tls=need == "tls",
+                                  access=bool(need) and need != "tls"))
 
     def fill(self):
         self.leaf("attacked")
@@ -96,7 +49,7 @@ def victim(bench, server):
     argv = [sys.executable, os.path.join(parts.HERE, "victim.py"),
             str(server.port), LEAF, str(bench.options.ms)]
     argv += ["--tls", server.ca] if server.ca else []
-    argv += ["--token", server.admin()] if server.admin() else []
+    argv += ["--token", server.admin[0].split()[-1]] if server.admin else []
     done = subprocess.run(bench.place.pinned(argv, bench.place.load_cpu),
                           capture_output=True, text=True, timeout=300,
                           preexec_fn=parts.die_with_parent)

@@ -1,26 +1,30 @@
 """Heartbeats: singly and in batches, among few leases and many."""
 import bodies
 import servers
+import ways
 from method import Row, middle
 
-ROWS = {
+PLAIN = {
     "heartbeat": "heartbeats one by one, 64 connections, 1,000 leases",
     "heartbeats": "heartbeats in batches, as leases grow",
     "leases-memory": "memory of the server with all those leases",
 }
+ROWS = ways.rows(PLAIN, "heartbeat", "heartbeats")
 BATCH = 10_000
 RENEWALS = 1_000_000
 MILLION, MILLION_BYTES = 1_000_000, 256 << 20
 
 
 def group(bench, wants):
-    roster = bench.up("roster", bench.make_roster)
-    empty = roster.memory()
-    register(bench, roster, 0, 1000)
-    if wants("heartbeat"):
-        yield singly(bench, roster)
-    if wants("heartbeats") or wants("leases-memory"):
-        yield from batches(bench, roster, empty, wants)
+    for way, names in ways.wanted(bench, ROWS, wants, PLAIN):
+        roster = bench.up("roster", lambda w=way: bench.make_roster(way=w))
+        empty = roster.memory()
+        register(bench, roster, 0, 1000)
+        if "heartbeat" in names:
+            yield singly(bench, way, roster)
+        if "heartbeats" in names or "leases-memory" in names:
+            yield from batches(bench, way, roster, empty, wants)
+        bench.down()
 
 
 def register(bench, roster, have, want):
@@ -31,20 +35,22 @@ def register(bench, roster, have, want):
                       connections=256, n=want - have, start=have)
 
 
-def singly(bench, roster):
-    row = Row("heartbeat", ROWS["heartbeat"])
+def singly(bench, way, roster):
+    row = Row(way.of("heartbeat"), ROWS[way.of("heartbeat")])
     beat = bodies.http("PUT", f"/v1/agents/h{bodies.ITEM}/heartbeat", b"")
     go = {"roster": lambda: bench.load(roster, beat, connections=64,
                                        items=1000)}
     if bench.have("zookeeper"):
-        zk = bench.up("zookeeper", lambda: servers.ZooKeeper(bench.place))
+        zk = bench.up("zookeeper", lambda: servers.ZooKeeper(bench.place,
+                                                             way=way))
         bench.warm_java(zk, bodies.ZOOKEEPER_PING, items=1000)
         go["zookeeper"] = lambda: bench.load(
             zk, bodies.ZOOKEEPER_PING, connections=64, items=1000,
             protocol="zookeeper", hello=bodies.ZOOKEEPER_HELLO)
     if bench.have("redis"):
         # A heartbeat need not survive a crash: neither here.
-        redis = bench.up("redis", lambda: servers.Redis(bench.place, False))
+        redis = bench.up("redis", lambda: servers.Redis(bench.place, False,
+                                                        way))
         row.faults += bench.load(redis, bodies.redis_set(b"x"), n=1000,
                                  connections=16, protocol="resp",
                                  start=0)["faults"]
@@ -52,7 +58,7 @@ def singly(bench, roster):
         go["redis"] = lambda: bench.load(redis, expire, connections=64,
                                          items=1000, protocol="resp")
     if bench.have("etcd"):
-        etcd = bench.up("etcd", lambda: servers.Etcd(bench.place))
+        etcd = bench.up("etcd", lambda: servers.Etcd(bench.place, way=way))
         row.faults += bench.load(etcd, bodies.etcd_grant(), n=1000,
                                  connections=16, start=0)["faults"]
         go["etcd"] = lambda: bench.load(etcd, bodies.etcd_keepalive(),
@@ -65,11 +71,17 @@ def singly(bench, roster):
     return row
 
 
-def batches(bench, roster, empty, wants):
-    row = Row("heartbeats", ROWS["heartbeats"])
-    held = Row("leases-memory", ROWS["leases-memory"])
+def counts(bench, way):
+    """How many leases: in other ways only as many as in one batch."""
+    return [n for n in bench.options.leases
+            if way is ways.PLAIN or n <= BATCH] or bench.options.leases[:1]
+
+
+def batches(bench, way, roster, empty, wants):
+    row = Row(way.of("heartbeats"), ROWS[way.of("heartbeats")])
+    held = Row(way.of("leases-memory"), PLAIN["leases-memory"])
     have, taken = 1000, {}
-    for leases in bench.options.leases:
+    for leases in counts(bench, way):
         if leases > have:
             made = register(bench, roster, have, leases)
             row.faults += made["faults"]
@@ -93,7 +105,7 @@ def batches(bench, roster, empty, wants):
     held.bound("RssAnon < 256 MiB with 1,000,000 leases", value,
                lambda v: v < MILLION_BYTES)
     held.faults = list(row.faults)
-    yield from (r for r in (row, held) if wants(r.name))
+    yield from (r for r in (row, held) if r.name in ROWS and wants(r.name))
 
 
 def renewals(sample, batch):

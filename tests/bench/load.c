@@ -356,6 +356,18 @@ static void prepare(void)
     await_first_answers();
 }
 
+/* What it takes to be connected is not the work that is measured. */
+static void await_word(void)
+{
+    char line[16];
+
+    printf("ready\n");
+    fflush(stdout);
+    if (fgets(line, sizeof line, stdin) == NULL) {
+        errx(2, "nobody says when to begin");
+    }
+}
+
 static void end_now(int number)
 {
     (void)number;
@@ -370,6 +382,9 @@ int main(int argc, char **argv)
     }
     signal(SIGTERM, end_now);
     prepare();
+    if (set.waits) {
+        await_word();
+    }
     run();
     tally_print(&tally, set.measure_ns);
     return tally.refused + tally.broken > 0 ? 3 : 0;

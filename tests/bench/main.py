@@ -29,15 +29,17 @@ GROUPS = (reads, writes, leases, watchers, restart, cluster, failover, joins,
 # What is measured, by how much time there is: measured time of one contestant
 # in ms, rounds, sizes.
 SIZES = {
-    "quick": {"ms": 250, "rounds": 2, "leases": [1000, 10_000],
+    "quick": {"ms": 250, "rounds": 2, "many_ms": 150, "many_rounds": 1,
+              "leases": [1000, 10_000],
               "resources": 100_000, "namespaces": 5000, "appends": 1000,
               "java_ms": 2000, "failovers": 3, "failovers_peers": 1,
               "joined": 10_000},
-    "default": {"ms": 1000, "rounds": 5, "leases": [1000, 10_000, 100_000],
+    "default": {"ms": 1000, "rounds": 5, "many_ms": 600, "many_rounds": 3,
+                "leases": [1000, 10_000, 100_000],
                 "resources": 1_000_000, "namespaces": 20_000, "appends": 2000,
                 "java_ms": 8000, "failovers": 9, "failovers_peers": 3,
                 "joined": 100_000},
-    "full": {"ms": 2000, "rounds": 9,
+    "full": {"ms": 2000, "rounds": 9, "many_ms": 1000, "many_rounds": 5,
              "leases": [1000, 10_000, 100_000, 1_000_000],
              "resources": 1_000_000, "namespaces": 100_000, "appends": 2000,
              "java_ms": 20_000, "failovers": 15, "failovers_peers": 5,
@@ -170,6 +172,8 @@ def measure(bench, only):
 def run(options):
     options.build = options.build or os.environ.get("ROSTER_BUILD") or \
         release_build()
+    options.build = os.path.abspath(options.build)
+    options.against = options.against and os.path.abspath(options.against)
     for build in filter(None, (options.build, options.against)):
         if not os.path.exists(os.path.join(build, "rosterd")):
             raise parts.Fault(f"{build}/rosterd is not built")
@@ -178,14 +182,14 @@ def run(options):
     with contextlib.closing(parts.Place(options.dir, options.pin)) as place:
         facts = parts.machine(place)
         bench = method.Bench(place, options, found)
-        bench.make_roster = lambda flags=(): servers.Roster(
-            place, options.build, flags=flags)
-        bench.make_other = lambda flags=(): servers.Roster(
-            place, options.against, name="other", flags=flags)
-        bench.make_cluster = lambda flags=(): clusters.make_roster(
-            place, options.build, flags=flags)
-        bench.make_other_cluster = lambda: clusters.make_roster(
-            place, options.against, name="other")
+        bench.make_roster = lambda flags=(), **more: servers.Roster(
+            place, options.build, flags=flags, **more)
+        bench.make_other = lambda flags=(), **more: servers.Roster(
+            place, options.against, name="other", flags=flags, **more)
+        bench.make_cluster = lambda flags=(), **more: clusters.make_roster(
+            place, options.build, flags=flags, **more)
+        bench.make_other_cluster = lambda **more: clusters.make_roster(
+            place, options.against, name="other", **more)
         report.print_head(facts, found, missing)
         rows = []
         for row in measure(bench, options.only):

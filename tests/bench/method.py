@@ -1,5 +1,6 @@
 """How it is measured: contestants in turn, several rounds, the order rotating;
 figures are compared within a round, and the median of rounds is what counts."""
+import contextlib
 import hashlib
 import json
 import os
@@ -49,6 +50,18 @@ class Bench:
             server.stop()
         self.servers.clear()
 
+    @contextlib.contextmanager
+    def shorter(self, really=True):
+        """Rows of which there are many: fewer rounds, each of them short."""
+        o = self.options
+        kept = o.rounds, o.ms
+        if really:
+            o.rounds, o.ms = min(o.rounds, o.many_rounds), min(o.ms, o.many_ms)
+        try:
+            yield
+        finally:
+            o.rounds, o.ms = kept
+
     # -- one measurement
 
     def load(self, server, request, *, connections=1, protocol="http",
@@ -57,9 +70,13 @@ class Bench:
         """Runs the load client. `items`, `requests`: numbers start anew after
         so many; without `items` each number is used once, ever. `at`: which
         nodes of a cluster. `during`: called meanwhile; then the load ends."""
+        hello = hello or server.hello
+        if protocol == "http":
+            request = bodies.signed(request, server.headers)
         argv = [self.place.load, "-a", comma(server.ports(at)), "-P", protocol,
                 "-f", self.file(request), "-c", str(connections)]
         argv += ["-p", self.file(hello)] if hello else []
+        argv += ["-W", *(["-C", server.ca] if server.ca else [])]
         if n:
             argv += ["-n", str(n)]
         else:
@@ -72,14 +89,20 @@ class Bench:
         argv += ["-s", str(0 if items and start is None else first)]
         return self._run(server, argv, request, bool(items), during)
 
-    def client(self, server, argv, during=None):
-        """Runs a client of the server: (exit status, output, errors)."""
+    def client(self, server, argv, during=None, ready=None):
+        """Runs a client of the server: (exit status, output, errors). It waits,
+        once it is connected, for `ready` to be called."""
         with subprocess.Popen(
                 self.place.pinned(argv, self.place.load_cpu
                                   if server.pinned else None), text=True,
+                stdin=subprocess.PIPE if ready else subprocess.DEVNULL,
                 stdout=subprocess.PIPE, stderr=subprocess.PIPE,
                 preexec_fn=parts.die_with_parent) as process:
             try:
+                if ready and process.stdout.readline():
+                    ready()
+                    process.stdin.write("begin\n")
+                    process.stdin.flush()
                 if during:
                     during()
                     process.terminate()
@@ -90,12 +113,13 @@ class Bench:
         return process.returncode, out, err
 
     def _run(self, server, argv, request, repeats, during):
-        before = server.cpu_us()
-        code, out, err = self.client(server, argv, during)
-        cpu = server.cpu_us() - before
+        before = []
+        code, out, err = self.client(server, argv, during, lambda: before.append(
+            server.cpu_us()))
         if code not in (0, 3):
             return {"faults": [f"the load client: {err.strip()}"]}
         sample = json.loads(out)
+        cpu = server.cpu_us() - before[0]
         sample["cpu_us"] = cpu / max(sample["answers"], 1)
         sample["command"] = " ".join(argv)
         sample["faults"] = []

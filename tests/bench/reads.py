@@ -1,29 +1,30 @@
 """Cached reads: roster beside a responder that sends the same bytes, and peers
 that keep the same content."""
-import socket
 import time
 
 import bodies
 import servers
+import ways
 from method import Row
 
-ROWS = {
+PLAIN = {
     "read-one": "one resource of 200 bytes, 64 connections",
     "read-1k": "one resource of 1 KB, 64 connections",
     "read-list": "a list of 100 resources (20 KB), 64 connections",
     "read-list-gzip": "that list compressed, for clients that take it",
     "read-304": "that list, unchanged since the client has it",
 }
+ROWS = ways.rows(PLAIN, "read-one", "read-list")
 # Least share of the responder's rate, and how much better than etcd.
 BARE, ETCD = 0.85, 10
 # Slower than so much of nginx, the responder is no upper bound.
 BARE_NGINX = 1.3
 
 
-def capture(port, request):
+def capture(server, request):
     """The bytes of one answer, whole: (all, header, body)."""
-    with socket.create_connection(("127.0.0.1", port), 20) as s:
-        s.sendall(request)
+    with server.socket() as s:
+        s.sendall(bodies.signed(request, server.headers))
         data = b""
         while b"\r\n\r\n" not in data:
             data += s.recv(1 << 16)
@@ -67,12 +68,11 @@ def cases(roster, leaf):
     packed = ["Accept-Encoding: gzip"]
     # It is compressed when it is worth it: not for the first who asks.
     for _ in range(20):
-        _, head, _ = capture(roster.port,
-                             bodies.http("GET", rows, None, packed))
+        _, head, _ = capture(roster, bodies.http("GET", rows, None, packed))
         if b"content-encoding: gzip" in head.lower():
             break
         time.sleep(0.05)
-    _, plain, _ = capture(roster.port, bodies.http("GET", rows))
+    _, plain, _ = capture(roster, bodies.http("GET", rows))
     tag = etag(plain)
     return {
         "read-one": (one, []), "read-1k": (large, []), "read-list": (rows, []),
@@ -83,54 +83,70 @@ def cases(roster, leaf):
 
 
 def group(bench, wants):
-    make = bench.make_roster
-    roster = bench.up("roster", make)
-    leaf = fill(roster)
-    others = {}
-    if bench.options.against:
-        others["other"] = bench.up("other", bench.make_other)
-        fill(others["other"])
-    for name, case in cases(roster, leaf).items():
-        if not wants(name):
-            continue
-        row = Row(name, ROWS[name])
-        if case is None:
-            row.notes.append("roster does not offer it")
-            row.bounds.append({"text": "offered", "value": None,
-                               "verdict": "not measured"})
-        else:
-            measure(bench, row, roster, others, *case)
-        yield row
+    for way, names in ways.wanted(bench, ROWS, wants, PLAIN):
+        yield from Reads(bench, way).rows(names)
+        bench.down()
 
 
-def measure(bench, row, roster, others, path, headers):
-    request = bodies.http("GET", path, None, headers)
-    answer, head, body = capture(roster.port, request)
-    bare = bench.up(f"bare {row.name}",
-                    lambda: servers.Bare(bench.place, answer))
-    row.notes.append(f"the answer: {len(answer)} bytes, {len(body)} of body")
+class Reads:
+    """Everybody who has the content, in one way."""
 
-    def by_http(server, target=path, more=tuple(headers)):
-        ask = bodies.http("GET", target, None, more)
+    def __init__(self, bench, way):
+        self.bench, self.way = bench, way
+        self.roster = bench.up("roster", lambda: bench.make_roster(way=way))
+        self.leaf = fill(self.roster)
+        self.others = {}
+        if bench.options.against:
+            self.others["other"] = bench.up(
+                "other", lambda: bench.make_other(way=way))
+        if way is not ways.PLAIN:
+            self.others["roster, plain"] = bench.up("roster, plain",
+                                                    bench.make_roster)
+        for server in self.others.values():
+            fill(server)
 
-        def go():
-            if bench.options.client == "wrk":
-                return bench.wrk(server, target, more)
-            sample = bench.load(server, ask, connections=64, items=1)
-            return same_length(sample, len(answer), server)
-        return go
+    def rows(self, names):
+        offered = cases(self.roster, self.leaf)
+        for name in names:
+            row = Row(self.way.of(name), ROWS[self.way.of(name)])
+            if offered[name] is None:
+                row.notes.append("roster does not offer it")
+                row.bounds.append({"text": "offered", "value": None,
+                                   "verdict": "not measured"})
+            else:
+                self.measure(row, name, *offered[name])
+            yield row
 
-    contestants = {"roster": by_http(roster), "bare": by_http(bare)}
-    for name, server in others.items():
-        contestants[name] = by_http(server)
-    if bench.have("nginx") and body:
-        nginx = bench.up("nginx", lambda: servers.Nginx(bench.place))
-        nginx.put(row.name, body)
-        contestants["nginx"] = by_http(nginx, "/" + row.name, ())
-    if b"gzip" not in head and body:
-        contestants.update(stores(bench, row.name, body))
-    row.take(bench.rounds(contestants))
-    judge(row, others)
+    def measure(self, row, name, path, headers):
+        bench, way = self.bench, self.way
+        request = bodies.http("GET", path, None, headers)
+        answer, head, body = capture(self.roster, request)
+        bare = bench.up("bare " + name, lambda: servers.Bare(
+            bench.place, answer, way, self.roster.headers))
+        row.notes.append(f"the answer: {len(answer)} bytes, {len(body)} of "
+                         "body")
+
+        def by_http(server, target=path, more=tuple(headers)):
+            return lambda: same_length(ask(bench, server, target, more),
+                                       len(answer), server)
+        contestants = {"roster": by_http(self.roster), "bare": by_http(bare)}
+        for other, server in self.others.items():
+            contestants[other] = by_http(server)
+        if bench.have("nginx") and body:
+            nginx = bench.up("nginx", lambda: servers.Nginx(bench.place, way))
+            nginx.put(name, body)
+            contestants["nginx"] = by_http(nginx, "/" + name, ())
+        if b"gzip" not in head and body:
+            contestants.update(stores(bench, way, name, body))
+        row.take(bench.rounds(contestants))
+        judge(row, way, name, self.others)
+
+
+def ask(bench, server, path, headers):
+    if bench.options.client == "wrk":
+        return bench.wrk(server, path, headers)
+    return bench.load(server, bodies.http("GET", path, None, headers),
+                      connections=64, items=1)
 
 
 def same_length(sample, length, server):
@@ -144,11 +160,11 @@ def same_length(sample, length, server):
     return sample
 
 
-def stores(bench, name, body):
-    """Peers that keep the content and are asked in their own way."""
+def stores(bench, way, name, body):
+    """Peers that keep the content and are asked in their own protocol."""
     made = {}
     if bench.have("etcd"):
-        etcd = bench.up("etcd", lambda: servers.Etcd(bench.place))
+        etcd = bench.up("etcd", lambda: servers.Etcd(bench.place, way=way))
         n = 100 if name == "read-list" else 1
         for i in range(n):
             etcd.call("POST", "/v3/kv/put", {
@@ -158,7 +174,7 @@ def stores(bench, name, body):
                bodies.etcd_range(f"{name}/000"))
         made["etcd"] = lambda: bench.load(etcd, ask, connections=64, items=1)
     if bench.have("redis"):
-        redis = bench.up("redis", lambda: servers.Redis(bench.place))
+        redis = bench.up("redis", lambda: servers.Redis(bench.place, way=way))
         redis.ask("SET", name, body)
         get = servers.command("GET", name)
         made["redis"] = lambda: bench.load(redis, get, connections=64, items=1,
@@ -166,21 +182,32 @@ def stores(bench, name, body):
     return made
 
 
-def judge(row, others):
+def judge(row, way, name, others):
     sane = row.ratio("rate", "bare", "nginx")
-    if sane:
+    if sane and not way.tls:
         row.counts = sane["median"] >= BARE_NGINX
         row.notes.append(f"bare / nginx: {sane['median']:.2f} (must be "
                          f"{BARE_NGINX} or the row does not count)")
-    if row.name in ("read-one", "read-1k", "read-list"):
-        row.versus("rate", "roster", "bare", f"at least {BARE} of bare",
-                   lambda v: v >= BARE)
+    if name in ("read-one", "read-1k", "read-list"):
+        judge_bare(row, way)
         row.versus("rate", "roster", "etcd", f"at least {ETCD} x etcd",
                    lambda v: v >= ETCD)
     else:
         row.inform("rate", "roster", "bare")
     row.inform("cpu_us", "roster", "bare")
     row.inform("rate", "roster", "redis")
-    for name in others:
-        row.inform("rate", "roster", name)
-        row.inform("cpu_us", "roster", name)
+    for other in others:
+        row.inform("rate", "roster", other)
+        row.inform("cpu_us", "roster", other)
+
+
+def judge_bare(row, way):
+    """One client is no faster than a server that does nothing but TLS: there the
+    processor time says how many more clients there could be."""
+    if way.tls:
+        row.inform("rate", "roster", "bare")
+        row.versus("cpu_us", "bare", "roster", f"at least {BARE} of bare for "
+                   "each second of a processor", lambda v: v >= BARE)
+    else:
+        row.versus("rate", "roster", "bare", f"at least {BARE} of bare",
+                   lambda v: v >= BARE)

@@ -56,12 +56,15 @@ static void option(char letter, const char *value)
         protocol(value);
     } else if (letter == 'C') {
         set.ca = value;
+    } else if (letter == 'W') {
+        set.waits = true;
     } else if (letter == 'a') {
         ports(value);
     } else if (letter == 'f' || letter == 'p') {
         template_read(letter == 'f' ? &set.request : &set.hello, value);
     }
-    for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) {
+    for (size_t i = 0; value != NULL && i < sizeof numbers / sizeof *numbers;
+         i++) {
         if (numbers[i].letter == letter) {
             *numbers[i].ret = strtoul(value, NULL, 10) * numbers[i].unit;
         }
@@ -72,7 +75,7 @@ void settings_read(int argc, char **argv)
 {
     int letter;
 
-    while ((letter = getopt(argc, argv, "a:P:f:p:C:c:t:w:n:r:s:m:M:k:S:")) !=
+    while ((letter = getopt(argc, argv, "a:P:f:p:C:Wc:t:w:n:r:s:m:M:k:S:")) !=
            -1) {
         if (letter == '?') {
             errx(2, "see settings.h");

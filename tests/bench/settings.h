@@ -1,6 +1,8 @@
 #ifndef BENCH_SETTINGS_H
 #define BENCH_SETTINGS_H
 
+#include <stdbool.h>
+
 #include "template.h"
 #include "wire.h"
 
@@ -18,6 +20,8 @@
  *   -r N         N requests a second, whatever the server does: the latency of
  *                a request begins when it was due. Without: each connection
  *                sends when it has its answer.
+ *   -W           once connected say "ready", and begin with the next line of
+ *                the standard input
  *   -s N -m N    numbers of items begin at N, and begin anew after N of them
  *   -M N         numbers of requests begin anew after N of them
  *
@@ -34,6 +38,7 @@ struct settings {
     size_t n_ports;
     wire_func *wire, *wire_first;
     const char *ca;
+    bool waits;
     struct template request, hello;
     uint64_t n_connections, measure_ns, warm_ns, most, rate;
     uint64_t pid, signal;

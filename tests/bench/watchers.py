@@ -3,20 +3,20 @@ one change takes to reach all of them."""
 import json
 import re
 import select
-import socket
 import subprocess
 import time
 
 import bodies
 import parts
 import servers
+import ways
 from method import Row, middle
-from reads import capture
 
-ROWS = {
+PLAIN = {
     "watch": "one change told to 5,000 streams, and to 5,000 long polls",
     "watch-memory": "memory of a watcher, and processor time while all wait",
 }
+ROWS = ways.rows(PLAIN, "watch", "watch-memory")
 EACH = 5 << 10          # bytes of a watcher
 BARE = 1.5              # times a bare server that writes to as many sockets
 REST_S = 3
@@ -30,9 +30,13 @@ class Watchers:
                  ready=None):
         place = bench.place
         self.server, self.n = server, bench.options.watchers
+        if server.headers:
+            question = bodies.signed(question, server.headers)
+            change = bodies.signed(change, server.headers)
         self.argv = [place.watch, "-a", str(server.port), "-f",
                      bench.file(question), "-x", bench.file(change), "-c",
-                     str(self.n), *(["-g", greeting] if greeting else ["-l"])]
+                     str(self.n), *(["-C", server.ca] if server.ca else []),
+                     *(["-g", greeting] if greeting else ["-l"])]
         self.process = subprocess.Popen(
             place.pinned(self.argv, place.load_cpu), text=True,
             stdin=subprocess.PIPE, stdout=subprocess.PIPE,
@@ -73,10 +77,10 @@ class Watchers:
 
 
 def metric(server, name):
-    data, _, body = capture(server.port, bodies.http("GET", "/metrics"))
-    found = re.search(rf"^{name} (\d+)", body.decode(), re.M)
+    text = server.ask_http("GET", "/metrics").decode()
+    found = re.search(rf"^{name} (\d+)", text, re.M)
     if not found:
-        raise parts.Fault(f"{server.name} has no metric {name}: {data[:80]!r}")
+        raise parts.Fault(f"{server.name} has no metric {name}: {text[:80]}")
     return int(found[1])
 
 
@@ -99,8 +103,8 @@ def rest(row, server, what):
 
 def frame(roster, leaf, type_, question):
     """The bytes that one change sends to a stream, with the number open."""
-    with socket.create_connection(("127.0.0.1", roster.port), 20) as s:
-        s.sendall(question)
+    with roster.socket() as s:
+        s.sendall(bodies.signed(question, roster.headers))
         data = b""
         while b"progress" not in data:
             data += s.recv(1 << 16)
@@ -116,17 +120,18 @@ def frame(roster, leaf, type_, question):
 class Contest:
     """Everybody's watchers, all there at the same time."""
 
-    def __init__(self, bench, memory):
-        self.bench, self.memory, self.go = bench, memory, {}
+    def __init__(self, bench, way, memory):
+        self.bench, self.way, self.memory, self.go = bench, way, memory, {}
         self.clients = []
         n = bench.options.watchers
         self.roster = bench.up("roster watched", lambda: bench.make_roster(
-            ("--max-watchers", str(2 * n + 10))))
+            ("--max-watchers", str(2 * n + 10)), way=way))
         self.leaf = self.roster.leaf("watched")
         self.mine()
         if bench.have("redis"):
             self.redis()
-        if bench.have("etcd"):
+        # Its gateway asks itself by TLS once more for each who waits.
+        if bench.have("etcd") and not way.tls:
             self.etcd()
 
     def add(self, name, server, question, change, **more):
@@ -160,7 +165,8 @@ class Contest:
             ready=lambda: wait_for(self.roster, "roster_watch_polls",
                                    self.bench.options.watchers)))
         bare = self.bench.up("barewatch",
-                             lambda: servers.BareWatch(self.bench.place))
+                             lambda: servers.BareWatch(self.bench.place,
+                                                       self.way))
         self.add("bare", bare, bodies.http("GET", "/"),
                  bodies.http("POST", "/", bytes_), greeting="200 OK")
 
@@ -177,8 +183,10 @@ class Contest:
                           lambda v: v <= EACH)
 
     def redis(self):
+        if self.way.access:
+            return      # its watchers would have to say who they are first
         redis = self.bench.up("redis watched", lambda: servers.Redis(
-            self.bench.place, False))
+            self.bench.place, False, self.way))
         redis.ask("CONFIG", "SET", "maxclients",
                   str(self.bench.options.watchers + 100))
         self.add("redis", redis, servers.command("SUBSCRIBE", "watched"),
@@ -187,7 +195,8 @@ class Contest:
                  greeting="subscribe")
 
     def etcd(self):
-        etcd = self.bench.up("etcd", lambda: servers.Etcd(self.bench.place))
+        etcd = self.bench.up("etcd", lambda: servers.Etcd(self.bench.place,
+                                                       way=self.way))
         key = bodies.b64("bench/watched")
         self.add("etcd", etcd, bodies.http("POST", "/v3/watch", {
             "create_request": {"key": key}}), bodies.http(
@@ -196,9 +205,14 @@ class Contest:
 
 
 def group(bench, wants):
-    row, memory = Row("watch", ROWS["watch"]), \
-        Row("watch-memory", ROWS["watch-memory"])
-    contest = Contest(bench, memory)
+    for way, _ in ways.wanted(bench, ROWS, wants, PLAIN):
+        yield from (r for r in both(bench, way) if wants(r.name))
+        bench.down()
+
+
+def both(bench, way):
+    row, memory = (Row(way.of(n), ROWS[way.of(n)]) for n in PLAIN)
+    contest = Contest(bench, way, memory)
     try:
         row.take(bench.rounds(contest.go, 4 * bench.options.rounds), FIGURES)
     finally:
@@ -211,4 +225,4 @@ def group(bench, wants):
                        ("roster's polls", "redis"), ("roster's polls", "etcd")):
         row.inform("last_us", one, other)
     memory.faults = list(row.faults)
-    yield from (r for r in (row, memory) if wants(r.name))
+    return row, memory

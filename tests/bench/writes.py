@@ -5,9 +5,10 @@ import typing
 
 import bodies
 import servers
+import ways
 from method import Row
 
-ROWS = {
+PLAIN = {
     "write-1": "durable additions, 1 connection",
     "write-64": "durable additions, 64 connections",
     "write-256": "durable additions, 256 connections",
@@ -15,20 +16,23 @@ ROWS = {
     "append": "additions to a list of 20,000 and to an empty one, 64 connections",
     "namespaces": "additions among many namespaces and among 100",
 }
+ROWS = ways.rows(PLAIN, "write-64", "write-256", "append", "namespaces")
 RATE = 5000
 ETCD = 2
 
 
 def group(bench, wants):
-    names = [n for n in ROWS if n.startswith("write-") and wants(n)]
-    if names:
-        yield from plain(bench, names)
-        bench.down()
-    if wants("append"):
-        yield append(bench)
-        bench.down()
-    if wants("namespaces"):
-        yield namespaces(bench)
+    for way, names in ways.wanted(bench, ROWS, wants, PLAIN):
+        several = [n for n in names if n.startswith("write-")]
+        if several:
+            yield from singly(bench, way, several)
+            bench.down()
+        if "append" in names:
+            yield append(bench, way)
+            bench.down()
+        if "namespaces" in names:
+            yield namespaces(bench, way)
+            bench.down()
 
 
 class Writer(typing.NamedTuple):
@@ -50,29 +54,33 @@ def value():
     return fields, text + b" " * (200 - len(text))
 
 
-def contestants(bench):
+def contestants(bench, way):
     fields, text = value()
     made = {}
 
-    def roster(name, make):
-        server = bench.up(name, make)
+    def roster(name, make, **more):
+        server = bench.up(name, lambda: make(**more))
         leaf = server.leaf("writes")
         made[name] = Writer(server, bodies.http("POST", leaf + "/service",
                                                 fields),
                             lambda: server.count(leaf))
-    roster("roster", bench.make_roster)
+    roster("roster", bench.make_roster, way=way)
     if bench.options.against:
-        roster("other", bench.make_other)
+        roster("other", bench.make_other, way=way)
+    if way is not ways.PLAIN:
+        roster("roster, plain", bench.make_roster)
     if bench.have("etcd"):
-        etcd = bench.up("etcd", lambda: servers.Etcd(bench.place))
+        etcd = bench.up("etcd", lambda: servers.Etcd(bench.place, way=way))
         made["etcd"] = Writer(etcd, bodies.etcd_put(text), lambda: etcd.count(
             bodies.ETCD_PREFIX, bodies.ETCD_END))
     if bench.have("redis"):
-        redis = bench.up("redis", lambda: servers.Redis(bench.place))
+        redis = bench.up("redis", lambda: servers.Redis(bench.place,
+                                                        way=way))
         made["redis"] = Writer(redis, bodies.redis_set(text), redis.count,
                                {"protocol": "resp"})
     if bench.have("zookeeper"):
-        zk = bench.up("zookeeper", lambda: servers.ZooKeeper(bench.place))
+        zk = bench.up("zookeeper", lambda: servers.ZooKeeper(bench.place,
+                                                             way=way))
         made["zookeeper"] = Writer(zk, warm_zookeeper(bench, zk, text),
                                    zk.count, ZOOKEEPER)
     return made
@@ -86,13 +94,13 @@ def warm_zookeeper(bench, zk, text):
     return request
 
 
-def plain(bench, names):
+def singly(bench, way, names):
     def how(name):
         if name == "write-rate":
             return {"connections": 64, "rate": RATE}
         return {"connections": int(name.split("-")[1])}
-    yield from measure(bench, contestants(bench),
-                       {n: (Row(n, ROWS[n]), how(n)) for n in names}, judge)
+    yield from measure(bench, contestants(bench, way), {
+        n: (Row(way.of(n), ROWS[way.of(n)]), how(n)) for n in names}, judge)
 
 
 def measure(bench, made, rows, judged):
@@ -121,7 +129,7 @@ def one(bench, writer, how):
 
 
 def judge(row):
-    judge_peers(row, row.name in ("write-64", "write-256"),
+    judge_peers(row, row.name.startswith(("write-64", "write-256")),
                 row.name != "write-1")
     row.inform("rate", "roster", "redis")
     judge_other(row)
@@ -145,8 +153,9 @@ def judge_peers(row, rates, latencies):
 
 
 def judge_other(row):
-    row.inform("rate", "roster", "other")
-    row.inform("cpu_us", "roster", "other")
+    for name in ("other", "roster, plain"):
+        row.inform("rate", "roster", name)
+        row.inform("cpu_us", "roster", name)
 
 
 # ---- flat: the same work among much and among little ----
@@ -162,9 +171,9 @@ def flat(row, large, small):
     return row
 
 
-def append(bench):
+def append(bench, way=ways.PLAIN):
     """The short one is a new list each time, in the same namespace."""
-    roster = bench.up("roster", bench.make_roster)
+    roster = bench.up("roster", lambda: bench.make_roster(way=way))
     leaf = roster.leaf("append")
     value = bodies.resource()
     filled = bench.load(
@@ -174,7 +183,7 @@ def append(bench):
     def add(target):
         return bench.load(roster, bodies.http("POST", leaf + target, value),
                           connections=64, n=bench.options.appends)
-    row = Row("append", ROWS["append"])
+    row = Row(way.of("append"), ROWS[way.of("append")])
     row.take(bench.rounds({"long": lambda: add("/long"),
                            "short": lambda: add(f"/t{next(numbers)}")}))
     row.faults += filled["faults"]
@@ -187,13 +196,13 @@ def length(roster, leaf):
     return roster.call("GET", leaf)["types"]["long"]["count"]
 
 
-def namespaces(bench):
+def namespaces(bench, way=ways.PLAIN):
     """The same hundred leaves are written to, among others or alone."""
     many = bench.options.namespaces
     go = {}
-    row = Row("namespaces", ROWS["namespaces"])
+    row = Row(way.of("namespaces"), ROWS[way.of("namespaces")])
     for name, n in (("many", many), ("few", 100)):
-        server = bench.up(name, bench.make_roster)
+        server = bench.up(name, lambda: bench.make_roster(way=way))
         made = bench.load(server, bodies.http("POST", "/v1/ns", {
             "parent": "roster", "name": "l" + bodies.REQUEST, "kind": "leaf"}),
             n=n, connections=64)

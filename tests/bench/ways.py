@@ -1,0 +1,75 @@
+"""How clients come in: as on loopback, or as to servers that others can reach:
+with access control, within TLS, with both."""
+import functools
+import os
+import sys
+import typing
+
+import parts
+
+sys.path.insert(0, os.path.join(parts.REPOSITORY, "tests", "system"))
+import certs    # noqa: E402  pylint: disable=wrong-import-position
+
+PASSWORD = "a-password-of-the-bench"
+
+
+class Way(typing.NamedTuple):
+    name: str = ""
+    tls: bool = False
+    access: bool = False
+
+    def of(self, name):
+        """The name of a row, or of a server, that is asked so."""
+        return f"{name}.{self.name}" if self.name else name
+
+
+PLAIN = Way()
+GUARDED = (Way("access", access=True), Way("tls", tls=True),
+           Way("both", tls=True, access=True))
+TITLES = {"access": "with access control", "tls": "within TLS",
+          "both": "within TLS and with access control"}
+
+
+def rows(plain, *names):
+    """The rows that are measured plainly, and these of them in each way."""
+    return {**plain, **{w.of(n): f"{plain[n]}, {TITLES[w.name]}"
+                        for w in GUARDED for n in names}}
+
+
+def wanted(bench, all_rows, wants, plain):
+    """Yields each way, and the plain names of the rows that are wanted in it.
+    They are shorter but for the plain ones."""
+    for way in (PLAIN, *GUARDED):
+        names = [n for n in plain if way.of(n) in all_rows and
+                 wants(way.of(n))]
+        if names:
+            with bench.shorter(way is not PLAIN):
+                yield way, names
+
+
+def ca():
+    return certs.common().ca
+
+
+@functools.lru_cache
+def certificate(node):
+    """(certificate, key) of a server, made once."""
+    return certs.common().node(node)
+
+
+@functools.lru_cache
+def certificate_and_key(node):
+    """Both in one file, as Java wants them."""
+    cert, key = certificate(node)
+    full = key.replace("-key.pem", "-both.pem")
+    text = parts.output("openssl", "pkcs8", "-topk8", "-nocrypt", "-in", key)
+    with open(cert, encoding="ascii") as f:
+        text = f"{text}\n{f.read()}"
+    with open(full, "w", encoding="ascii") as f:
+        f.write(text)
+    os.chmod(full, 0o600)
+    return full
+
+
+def context():
+    return certs.common().context()
