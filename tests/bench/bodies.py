@@ -95,11 +95,16 @@ ZOOKEEPER_HELLO = struct.pack(">iiqiqi16sb", 45, 0, 0, 30000, 0, 16, bytes(16),
 ZOOKEEPER_PING = struct.pack(">iii", 8, -2, 11)
 
 
+def counted(s):
+    s = s.encode() if isinstance(s, str) else s
+    return struct.pack(">i", len(s)) + s
+
+
 def zookeeper_create(path, value):
-    def text(s):
-        s = s.encode() if isinstance(s, str) else s
-        return struct.pack(">i", len(s)) + s
-    body = (struct.pack(">ii", 1, 1) + text(path) + text(value) +
-            struct.pack(">ii", 1, 31) + text("world") + text("anyone") +
-            struct.pack(">i", 0))
-    return struct.pack(">i", len(body)) + body
+    return counted(struct.pack(">ii", 1, 1) + counted(path) + counted(value) +
+                   struct.pack(">ii", 1, 31) + counted("world") +
+                   counted("anyone") + struct.pack(">i", 0))
+
+
+def zookeeper_get(path):
+    return counted(struct.pack(">ii", 1, 4) + counted(path) + b"\0")

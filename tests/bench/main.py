@@ -1,6 +1,7 @@
 """The command line of scripts/bench."""
 import argparse
 import contextlib
+import json
 import os
 import re
 import signal
@@ -10,12 +11,16 @@ import time
 
 import cluster
 import clusters
+import crowds
+import curves
 import failover
+import growth
 import hostile
 import joins
 import leases
 import method
 import parts
+import plots
 import reads
 import report
 import restart
@@ -24,7 +29,7 @@ import watchers
 import writes
 
 GROUPS = (reads, writes, leases, watchers, restart, cluster, failover, joins,
-          hostile)
+          curves, growth, crowds, hostile)
 
 # What is measured, by how much time there is: measured time of one contestant
 # in ms, rounds, sizes.
@@ -33,18 +38,36 @@ SIZES = {
               "leases": [1000, 10_000],
               "resources": 100_000, "namespaces": 5000, "appends": 1000,
               "java_ms": 2000, "failovers": 3, "failovers_peers": 1,
-              "joined": 10_000},
+              "joined": 10_000, "connections": [1, 16, 256],
+              "rows": [10, 1000, 10_000], "branches": [100, 1000, 5000],
+              "registries": [1000, 10_000, 100_000],
+              "crowds": [10, 100, 1000], "idle": 2000, "nodes": [1, 3, 5]},
     "default": {"ms": 1000, "rounds": 5, "many_ms": 600, "many_rounds": 3,
                 "leases": [1000, 10_000, 100_000],
                 "resources": 1_000_000, "namespaces": 20_000, "appends": 2000,
                 "java_ms": 8000, "failovers": 9, "failovers_peers": 3,
-                "joined": 100_000},
+                "joined": 100_000,
+                "connections": [1, 4, 16, 64, 256, 1024],
+                "rows": [10, 100, 1000, 10_000, 100_000],
+                "branches": [100, 1000, 10_000, 100_000],
+                "registries": [1000, 10_000, 100_000, 1_000_000],
+                "crowds": [10, 100, 1000, 10_000], "idle": 10_000,
+                "nodes": [1, 3, 5]},
     "full": {"ms": 2000, "rounds": 9, "many_ms": 1000, "many_rounds": 5,
              "leases": [1000, 10_000, 100_000, 1_000_000],
              "resources": 1_000_000, "namespaces": 100_000, "appends": 2000,
              "java_ms": 20_000, "failovers": 15, "failovers_peers": 5,
-             "joined": 1_000_000},
+             "joined": 1_000_000,
+             "connections": [1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024],
+             "rows": [10, 100, 1000, 10_000, 100_000],
+             "branches": [100, 1000, 10_000, 100_000],
+             "registries": [1000, 10_000, 100_000, 1_000_000],
+             "crowds": [10, 100, 1000, 10_000], "idle": 10_000,
+             "nodes": [1, 3, 5]},
 }
+
+# Sizes of curves; a registry is made of whole leaves.
+CURVES = ("connections", "rows", "branches", "registries", "crowds")
 
 # Promised too, and not for this program yet.
 ELSEWHERE = ("Consul",)
@@ -84,6 +107,13 @@ def arguments(argv):
                    "of 1,000")
     p.add_argument("--json", metavar="FILE", help="everything, each round's "
                    "figures too")
+    p.add_argument("--svg", metavar="DIR", help="the curves as drawings")
+    p.add_argument("--draw", metavar="FILE", help="measure nothing: draw what "
+                   "an earlier run has\nwritten with --json; needs --svg")
+    p.add_argument("--most", metavar="N", type=int, help="sizes of curves up "
+                   "to N only")
+    p.add_argument("--idle", type=int, metavar="N", help="connections of the "
+                   "rows about idle ones")
     p.add_argument("--build", metavar="DIR", help="measure this build "
                    "(default: build-bench, made if need be)")
     p.add_argument("--against", metavar="DIR", help="and this one, as 'other'")
@@ -102,6 +132,11 @@ def arguments(argv):
         if getattr(a, name, None) is None:
             setattr(a, name, value)
     a.leases = sorted(set(a.leases))
+    for sizes in CURVES:
+        kept = [n for n in getattr(a, sizes) if n <= (a.most or n)]
+        setattr(a, sizes, kept or getattr(a, sizes)[:1])
+    if a.draw and not a.svg:
+        p.error("--draw needs --svg DIR")
     a.peers_large = a.full
     if min(a.rounds, a.ms, a.failovers, a.watchers) < 1:
         p.error("--rounds, --ms, --failovers and --watchers are at least 1")
@@ -201,7 +236,24 @@ def run(options):
               f"{facts['seconds']} s.")
         if options.json:
             report.write_json(options.json, bench, facts, missing, rows)
+        if options.svg:
+            draw(options.svg, [row.as_json() for row in rows])
     return 1 if any(row.faults for row in rows) else 0
+
+
+def draw(directory, rows):
+    for name in plots.write(directory, rows):
+        parts.say(f"drawn: {name}")
+    return 0
+
+
+def draw_again(options):
+    try:
+        with open(options.draw, encoding="utf-8") as f:
+            return draw(options.svg, json.load(f)["rows"])
+    except (OSError, ValueError, KeyError) as e:
+        raise parts.Fault(f"{options.draw} is not what --json writes: {e}") \
+            from e
 
 
 def stop(*_):
@@ -213,11 +265,11 @@ def main(argv):
     if options.list:
         for group in GROUPS:
             for name, title in group.ROWS.items():
-                print(f"{name:<16} {title}")
+                print(f"{name:<19} {title}")
         return 0
     signal.signal(signal.SIGTERM, stop)
     try:
-        return run(options)
+        return draw_again(options) if options.draw else run(options)
     except parts.Fault as e:
         parts.say(f"scripts/bench: {e}")
         return 2

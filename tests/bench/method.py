@@ -10,6 +10,7 @@ import subprocess
 
 import bodies
 import parts
+import verdicts
 
 
 def middle(values):
@@ -203,6 +204,7 @@ class Row:
         self.name, self.title = name, title
         self.rounds, self.faults, self.bounds, self.notes = [], [], [], []
         self.figures = {}       # contestant -> figure -> median and range
+        self.curves = []        # figures by a size: draw()
         self.counts = True      # the run counts (8.19 of the contract: bare)
 
     def take(self, rounds, figures=("rate", "p50_us", "p99_us", "cpu_us")):
@@ -255,9 +257,24 @@ class Row:
             self.bounds.append({"text": f"{figure}: {one} / {other}",
                                 "value": value, "verdict": ""})
 
+    def draw(self, line, x, names, figures, judged=False):
+        """names: {size: contestant}. `judged`: it is to be flat."""
+        self.curves.append({"line": line, "x": x, "judged": judged, "figures": {
+            f: [[size, self.figures[name][f]["median"]]
+                for size, name in names.items() if self.figures[name].get(f)]
+            for f in figures}})
+
+    def judge_curves(self, figure, kinds=("flat", "falls", "logarithmic")):
+        for curve in filter(lambda c: c["judged"], self.curves):
+            points = verdicts.costs(figure, curve["figures"][figure])
+            kind, ratio = verdicts.growth(points)
+            self.bound(f"{curve['line']}, by {figure}: "
+                       f"{verdicts.worded(points)} (wanted: {' or '.join(kinds)})",
+                       kind and middle([ratio]), lambda _, k=kind: k in kinds)
+
     def as_json(self):
         return {"row": self.name, "title": self.title,
                 "valid": not self.faults, "counts": self.counts,
                 "faults": self.faults, "notes": self.notes,
                 "figures": self.figures, "bounds": self.bounds,
-                "rounds": self.rounds}
+                "curves": self.curves, "rounds": self.rounds}

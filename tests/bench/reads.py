@@ -114,10 +114,13 @@ class Reads:
                 row.bounds.append({"text": "offered", "value": None,
                                    "verdict": "not measured"})
             else:
-                self.measure(row, name, *offered[name])
+                row.take(self.bench.rounds(
+                    self.contestants(row, name, *offered[name])))
+                judge(row, self.way, name, self.others)
             yield row
 
-    def measure(self, row, name, path, headers):
+    def contestants(self, row, name, path, headers=()):
+        """Each is a function of how many connections (64)."""
         bench, way = self.bench, self.way
         request = bodies.http("GET", path, None, headers)
         answer, head, body = capture(self.roster, request)
@@ -127,26 +130,25 @@ class Reads:
                          "body")
 
         def by_http(server, target=path, more=tuple(headers)):
-            return lambda: same_length(ask(bench, server, target, more),
-                                       len(answer), server)
-        contestants = {"roster": by_http(self.roster), "bare": by_http(bare)}
+            return lambda c=64: same_length(ask(bench, server, target, more, c),
+                                            len(answer), server)
+        made = {"roster": by_http(self.roster), "bare": by_http(bare)}
         for other, server in self.others.items():
-            contestants[other] = by_http(server)
+            made[other] = by_http(server)
         if bench.have("nginx") and body:
             nginx = bench.up("nginx", lambda: servers.Nginx(bench.place, way))
             nginx.put(name, body)
-            contestants["nginx"] = by_http(nginx, "/" + name, ())
+            made["nginx"] = by_http(nginx, "/" + name, ())
         if b"gzip" not in head and body:
-            contestants.update(stores(bench, way, name, body))
-        row.take(bench.rounds(contestants))
-        judge(row, way, name, self.others)
+            made.update(stores(bench, way, name, body))
+        return made
 
 
-def ask(bench, server, path, headers):
+def ask(bench, server, path, headers, connections):
     if bench.options.client == "wrk":
         return bench.wrk(server, path, headers)
     return bench.load(server, bodies.http("GET", path, None, headers),
-                      connections=64, items=1)
+                      connections=connections, items=1)
 
 
 def same_length(sample, length, server):
@@ -170,16 +172,28 @@ def stores(bench, way, name, body):
             etcd.call("POST", "/v3/kv/put", {
                 "key": bodies.b64(f"{name}/{i:03}"),
                 "value": bodies.b64(body[:len(body) // n])})
-        ask = (bodies.etcd_range(f"{name}/", f"{name}0") if n > 1 else
-               bodies.etcd_range(f"{name}/000"))
-        made["etcd"] = lambda: bench.load(etcd, ask, connections=64, items=1)
+        question = (bodies.etcd_range(f"{name}/", f"{name}0") if n > 1 else
+                    bodies.etcd_range(f"{name}/000"))
+        made["etcd"] = lambda c=64: bench.load(etcd, question, connections=c,
+                                               items=1)
     if bench.have("redis"):
         redis = bench.up("redis", lambda: servers.Redis(bench.place, way=way))
         redis.ask("SET", name, body)
         get = servers.command("GET", name)
-        made["redis"] = lambda: bench.load(redis, get, connections=64, items=1,
-                                           protocol="resp")
+        made["redis"] = lambda c=64: bench.load(
+            redis, get, connections=c, items=1, protocol="resp")
+    if bench.have("zookeeper"):
+        made["zookeeper"] = zookeeper(bench, way, name, body)
     return made
+
+
+def zookeeper(bench, way, name, body):
+    zk = bench.up("zookeeper", lambda: servers.ZooKeeper(bench.place, way=way))
+    how = {"protocol": "zookeeper", "hello": bodies.ZOOKEEPER_HELLO}
+    bench.load(zk, bodies.zookeeper_create("/" + name, body), n=1, **how)
+    get = bodies.zookeeper_get("/" + name)
+    bench.warm_java(zk, get, items=1)
+    return lambda c=64: bench.load(zk, get, connections=c, items=1, **how)
 
 
 def judge(row, way, name, others):
@@ -195,7 +209,8 @@ def judge(row, way, name, others):
     else:
         row.inform("rate", "roster", "bare")
     row.inform("cpu_us", "roster", "bare")
-    row.inform("rate", "roster", "redis")
+    for peer in ("redis", "zookeeper"):
+        row.inform("rate", "roster", peer)
     for other in others:
         row.inform("rate", "roster", other)
         row.inform("cpu_us", "roster", other)

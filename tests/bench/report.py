@@ -29,7 +29,20 @@ def shown(figure, value):
     return number(value)
 
 
+def table(row):
+    """The points of curves, a line for each figure."""
+    for curve in row.curves:
+        yield f"    {curve['line']}, by {curve['x']}:"
+        for figure, points in curve["figures"].items():
+            if points:
+                yield f"      {NAMES.get(figure, figure):<20} " + ", ".join(
+                    f"{n:,}: {shown(figure, v)}" for n, v in points)
+
+
 def figures(row):
+    if row.curves:
+        yield from table(row)
+        return
     width = max([16, *map(len, row.figures)])
     for name, found in row.figures.items():
         parts_of_line = []

@@ -27,9 +27,9 @@ class Watchers:
     """A client that holds them all, and makes the change."""
 
     def __init__(self, bench, server, question, change, *, greeting=None,
-                 ready=None):
+                 ready=None, n=None):
         place = bench.place
-        self.server, self.n = server, bench.options.watchers
+        self.server, self.n = server, n or bench.options.watchers
         if server.headers:
             question = bodies.signed(question, server.headers)
             change = bodies.signed(change, server.headers)
