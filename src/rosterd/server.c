@@ -91,7 +91,7 @@ static void tell_ready(struct server *server)
     }
 }
 
-static void on_tick(void *user)
+static void tick(void *user)
 {
     struct server *server = user;
 
@@ -241,7 +241,7 @@ static int open_core(struct server *server)
         .machine_hooks = machine_hooks(server),
         .user = server,
         .on_lead = on_lead,
-        .on_tick = on_tick,
+        .on_tick = tick,
         .on_revision = on_revision,
         .on_restored = on_restored,
         .on_ask = on_ask,
