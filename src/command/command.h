@@ -167,6 +167,8 @@ enum breaker_what {
 
 /* Goes on with the counts that quotas wait for, by so many steps. */
 #define TALLY_FIELDS(F) F(u64, limit)
+/* Goes on with the index of primary keys, by so many steps. */
+#define INDEX_FIELDS(F) F(u64, limit)
 
 /* kind, number in the log (never reused), whether it only shrinks the state
  * (then a full disk does not refuse it). */
@@ -196,7 +198,8 @@ enum breaker_what {
     C(SWEEP,      sweep,      23, true)                                        \
     C(FLAP,       flap,       24, true)                                        \
     C(ACCESS,     access,     25, false)                                       \
-    C(TALLY,      tally,      26, true)
+    C(TALLY,      tally,      26, true)                                        \
+    C(INDEX,      index,      27, false)
 /* clang-format on */
 
 enum command_kind {

@@ -92,7 +92,7 @@ struct machine {
 
     _Atomic uint64_t applied, revision, lease_epoch, log_time_ms, feature_level;
     _Atomic uint64_t next_end_ms, access_rev;
-    _Atomic bool has_trash, has_counts, initialized;
+    _Atomic bool has_trash, has_counts, is_indexing, initialized;
 };
 
 /* One command being applied. */
@@ -246,6 +246,12 @@ int apply_row_move(struct apply *a, const struct command_row_move *c) MUST_USE;
 /* ---- lists.c ---- */
 int apply_list_put(struct apply *a, const struct command_list_put *c) MUST_USE;
 int apply_txn(struct apply *a, const struct command_txn *c) MUST_USE;
+
+/* ---- index.c ---- */
+/* When there is none, and the feature level is for one. */
+int index_begin(struct apply *a) MUST_USE;
+int index_build(struct apply *a, uint64_t steps) MUST_USE;
+int apply_index(struct apply *a, const struct command_index *c) MUST_USE;
 
 /* ---- tree.c ---- */
 int apply_init(struct apply *a, const struct command_init *c) MUST_USE;

@@ -1,20 +1,33 @@
 #include "base/err.h"
 #include "machine/apply.h"
 
+/* A small registry's index is complete at once. */
+enum { INDEX_AT_ONCE = 500 };
+
 /* There is no way down. */
 static int apply_feature(struct apply *a, const struct command_feature *c)
 {
-    bool begins =
-        a->meta->feature_level < WEBHOOK_LEVEL && c->level >= WEBHOOK_LEVEL;
+    uint64_t before = a->meta->feature_level;
+    int r = 0;
 
-    if (c->level > a->meta->feature_level) {
-        a->meta->feature_level = c->level;
-    }
-    if (!begins) {
+    if (c->level <= before) {
         return 0;
     }
-    int r = quota_recount_all(a);
-    return r == 0 ? webhook_look(a) : r;
+    a->meta->feature_level = c->level;
+    if (before < WEBHOOK_LEVEL && c->level >= WEBHOOK_LEVEL) {
+        r = quota_recount_all(a);
+        if (r == 0) {
+            r = webhook_look(a);
+        }
+    }
+    if (r == 0) {
+        r = index_begin(a);
+    }
+    if (r == 0) {
+        r = index_build(a, INDEX_AT_ONCE);
+    }
+    a->res->n = 0;
+    return r;
 }
 
 static int dispatch(struct apply *a, const struct command *c)
@@ -72,6 +85,8 @@ static int dispatch(struct apply *a, const struct command *c)
         return apply_access(a, &c->access);
     case COMMAND_TALLY:
         return apply_tally(a, &c->tally);
+    case COMMAND_INDEX:
+        return apply_index(a, &c->index);
     }
     return err_raise(ERR_CORRUPT);
 }

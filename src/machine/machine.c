@@ -62,6 +62,7 @@ struct machine_view machine_view(const struct machine *m)
         .access_rev = machine_access_rev(m),
         .has_trash = atomic_load(&m->has_trash),
         .has_counts = atomic_load(&m->has_counts),
+        .is_indexing = atomic_load(&m->is_indexing),
         .initialized = atomic_load(&m->initialized),
     };
 }
@@ -231,6 +232,7 @@ void machine_show(struct machine *m, const struct store_meta *meta,
     atomic_store(&m->access_rev, meta->access_rev);
     atomic_store(&m->has_trash, noted->has_trash);
     atomic_store(&m->has_counts, noted->has_counts);
+    atomic_store(&m->is_indexing, meta->index == STORE_INDEX_BUILDING);
     atomic_store(&m->initialized, machine_is_begun(meta));
 }
 

@@ -37,9 +37,11 @@
 #define MACHINE_REASON_MOST 256U   /* bytes, of a maintenance */
 /* What a registry begins with, and what this program can apply. */
 #define MACHINE_FEATURE_FIRST 1U
-#define MACHINE_FEATURE_LEVEL 2U
+#define MACHINE_FEATURE_LEVEL 3U
 /* From which on there are marks, and events tell what was before. */
 #define MACHINE_FEATURE_CHANGES 2U
+/* From which on primary keys have an index. */
+#define MACHINE_FEATURE_INDEX 3U
 
 struct machine; /* opaque */
 
@@ -175,7 +177,8 @@ struct machine_view {
                              */
     uint64_t access_rev;    /* see store_meta */
     bool has_trash;
-    bool has_counts; /* TALLY has something to do */
+    bool has_counts;  /* TALLY has something to do */
+    bool is_indexing; /* INDEX has something to do */
     bool initialized;
 };
 struct machine_view machine_view(const struct machine *machine);

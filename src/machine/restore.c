@@ -60,6 +60,10 @@ static int stamp(struct apply *a, const struct store_meta *own,
             return r;
         }
     }
+    r = index_begin(a);
+    if (r != 0) {
+        return r;
+    }
     root.path_rev = apply_revision(a);
     r = store_node_put(a->txn, &root);
     return r == 0 ? event_restore(a, root.path_rev) : r;

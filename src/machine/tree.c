@@ -399,6 +399,20 @@ static int reclaim_rows(struct apply *a, uint64_t ns, uint64_t *budget)
     return r == ERR_END ? 0 : r;
 }
 
+/* And of its keys, which go by themselves when there is no index. Answers:
+ * BUSY. */
+static int reclaim_keys(struct apply *a, uint64_t ns, uint64_t *budget)
+{
+    uint64_t n = 0;
+
+    if (a->meta->index == STORE_INDEX_NONE) {
+        return 0;
+    }
+    int r = store_keys_drop(a->txn, ns, *budget, &n);
+    *budget -= n;
+    return r == 0 ? ERR_BUSY : r == ERR_END ? 0 : r;
+}
+
 static int reclaim_node(struct apply *a, uint64_t id, uint64_t top,
                         uint64_t *budget)
 {
@@ -443,6 +457,9 @@ static int reclaim_one(struct apply *a, uint64_t top, uint64_t *budget)
         return r;
     }
     r = reclaim_rows(a, id, budget);
+    if (r == 0) {
+        r = reclaim_keys(a, id, budget);
+    }
     return r != 0 ? r : reclaim_node(a, id, top, budget);
 }
 

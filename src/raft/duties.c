@@ -30,7 +30,7 @@ static void propose(struct duty *duty, struct command *command)
     buf_clear(&duty->bytes);
     command_encode(&duty->bytes, command);
     duty->request.command = buf_str(&duty->bytes);
-    duty->request.shrinks = true;
+    duty->request.shrinks = command->kind != COMMAND_INDEX;
     duty->request.local = duty != &duty->core->nudge;
     duty->busy = true;
     core_submit(duty->core, &duty->request);
@@ -91,6 +91,14 @@ static void propose_count(struct core *core)
 
     command.tally.limit = COUNT_STEP;
     propose(&core->count, &command);
+}
+
+static void propose_index(struct core *core)
+{
+    struct command command = {.kind = COMMAND_INDEX};
+
+    command.index.limit = INDEX_STEP;
+    propose(&core->index, &command);
 }
 
 /* Once; the marker goes when it is applied. One that does not go makes the next
@@ -217,6 +225,9 @@ void duties_turn(struct core *core)
     if (core->leading && view.has_counts && may_propose(&core->count)) {
         propose_count(core);
     }
+    if (core->leading && view.is_indexing && may_propose(&core->index)) {
+        propose_index(core);
+    }
     /* libraft looks whether it shall make one when it has applied an entry. */
     core->wants_entry = core->leading && core->snapshot_wanted &&
                         !core->snapshotting && !core->pack.in_flight &&
@@ -225,9 +236,9 @@ void duties_turn(struct core *core)
 
 void duties_init(struct core *core)
 {
-    struct duty *duties[] = {&core->init,  &core->epoch,   &core->reclaim,
-                             &core->count, &core->recover, &core->catch_up,
-                             &core->nudge};
+    struct duty *duties[] = {&core->init,     &core->epoch, &core->reclaim,
+                             &core->count,    &core->index, &core->recover,
+                             &core->catch_up, &core->nudge};
 
     for (size_t i = 0; i < sizeof duties / sizeof duties[0]; i++) {
         duties[i]->core = core;
@@ -244,6 +255,7 @@ void duties_done(struct core *core)
     buf_done(&core->epoch.bytes);
     buf_done(&core->reclaim.bytes);
     buf_done(&core->count.bytes);
+    buf_done(&core->index.bytes);
     buf_done(&core->recover.bytes);
     buf_done(&core->nudge.bytes);
 }

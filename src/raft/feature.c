@@ -1,7 +1,7 @@
 /* What may be proposed: a replicated level, at most the lowest of all members.
  *
- * A program understands two levels, the one it was made for and the one before.
- * So nodes of two versions in a row work together, in any order of their
+ * A program understands three levels, the one it was made for and the two
+ * before. So nodes of versions in a row work together, in any order of their
  * upgrades: as long as one of the older ones is a member, nothing is proposed
  * that it does not understand. When the last one is replaced, the leader raises
  * the level, and what is new may be used. There is no way down. */
@@ -19,7 +19,7 @@ uint32_t feature_most(const struct core *core)
 uint32_t feature_least(const struct core *core)
 {
     uint32_t most = feature_most(core);
-    return most <= MACHINE_FEATURE_FIRST ? most : most - 1;
+    return most <= MACHINE_FEATURE_FIRST + 2 ? MACHINE_FEATURE_FIRST : most - 2;
 }
 
 uint64_t core_feature_level(const struct core *core)

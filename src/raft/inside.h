@@ -47,6 +47,7 @@ enum {
     DUTY_PAUSE_MS = 250,
     RECLAIM_STEP = 500,
     COUNT_STEP = 1000,
+    INDEX_STEP = 1000,
     TRAILING_BYTES = 8 * 1024 * 1024, /* log kept behind a snapshot */
     TRAILING_MOST = 1024,
 };
@@ -236,7 +237,7 @@ struct core {
     bool stalled; /* the loop's own; status.stalled is for others */
     uint64_t stall_tried_ms;
 
-    struct duty init, epoch, reclaim, count, recover, nudge;
+    struct duty init, epoch, reclaim, count, index, recover, nudge;
     bool recovering;           /* a marker asks for a RESTORE in place */
     bool leading;              /* the epoch of this leadership is applied */
     uint64_t leading_term;     /* and which it is */

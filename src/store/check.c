@@ -216,6 +216,24 @@ static int check_trash(struct check *c, struct str key)
     return r < 0 ? r : 0;
 }
 
+/* An entry of the index, or how far that is. Whether each is of a key is
+ * counted from the keys: check_rows.c. */
+static int check_index(struct check *c, struct str key, struct str value)
+{
+    struct store_index_place place;
+
+    if (key.n > 1) {
+        c->n_indexed++;
+        return value.n == 0 ? 0 : check_wrong(c, "the index is damaged");
+    }
+    c->n_places++;
+    if (store_index_place(c->txn, &place) != 0 ||
+        place.until > meta_of(c)->next_ns || place.ns > place.until) {
+        return check_wrong(c, "the index is damaged");
+    }
+    return 0;
+}
+
 static int check_tree(struct check *c, struct str key, struct str value)
 {
     struct store_node node;
@@ -237,6 +255,8 @@ static int check_tree(struct check *c, struct str key, struct str value)
         break;
     case 'x':
         return check_trash(c, key);
+    case 'i':
+        return check_index(c, key, value);
     case 'u':
         if (name_is_type(name) && is_number(value, &number) &&
             number <= meta_of(c)->revision) {
@@ -469,6 +489,10 @@ static int check_counts(struct check *c)
 {
     const struct store_meta *meta = meta_of(c);
 
+    if (c->n_indexed != c->n_index_keys ||
+        c->n_places != (meta->index == STORE_INDEX_BUILDING)) {
+        return check_wrong(c, "the index is not of the keys there are");
+    }
     if (c->n_nodes != meta->n_ns || c->n_rows != meta->n_rows ||
         c->n_leases != meta->n_leases || c->n_ids != c->n_leases ||
         c->n_bound != c->n_back || c->n_bound != c->n_bound_rows ||
@@ -498,7 +522,7 @@ static int check_meta(struct check *c)
         meta->access_rev > meta->revision || meta->revision > NUMBER_MOST ||
         meta->next_ns <= STORE_POOL || meta->next_ns > NUMBER_MOST ||
         meta->lease_epoch > NUMBER_MOST || meta->log_time_ms > NUMBER_MOST ||
-        meta->feature_level == 0) {
+        meta->index > STORE_INDEX_COMPLETE || meta->feature_level == 0) {
         return check_wrong(c, "its numbers are none that there can be");
     }
     return 0;

@@ -14,9 +14,11 @@ struct check {
     uint64_t event_bytes;
     uint64_t n_ending, n_due; /* marks that end, and what says when */
     uint64_t first_event;
-    uint64_t n_bound, n_back; /* bindings and the ways back */
-    uint64_t n_bound_rows;    /* rows that a binding is of */
-    uint64_t n_ids;           /* ids of leases */
+    uint64_t n_bound, n_back;         /* bindings and the ways back */
+    uint64_t n_bound_rows;            /* rows that a binding is of */
+    uint64_t n_ids;                   /* ids of leases */
+    uint64_t n_indexed, n_index_keys; /* entries of the index, and their keys */
+    uint64_t n_places;                /* where its building has come to */
     /* Of the parent whose children come. */
     uint64_t parent, n_children;
     uint64_t all_children; /* that linked nodes say they have */

@@ -97,6 +97,24 @@ static int check_secret(struct check *c, struct str type, struct str rest,
     return 0;
 }
 
+/* Each key is found in the index: as many entries as are found are all. While a
+ * namespace is freed its keys may be missing there. */
+static int note_indexed(struct check *c, struct str type, struct str rest)
+{
+    struct kv_key entry = key_like('k', type, rest);
+
+    if (c->txn->meta.index == STORE_INDEX_NONE) {
+        return 0;
+    }
+    if (kv_index_has(c->txn, c->ns, &entry)) {
+        c->n_index_keys++;
+        return 0;
+    }
+    return c->txn->meta.index == STORE_INDEX_COMPLETE && c->ns_linked
+               ? check_wrong(c, "a primary key is missing in the index")
+               : 0;
+}
+
 static int check_key(struct check *c, struct str type, struct str rest,
                      struct str value)
 {
@@ -108,7 +126,7 @@ static int check_key(struct check *c, struct str type, struct str rest,
         return check_wrong(c, "a primary key is nobody's");
     }
     c->ns_keyed++;
-    return 0;
+    return note_indexed(c, type, rest);
 }
 
 /* How many rows there are of a type, by their keys. */

@@ -166,12 +166,27 @@ int kv_count(struct store_txn *txn, MDB_dbi dbi, const struct kv_key *prefix,
 
 /* The record as it was first, and with what came later, which stands in it only
  * when it is used: releases before cannot read it then. */
-enum { KV_META_FIRST = 144, KV_META_BYTES = 168, KV_META_FORMAT = 2 };
+enum {
+    KV_META_FIRST = 144,
+    KV_META_SECOND = 168,
+    KV_META_BYTES = 176,
+    KV_META_FORMAT = 2,
+    KV_META_INDEXED = 3
+};
 /* How many bytes it has. */
 size_t kv_meta_encode(const struct store_meta *meta, char bytes[KV_META_BYTES]);
 int kv_meta_load(struct store_txn *txn) MUST_USE;
 /* Writes the record when it changed since the load. */
 int kv_meta_save(struct store_txn *txn) MUST_USE;
+
+/* ---- index.c, for rows.c and check.c ---- */
+
+/* `of`: the entry of a primary key in a namespace, put there or taken away. */
+int kv_index_put(struct store_txn *txn, uint64_t ns,
+                 const struct kv_key *of) MUST_USE;
+int kv_index_del(struct store_txn *txn, uint64_t ns,
+                 const struct kv_key *of) MUST_USE;
+bool kv_index_has(struct store_txn *txn, uint64_t ns, const struct kv_key *of);
 
 /* ---- env.c, gen.c ---- */
 

@@ -339,9 +339,11 @@ static int drop_key(struct store_txn *txn, const struct change *change)
     if (r != 0) {
         return gone_is_fine(r);
     }
-    return is_id(holder, change->id)
-               ? kv_del(txn, change->dbi, &change->old_key)
-               : 0;
+    if (!is_id(holder, change->id)) {
+        return 0;
+    }
+    r = kv_del(txn, change->dbi, &change->old_key);
+    return r == 0 ? kv_index_del(txn, change->ns, &change->old_key) : r;
 }
 
 static int put_key(struct store_txn *txn, const struct change *change)
@@ -353,9 +355,9 @@ static int put_key(struct store_txn *txn, const struct change *change)
         assert(r < 0 || is_id(holder, change->id));
         return r;
     }
-    return kv_put(
-        txn, change->dbi, &change->key,
-        (struct str){(const char *)change->id.b, sizeof change->id.b});
+    r = kv_put(txn, change->dbi, &change->key,
+               (struct str){(const char *)change->id.b, sizeof change->id.b});
+    return r == 0 ? kv_index_put(txn, change->ns, &change->key) : r;
 }
 
 static int move_key(struct store_txn *txn, const struct change *change)
@@ -477,6 +479,9 @@ int store_row_unkey(struct store_txn *txn, uint64_t ns, struct str type,
     int r = kv_ns(txn, ns, false, &dbi);
     if (r == 0) {
         r = kv_del(txn, dbi, &entry);
+    }
+    if (r == 0) {
+        r = kv_index_del(txn, ns, &entry);
     }
     return gone_is_fine(r);
 }

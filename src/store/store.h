@@ -12,6 +12,8 @@
  *              'd' type                       definition (JSON)
  *              'u' type                       revision of the last row put:8
  *              'x' id:8                       a deleted subtree to reclaim
+ *              'i' type 0 key 0 ns:8          -   (the index [STORE-6])
+ *              'i'                            how far it is built
  *   leases     'l' hostname                   lease record
  *              'i' lease:16                   hostname
  *              'b' lease:16 ns:8 id:16 type   -   (rows bound to a lease)
@@ -46,6 +48,10 @@
  *   [STORE-5] who reads while the state is replaced sees one or the other to
  * the end of the transaction; who begins after store_replace sees the new one.
  * Nobody that reads nothing keeps the old one.
+ *   [STORE-6] when meta.index is COMPLETE there is an 'i' entry for each 'k'
+ *             entry of a namespace that hangs on the root, and none without;
+ *             while it is built, only the latter. It changes in the transaction
+ *             of the 'k' entry.
  *
  * Threads: store_write_* and the `put/del` calls: the core thread. Reads: any
  * thread, one struct store_reader each. */
@@ -73,6 +79,13 @@ struct store_config {
     unsigned max_readers;
 };
 
+/* How far the index of primary keys is. Without one nothing is written. */
+enum store_index {
+    STORE_INDEX_NONE = 0,
+    STORE_INDEX_BUILDING = 1,
+    STORE_INDEX_COMPLETE = 2,
+};
+
 /* Numbers of the whole registry, loaded with each transaction and written with
  * each commit. The machine changes them through store_meta(), but for the
  * counted ones: this room keeps those itself. */
@@ -98,6 +111,7 @@ struct store_meta {
     uint64_t feature_level;
     uint64_t access_rev; /* last change that may take from somebody what he may
                             do, or give it to him */
+    uint64_t index;      /* enum store_index */
     uint8_t cluster[16]; /* zero before the first command */
 };
 
@@ -331,6 +345,45 @@ int store_row_unkey(struct store_txn *txn, uint64_t ns, struct str type,
  * here on; its name goes at the commit, or at a later one while a reader holds
  * it. */
 int store_ns_drop(struct store_txn *txn, uint64_t ns) MUST_USE;
+
+/* The ids of rows in a namespace whose primary key begins so, in the order of
+ * the keys. Answers: FULL (there are more than `most`). O(those). */
+int store_keys_find(struct store_txn *txn, uint64_t ns, struct str type,
+                    struct str prefix, size_t most, struct ulid *ret_ids,
+                    size_t *ret_n) MUST_USE;
+/* Take at most `limit` keys of a namespace whose rows are all gone out of it
+ * and the index. Answers: END (none is left). */
+int store_keys_drop(struct store_txn *txn, uint64_t ns, uint64_t limit,
+                    uint64_t *ret_n) MUST_USE;
+
+/* ---- the index: where a primary key is [STORE-6] ---- */
+
+/* Namespaces, deleted ones too, with a row of this type whose key is `text`, or
+ * begins so (then a namespace may be there several times). Good when meta.index
+ * is COMPLETE. Answers: FULL (there are more than `most`). O(those). */
+int store_index_find(struct store_txn *txn, struct str type, struct str text,
+                     bool prefix, size_t most, uint64_t *ret_ns,
+                     size_t *ret_n) MUST_USE;
+
+/* From store_index_begin on it is written; what there was before is put in by
+ * and by, in any order. */
+struct store_index_place {
+    uint64_t until; /* namespaces from here on were born later */
+    uint64_t ns;    /* all of lower ids are in it, and of this one all: */
+    struct str key; /* up to here, as store_index_add said. Lent */
+};
+/* Again: from the beginning, over what is in it. */
+int store_index_begin(struct store_txn *txn) MUST_USE;
+int store_index_place(struct store_txn *txn,
+                      struct store_index_place *ret_place) MUST_USE;
+int store_index_set_place(struct store_txn *txn,
+                          const struct store_index_place *place) MUST_USE;
+/* At most `limit` keys of a namespace behind `after`; ret_last: where it came
+ * to. Answers: END (that was all). */
+int store_index_add(struct store_txn *txn, uint64_t ns, struct str after,
+                    uint64_t limit, uint64_t *ret_n,
+                    struct buf *ret_last) MUST_USE;
+int store_index_end(struct store_txn *txn) MUST_USE;
 
 /* ---- leases ---- */
 

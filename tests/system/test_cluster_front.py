@@ -292,7 +292,7 @@ def changes_of_the_cluster_go_through_any_node_and_are_as_documented():
         hold(client.post("/v1/cluster/nodes", {
             "id": leader, "raft": "127.0.0.1:1", "raft_id": "77",
             "http": "127.0.0.1:2", "domain": "roster", "version": "0.1.0",
-            "levels": [1, 2]}), 409)
+            "levels": [1, 3]}), 409)
         hold(client.delete("/v1/cluster/nodes/nobody"), 404)
         hold(client.delete(f"/v1/cluster/nodes/{leader}"), 204)
         assert leader not in [n["id"] for n in hold(

@@ -352,7 +352,7 @@ def two_versions_in_a_row_work_together_in_any_order():
             assert c.node(name).stop() == 0
             c.node(name).start(wait=False)
             c.wait_ready()
-        until(lambda: any(x.get("to") == 3 for n in c.nodes.values()
+        until(lambda: any(x.get("to") == 4 for n in c.nodes.values()
                           for x in said(n, raised)))
         old = c.node("n1")
         become(old, BEFORE)

@@ -158,7 +158,7 @@ static void what_a_newer_version_may_write_is_invalid(void **state)
 {
     (void)state;
     assert_byte_is_invalid(COMMAND_EPOCH, 0, 0);  /* kind */
-    assert_byte_is_invalid(COMMAND_EPOCH, 0, 27); /* the first free number */
+    assert_byte_is_invalid(COMMAND_EPOCH, 0, 28); /* the first free number */
     assert_byte_is_invalid(COMMAND_EPOCH, 0, 255);
     assert_byte_is_invalid(COMMAND_EPOCH, 1, 4); /* flags */
     assert_byte_is_invalid(COMMAND_EPOCH, 1, 128);
@@ -283,7 +283,7 @@ static void strings_are_lent_from_the_bytes(void **state)
 static void numbers_in_the_log_stay(void **state)
 {
     (void)state;
-    assert_int_equal(N_KINDS, 26);
+    assert_int_equal(N_KINDS, 27);
     assert_int_equal(COMMAND_INIT, 1);
     assert_int_equal(COMMAND_EPOCH, 2);
     assert_int_equal(COMMAND_NS_CREATE, 3);
@@ -315,6 +315,7 @@ static void numbers_in_the_log_stay(void **state)
     assert_int_equal(COMMAND_FLAP, 24);
     assert_int_equal(COMMAND_ACCESS, 25);
     assert_int_equal(COMMAND_TALLY, 26);
+    assert_int_equal(COMMAND_INDEX, 27);
     assert_int_equal(MAINT_AGENT | MAINT_ROW << 4, 0x21);
     assert_int_equal(COND_MATCH | COND_MATCH_ANY << 4 | COND_NONE_ANY << 8,
                      0x421);

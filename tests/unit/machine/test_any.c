@@ -548,6 +548,9 @@ static void any_command(struct any *w, struct command *c)
     case 15:
         if (chance(5) == 0) {
             any_quota(w, c);
+        } else if (chance(2)) {
+            c->kind = COMMAND_INDEX;
+            c->index.limit = chance(20);
         } else {
             c->kind = COMMAND_TALLY;
             c->tally.limit = 1 + chance(30);
@@ -942,7 +945,11 @@ static void go_on(struct any *w, size_t n)
 static void settle(struct any *w)
 {
     struct command c = {.kind = COMMAND_TALLY, .tally = {7}};
+    struct command index = {.kind = COMMAND_INDEX, .index = {3}};
 
+    while (machine_view(w->k->m).is_indexing) {
+        assert_int_equal(kit_do(w->k, &index), 0);
+    }
     while (machine_view(w->k->m).has_trash ||
            machine_view(w->k->m).has_counts) {
         assert_int_equal(kit_do(w->k, &c), 0);
@@ -965,7 +972,7 @@ static void run_restored(const struct any *of)
     w.k->ids = of->k->ids;
     find_all(&w);
     go_on(&w, BEFORE);
-    kit_rise(w.k, 2);
+    kit_rise(w.k, 3);
     take_over(&w, of->k);
     go_on(&w, AFTER);
     look(&w);
@@ -981,7 +988,7 @@ static void run(uint64_t from, size_t n)
 {
     struct any w = {.k = kit_new(),
                     .marks_since = UINT64_MAX,
-                    .log = mem_zero((n + 2) * sizeof(struct buf))};
+                    .log = mem_zero((n + 3) * sizeof(struct buf))};
     struct command keep = {.kind = COMMAND_HISTORY, .history = {20, 0}};
     struct command rise = {.kind = COMMAND_FEATURE, .feature = {2}};
     uint8_t sum[32];
@@ -993,7 +1000,14 @@ static void run(uint64_t from, size_t n)
     find_all(&w);
     w.marks_since = w.meta.revision;
     run_one(&w, &rise);
-    go_on(&w, n - n / 8);
+    go_on(&w, n / 2);
+    if (from % 2 == 0) {
+        /* Else the state that is restored is one without an index. */
+        rise.feature.level = 3;
+        find_all(&w);
+        run_one(&w, &rise);
+    }
+    go_on(&w, n - n / 2 - n / 8);
     look(&w);
     check_file(w.k, sum);
     replay(&w, 1 + from % 17, sum);

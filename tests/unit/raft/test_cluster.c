@@ -638,7 +638,7 @@ static void joining_twice_is_joining_once(void **state)
     grow(net, 1);
     buf_add_text(&request,
                  "{\"id\":\"n9\",\"raft\":\"127.0.0.1:9\",\"raft_id\":\"99\","
-                 "\"domain\":\"roster\",\"levels\":[1,2]}");
+                 "\"domain\":\"roster\",\"levels\":[1,3]}");
     assert_int_equal(
         ask(net->nodes[0].core, CORE_ASK_JOIN, buf_str(&request), &one), 0);
     assert_int_equal(
@@ -672,7 +672,7 @@ static void a_node_that_does_not_fit_is_refused_and_ends(void **state)
     wrong->core = core_close(wrong->core);
     assert_non_null(strstr(wrong->why, "domain"));
     wrong->domain = "roster";
-    wrong->level = 9; /* levels 8 and 9 */
+    wrong->level = 9; /* levels 7 to 9 */
     node_start(wrong);
     (void)pthread_join(wrong->thread, NULL);
     assert_true(core_failed(wrong->core));
@@ -849,7 +849,7 @@ static void the_lowest_version_says_what_may_be_proposed(void **state)
     (void)state;
     net->nodes[1].level = 1;
     grow(net, 1);
-    UNTIL(core_feature_level(net->nodes[0].core) == 2);
+    UNTIL(core_feature_level(net->nodes[0].core) == MACHINE_FEATURE_LEVEL);
     net_free(net);
 
     net = net_new();

@@ -104,7 +104,7 @@ static void add_access(struct kit *k)
                         .access = {.items = items, .n_items = 4}};
     struct buf bytes[4] = {{0}};
 
-    kit_rise(k, 2);
+    kit_rise(k, MACHINE_FEATURE_LEVEL);
     items[0].ends_ms = k->now_ms + 60000;
     access_token_encode(
         &bytes[0], &(struct access_token){.kind = ACCESS_BEARER, .roles = ann});
@@ -639,7 +639,8 @@ static void change(MDB_txn *txn, MDB_dbi dbi, const struct damage *d)
         if (d->what == POKE) {
             assert_true(old.mv_size < sizeof value);
             memcpy(value, old.mv_data, old.mv_size);
-            memcpy(value + d->value.p[0], d->value.p + 1, d->value.n - 1);
+            memcpy(value + (uint8_t)d->value.p[0], d->value.p + 1,
+                   d->value.n - 1);
             v = (MDB_val){old.mv_size, value};
         }
         mdb_cursor_close(cursor);
@@ -711,12 +712,14 @@ static void damage(struct bench *b, const struct damage *d)
 #define POOL_DB "n0000000000000002"
 #define ID_1 "\0\0\0\0\0\0\0\x01"
 #define ID_2 "\0\0\0\0\0\0\0\x02"
+#define ID_5 "\0\0\0\0\0\0\0\x05"
 #define ID_9 "\0\0\0\0\0\0\0\x99"
 #define ULID_NEW                                                               \
     "\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff"
 #define LOG_TIME_AT "\x28"
 #define EPOCH_AT "\x30"
 #define NEXT_NS_AT "\x38"
+#define INDEX_AT "\xa8"
 #define ZERO_8 "\0\0\0\0\0\0\0\0"
 #define HUGE_8 "\0\0\0\0\0\0\0\x7f"
 /* The record of a user, local, with nothing else. */
@@ -824,6 +827,21 @@ static void a_file_with_right_sums_and_wrong_records_is_refused(void **state)
          "numbers are none"},
         {"tree", PUT, BYTES("x" ID_1), BYTES(""), "is deleted and is not"},
         {"tree", PUT, BYTES("x" ID_2), BYTES(""), "is deleted and is not"},
+        {"meta", POKE, BYTES("state"), BYTES(INDEX_AT "\x03"),
+         "numbers are none"},
+        {"meta", POKE, BYTES("state"), BYTES(INDEX_AT "\x01"),
+         "the index is not of"},
+        {"tree", PUT, BYTES("iservice\0zz\0" ID_5), BYTES(""),
+         "the index is not of"},
+        {"tree", PUT, BYTES("iservice\0r1\0" ID_9), BYTES(""),
+         "the index is not of"},
+        {"tree", PUT, BYTES("iservice"), BYTES(""), "the index is not of"},
+        {"tree", PUT, BYTES("iservice\0r1\0" ID_5), BYTES("x"),
+         "the index is damaged"},
+        {"tree", DELETE, BYTES("iservice\0r1\0" ID_5), BYTES(""),
+         "missing in the index"},
+        {"tree", PUT, BYTES("i"), BYTES("\1" ID_1 ID_1), "the index is"},
+        {"tree", PUT, BYTES("i"), BYTES("\1"), "the index is damaged"},
         {"leases", POKE, BYTES("lweb-1"), BYTES("\x18\xff\xff\xff\x7f"),
          "time to live"},
         {"leases", REBIND, BYTES("b"), BYTES(""), "not as much in it"},
