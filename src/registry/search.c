@@ -1,5 +1,6 @@
 /* Search: every leaf below a namespace, in the order of the tree. */
 #include <stdio.h>
+#include <stdlib.h>
 
 #include "model/json.h"
 #include "model/pattern.h"
@@ -16,6 +17,7 @@ enum {
     SEARCH_ROWS_MOST = 2000000,
     SEARCH_STEPS_MOST = 50000000, /* of matching */
     SEARCH_READINGS = 3,
+    SEARCH_KEYS_MOST = 1024, /* in one list; more are found by a scan */
 };
 
 struct search {
@@ -28,17 +30,20 @@ struct search {
     struct pattern_scratch *scratch;
     struct cursor after;
     uint64_t limit;
+    struct walk_key key; /* type.p NULL: it is not by a primary key */
     /* so far: */
     uint64_t scanned;
     uint64_t n;
     struct buf out;
     struct buf value; /* unescaped */
+    bool keyed;       /* what is in a namespace is known by its keys */
     bool in_ns;       /* its array is open */
     bool full;        /* the page is; there is more */
     bool too_costly;
     uint64_t first_rev, last_rev;
     char last_ns[256], last_type[64];
-    struct cursor last; /* row put out last, in the two above */
+    struct cursor last;                /* row put out last, in the two above */
+    struct ulid ids[SEARCH_KEYS_MOST]; /* of one list */
 };
 
 /* ---- one row ---- */
@@ -112,6 +117,19 @@ static void put_out(struct search *search, struct str ns, struct str row)
 
 /* ---- one list, one namespace ---- */
 
+/* A row that matches. Answers: END (the page is full). */
+static int take_row(struct search *search, const struct walk_ns *ns,
+                    struct str type, struct ulid id, struct str row)
+{
+    if (search->n == search->limit || search->out.n > LISTS_PAGE_BYTES) {
+        search->full = true;
+        return ERR_END;
+    }
+    put_out(search, ns->path, row);
+    remember(search, ns->path, type, id);
+    return 0;
+}
+
 /* Answers: END (the page is full), TOO_COSTLY. */
 static int scan_list(struct search *search, struct store_txn *txn,
                      const struct walk_ns *ns, struct str type,
@@ -127,20 +145,62 @@ static int scan_list(struct search *search, struct store_txn *txn,
         }
         r = match_row(search, row);
         if (r == 0) {
-            if (search->n == search->limit ||
-                search->out.n > LISTS_PAGE_BYTES) {
-                search->full = true;
-                return ERR_END;
-            }
-            put_out(search, ns->path, row);
-            remember(search, ns->path, type, id);
-        } else if (r != ERR_NOT_FOUND) {
+            r = take_row(search, ns, type, id, row);
+        }
+        if (r != 0 && r != ERR_NOT_FOUND) {
             return r;
         }
         last = id;
         after = &last;
     }
     return r == ERR_END ? 0 : r;
+}
+
+static int compare_ids(const void *left, const void *right)
+{
+    const struct ulid *l = left, *r = right;
+    return ulid_compare(*l, *r);
+}
+
+/* Answers: FULL (too many: they are scanned). */
+static int find_keys(struct search *search, struct store_txn *txn,
+                     const struct walk_ns *ns, size_t *ret_n)
+{
+    const struct walk_key *key = &search->key;
+
+    if (!key->prefix) {
+        int r = store_row_find(txn, ns->id, key->type, key->text, search->ids);
+        *ret_n = r == 0;
+        return r == ERR_NOT_FOUND ? 0 : r;
+    }
+    int r = store_keys_find(txn, ns->id, key->type, key->text, SEARCH_KEYS_MOST,
+                            search->ids, ret_n);
+    qsort(search->ids, *ret_n, sizeof *search->ids, compare_ids);
+    return r;
+}
+
+/* The same as scan_list finds, without looking at the others. */
+static int look_up_list(struct search *search, struct store_txn *txn,
+                        const struct walk_ns *ns, struct str type,
+                        const struct ulid *after)
+{
+    struct str row;
+    size_t n = 0;
+
+    int r = find_keys(search, txn, ns, &n);
+    if (r == ERR_FULL) {
+        return scan_list(search, txn, ns, type, after);
+    }
+    for (size_t i = 0; r == 0 && i < n; i++) {
+        if (after != NULL && ulid_compare(search->ids[i], *after) <= 0) {
+            continue;
+        }
+        r = store_row_get(txn, ns->id, type, search->ids[i], &row, NULL);
+        if (r == 0) {
+            r = take_row(search, ns, type, search->ids[i], row);
+        }
+    }
+    return r == ERR_NOT_FOUND ? err_raise(ERR_CORRUPT) : r;
 }
 
 /* Where the page before ended: in this namespace, types before that one are
@@ -161,7 +221,8 @@ static int scan_type(struct search *search, struct store_txn *txn,
         }
         from = order == 0 ? &after->id : NULL;
     }
-    return scan_list(search, txn, ns, type, from);
+    return search->keyed ? look_up_list(search, txn, ns, type, from)
+                         : scan_list(search, txn, ns, type, from);
 }
 
 static int scan_ns(struct search *search, struct store_txn *txn,
@@ -193,6 +254,7 @@ static int scan_ns(struct search *search, struct store_txn *txn,
 static int scan_chunk(struct search *search, struct store_txn *txn,
                       const struct walk *walk)
 {
+    search->keyed = walk->keyed;
     for (size_t i = 0; i < walk->n; i++) {
         int r = scan_ns(search, txn, &walk->found[i]);
         if (r != 0) {
@@ -234,6 +296,7 @@ static int scan_once(struct search *search)
     search->scratch = pattern_scratch_new(SEARCH_STEPS_MOST);
     walk_init(walk, search->top, false, search->after.ns);
     walk->seen = !permit_sees_all(search->s, search->top);
+    walk->key = search->key.type.p != NULL ? &search->key : NULL;
     int r = scan_all(search, walk);
     walk_done(walk);
     (void)mem_free(walk);
@@ -311,6 +374,23 @@ static void escape_key(struct search *search)
     search->k = (struct str){quoted.p + 1, quoted.n - 2};
 }
 
+/* Whether the field may be a primary key, and a text selects by it. */
+static void note_key(struct search *search)
+{
+    const struct op_query *query = &search->s->op->query;
+    bool plain =
+        search->mode == PATTERN_EXACT || search->mode == PATTERN_PREFIX;
+
+    if (plain && query->type.p != NULL && query->k.p != NULL &&
+        query->v.n > 0 && query->v.n <= NAME_KEY_MAX) {
+        search->key =
+            (struct walk_key){.type = query->type,
+                              .field = query->k,
+                              .text = query->v,
+                              .prefix = search->mode == PATTERN_PREFIX};
+    }
+}
+
 static int parse(struct search *search)
 {
     const struct op_query *query = &search->s->op->query;
@@ -337,6 +417,9 @@ static int parse(struct search *search)
         r = parse_value(search);
     }
     escape_key(search);
+    if (r == 0) {
+        note_key(search);
+    }
     return r;
 }
 

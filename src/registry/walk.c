@@ -1,6 +1,7 @@
 #include "registry/walk.h"
 
 #include <assert.h>
+#include <stdlib.h>
 #include <time.h>
 
 #include "model/name.h"
@@ -8,6 +9,7 @@
 #include "registry/nodes.h"
 #include "registry/permit.h"
 #include "registry/resolve.h"
+#include "registry/types_set.h"
 
 static void keep_from(struct walk *walk, struct str from, bool inclusive)
 {
@@ -117,6 +119,98 @@ static int visit(struct op_state *s, struct store_txn *txn, struct walk *walk,
     return node.n_children > 0 ? visit_children(s, txn, walk, id, path) : 0;
 }
 
+/* ---- by the index ---- */
+
+static int by_id(const void *left, const void *right)
+{
+    const uint64_t *l = left, *r = right;
+    return (*l > *r) - (*l < *r);
+}
+
+static int by_path(const void *left, const void *right)
+{
+    const struct walk_ns *l = left, *r = right;
+    return nodes_compare(l->path, r->path);
+}
+
+/* Whether visit would have come to it. */
+static int is_wanted(struct op_state *s, struct store_txn *txn,
+                     struct walk *walk, uint64_t id, struct str *ret_path,
+                     bool *ret_wanted)
+{
+    struct store_node node;
+    struct buf path = {0};
+
+    int r = store_node_get(txn, id, &node);
+    if (r == 0) {
+        r = store_path_of(txn, id, &path);
+    }
+    *ret_path = arena_take(walk->arena, &path);
+    *ret_wanted = r == 0 && node.n_rows > 0 &&
+                  (walk->branches || node.kind == STORE_LEAF) &&
+                  nodes_below(*ret_path, walk->path) &&
+                  !is_past(walk, *ret_path) &&
+                  (!walk->seen || permit_sees_path(s, *ret_path));
+    return r == ERR_NOT_FOUND ? 0 : r;
+}
+
+static void take_first(struct walk *walk, struct walk_ns *found, size_t n)
+{
+    qsort(found, n, sizeof *found, by_path);
+    walk->more = n > WALK_CHUNK;
+    walk->n = walk->more ? WALK_CHUNK : n;
+    memcpy(walk->found, found, walk->n * sizeof *found);
+}
+
+/* The same as visit finds, as far as it has the key. Answers: FULL (there are
+ * too many to be sorted each time). */
+static int find_keyed(struct op_state *s, struct store_txn *txn,
+                      struct walk *walk)
+{
+    const struct walk_key *key = walk->key;
+    uint64_t *ids = arena_alloc(walk->arena, WALK_KEYED_MOST * sizeof *ids);
+    size_t n_ids = 0, n = 0;
+
+    int r = store_index_find(txn, key->type, key->text, key->prefix,
+                             WALK_KEYED_MOST, ids, &n_ids);
+    if (r != 0) {
+        return r;
+    }
+    struct walk_ns *found =
+        arena_alloc(walk->arena, (n_ids + 1) * sizeof *found);
+    qsort(ids, n_ids, sizeof *ids, by_id);
+    for (size_t i = 0; r == 0 && i < n_ids; i++) {
+        bool wanted = false;
+        if (i > 0 && ids[i] == ids[i - 1]) {
+            continue;
+        }
+        found[n].id = ids[i];
+        r = is_wanted(s, txn, walk, ids[i], &found[n].path, &wanted);
+        n += wanted;
+    }
+    if (r == 0) {
+        take_first(walk, found, n);
+    }
+    return r;
+}
+
+/* Rules are those of this snapshot: a type's key may become another one while
+ * it has no rows. */
+static int look_at_key(struct op_state *s, struct store_txn *txn,
+                       struct walk *walk)
+{
+    const struct type *type = NULL;
+
+    walk->keyed = false;
+    if (walk->key == NULL) {
+        return 0;
+    }
+    int r = types_find(s, txn, walk->key->type, &type);
+    walk->keyed =
+        r == 0 && type->key.p != NULL && str_equal(type->key, walk->key->field);
+    return r;
+}
+
 static int find_chunk(struct op_state *s, struct store_txn *txn,
                       struct walk *walk)
 {
@@ -125,8 +219,18 @@ static int find_chunk(struct op_state *s, struct store_txn *txn,
     walk->more = false;
     int r = resolve_path(s, txn, walk->path, STR("ns"), &walk->top);
     if (r == 0) {
-        r = visit(s, txn, walk, walk->top, walk->path);
+        r = look_at_key(s, txn, walk);
     }
+    if (r != 0) {
+        return r;
+    }
+    if (walk->keyed && store_meta(txn)->index == STORE_INDEX_COMPLETE) {
+        r = find_keyed(s, txn, walk);
+        if (r != ERR_FULL) {
+            return r;
+        }
+    }
+    r = visit(s, txn, walk, walk->top, walk->path);
     return r == ERR_FULL ? 0 : r;
 }
 

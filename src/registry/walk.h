@@ -9,7 +9,15 @@
 
 #include "registry/room.h"
 
-#define WALK_CHUNK 128 /* namespaces */
+#define WALK_CHUNK 128       /* namespaces */
+#define WALK_KEYED_MOST 1024 /* entries of the index; more are no selection */
+
+/* What is looked for: resources of a type whose `field` is `text`, or begins
+ * so. Not empty, and no longer than a primary key. */
+struct walk_key {
+    struct str type, field, text;
+    bool prefix;
+};
 
 struct walk_ns {
     uint64_t id;
@@ -17,10 +25,13 @@ struct walk_ns {
 };
 
 struct walk {
-    uint64_t top;    /* where it began, set by the first chunk */
-    struct str path; /* of top */
-    bool branches;   /* those with templates too */
-    bool seen;       /* only where he who asks may read something */
+    uint64_t top;               /* where it began, set by the first chunk */
+    struct str path;            /* of top */
+    bool branches;              /* those with templates too */
+    bool seen;                  /* only where he who asks may read something */
+    const struct walk_key *key; /* only where there is that, when the index
+                                   knows. NULL: anywhere */
+    bool keyed; /* in this chunk: the field is the primary key of the type */
     /* Where to go on: at this path (`inclusive`) or behind it; p NULL: at the
      * beginning. It need not be there any more. */
     struct str from;
