@@ -93,6 +93,18 @@ static void propose_count(struct core *core)
     propose(&core->count, &command);
 }
 
+static void indexed(struct core_request *request)
+{
+    struct duty *duty = CONTAINER(request, struct duty, request);
+
+    if (request->outcome == 0 &&
+        !machine_view(duty->core->machine).is_indexing) {
+        log_info(LOG_CORE, "primary keys are indexed: searches by them look "
+                           "at nothing else");
+    }
+    sent(request);
+}
+
 static void propose_index(struct core *core)
 {
     struct command command = {.kind = COMMAND_INDEX};
@@ -245,6 +257,7 @@ void duties_init(struct core *core)
         duties[i]->request.done = sent;
     }
     core->epoch.request.done = epoch_applied;
+    core->index.request.done = indexed;
     core->recover.request.done = recover_applied;
     core->catch_up.request.done = caught_up;
 }
