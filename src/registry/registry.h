@@ -314,6 +314,16 @@ int registry_identify_again(struct registry_callers *callers,
  */
 bool registry_may_begin(const struct registry *registry, const struct op *op);
 
+/* What was told to be done, by any node, before it was sent is here when it is
+ * over and `holds`: whatever is read here then is linearizable. One at a time
+ * of the same. */
+struct registry_fence {
+    void (*over)(struct registry_fence *fence); /* core thread */
+    bool holds; /* else there was no leader that a quorum follows */
+    struct core_request request; /* the registry's */
+};
+void registry_fence(struct registry *registry, struct registry_fence *fence);
+
 /* What he may see of an event. PART: a namespace came from where he sees
  * nothing, or went there; registry_event_part says it without that. Any thread,
  * no look at the state. */

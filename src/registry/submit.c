@@ -98,6 +98,21 @@ int submit_fence(struct op_state *s)
     return submit(s, STR_NONE, true);
 }
 
+static void on_fence(struct core_request *request)
+{
+    struct registry_fence *fence =
+        CONTAINER(request, struct registry_fence, request);
+
+    fence->holds = request->outcome == 0;
+    fence->over(fence);
+}
+
+void registry_fence(struct registry *registry, struct registry_fence *fence)
+{
+    fence->request = (struct core_request){.shrinks = true, .done = on_fence};
+    core_submit(registry->core, &fence->request);
+}
+
 void submit_again(struct op_state *s)
 {
     end_result(s);

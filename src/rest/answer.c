@@ -134,20 +134,18 @@ static struct MHD_Response *from_arena(struct str body)
         MHD_RESPMEM_PERSISTENT);
 }
 
-static struct MHD_Response *copied(struct rest_request *request,
-                                   struct str body)
+/* *io_body is the copy's. */
+static struct MHD_Response *copied(struct str *io_body)
 {
-    char *copy = mem_dup(body.p, body.n);
+    char *copy = mem_dup(io_body->p, io_body->n);
     /* The library frees it, with free(). */
-    struct MHD_Response *response =
-        MHD_create_response_from_buffer(body.n, copy, MHD_RESPMEM_MUST_FREE);
+    struct MHD_Response *response = MHD_create_response_from_buffer(
+        io_body->n, copy, MHD_RESPMEM_MUST_FREE);
 
     if (response == NULL) {
         (void)mem_free(copy);
     }
-    if (request->group != NULL) {
-        request->group->made->body = (struct str){copy, body.n};
-    }
+    io_body->p = copy;
     return response;
 }
 
@@ -155,7 +153,12 @@ static struct MHD_Response *copied(struct rest_request *request,
 static struct MHD_Response *of_bytes(struct rest_request *request,
                                      struct str body)
 {
-    return request->group != NULL ? copied(request, body) : from_arena(body);
+    if (request->group == NULL) {
+        return from_arena(body);
+    }
+    struct MHD_Response *response = copied(&body);
+    request->group->made->body = body;
+    return response;
 }
 
 /* Of bytes that the cache lends; takes the answer's reference. NULL when there
@@ -261,19 +264,40 @@ enum MHD_Result rest_answer_reply(struct rest_request *request,
     return send_lent(request, reply->status, reply->response);
 }
 
+enum MHD_Result rest_answer_shared(struct rest_request *request,
+                                   struct rest_shared *shared)
+{
+    request->hit = true;
+    return rest_express_begin(request, shared)
+               ? MHD_YES
+               : rest_answer_reply(request, &shared->reply);
+}
+
+/* *ret_body: lasts as long as it does, when it is to be kept. */
 static struct MHD_Response *make_response(struct rest_request *request,
-                                          bool keep)
+                                          bool keep, struct str *ret_body)
 {
     struct op_answer *answer = &request->op.answer;
 
+    *ret_body = answer->body;
     if (answer->list != NULL) {
         if (request->group != NULL) {
             request->group->made->body = answer->body;
         }
         return lent(answer);
     }
-    return keep && answer->body.n > 0 ? copied(request, answer->body)
+    return keep && answer->body.n > 0 ? copied(ret_body)
                                       : of_bytes(request, answer->body);
+}
+
+/* A read that waits for a fence is answered anew each time: it counts as one
+ * that was known. */
+static enum MHD_Result send_kept(struct rest_request *request,
+                                 struct rest_shared *kept)
+{
+    return request->op.query.linearizable
+               ? rest_answer_shared(request, kept)
+               : rest_answer_reply(request, &kept->reply);
 }
 
 static enum MHD_Result send_op(struct rest_request *request, unsigned status)
@@ -281,7 +305,8 @@ static enum MHD_Result send_op(struct rest_request *request, unsigned status)
     struct op_answer *answer = &request->op.answer;
     struct rest_stamp stamp = rest_header_stamp(request);
     uint64_t cost = request->group != NULL ? 0 : rest_kept_cost(request);
-    struct MHD_Response *response = make_response(request, cost > 0);
+    struct str body;
+    struct MHD_Response *response = make_response(request, cost > 0, &body);
 
     if (response == NULL) {
         return MHD_NO;
@@ -294,8 +319,12 @@ static enum MHD_Result send_op(struct rest_request *request, unsigned status)
     if (cost == 0) {
         rest_header_add_limit(request, response);
     }
-    if (cost > 0 && rest_kept_keep(request, status, &stamp, cost, response)) {
-        return send_lent(request, status, response);
+    struct rest_shared *kept =
+        cost == 0
+            ? NULL
+            : rest_kept_keep(request, status, &stamp, cost, body, response);
+    if (kept != NULL) {
+        return send_kept(request, kept);
     }
     if (cost == 0) {
         rest_header_add_trace(request, response);

@@ -111,6 +111,8 @@ void rest_door_give_back(struct rest_loop *loop, struct rest_peer *was)
 
     peer->fd = was->fd;
     peer->read = was->read;
+    peer->refused = was->refused;
+    peer->limit = was->limit;
     rest_shown_move(&peer->shown, &was->shown);
     peer->seat = rest_door_move_seat(&was->seat);
     rest_deadlines_enter(&loop->deadlines, peer, REST_HEAD, loop->now_ms);

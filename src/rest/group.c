@@ -14,7 +14,6 @@ void rest_park_init(struct rest_park *park)
 {
     *park = (struct rest_park){.seed = chance_u64()};
     rest_ring_init(&park->answered);
-    rest_ring_init(&park->held);
     rest_ring_init(&park->ready);
     rest_ring_init(&park->workless);
 }
@@ -128,18 +127,6 @@ static void tell(struct watch_link *link, struct watch_event *event)
 
 /* ---- answers ---- */
 
-void rest_shared_unref(struct rest_shared *shared)
-{
-    if (--shared->users == 0) {
-        if (shared->reply.response != NULL) {
-            MHD_destroy_response(shared->reply.response);
-        }
-        buf_done(&shared->line);
-        buf_done(&shared->rest);
-        (void)mem_free(shared);
-    }
-}
-
 void rest_group_answer(struct rest_request *runner, unsigned status,
                        struct MHD_Response *response)
 {
@@ -161,8 +148,7 @@ static void give(struct rest_group *group, struct rest_shared *shared)
         rest_dues_remove(&park->dues, &waiter->due);
         rest_judge_remove(group->loop, &waiter->judged);
         waiter->group = NULL;
-        waiter->answer = shared;
-        shared->users++;
+        waiter->answer = rest_shared_ref(shared);
     }
     rest_ring_move(&park->answered, &group->taken);
 }
@@ -210,10 +196,10 @@ static void answer(struct rest_group *group)
         begin_again(group);
         return;
     }
-    struct rest_shared *shared = mem_zero(sizeof *shared);
+    struct rest_shared *shared =
+        rest_shared_new(&(struct rest_reply){.status = 0}, STR(""));
 
-    shared->users = 1;
-    shared->head = group->runner->head;
+    shared->no_body = group->runner->head;
     group->made = shared;
     (void)rest_answer_op(group->runner); /* comes back with it, or nothing */
     group->made = NULL;

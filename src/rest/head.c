@@ -4,6 +4,7 @@
 #include "rest/encoding.h"
 #include "rest/query.h"
 #include "rest/state.h"
+#include "rest/taken.h"
 #include "rest/trace.h"
 
 void rest_request_wrong(struct rest_request *request, unsigned status,
@@ -183,11 +184,26 @@ static bool check_head(struct rest_request *request, struct collect *c,
     return refusal.close || (c->head.body && c->head.expect.p != NULL);
 }
 
+void rest_request_set_head(struct rest_request *request,
+                           const struct rest_head *head)
+{
+    struct str trace = STR_NONE;
+
+    request->op.gzip = request->method == REST_GET &&
+                       rest_encoding_is_gzip(head->accept_encoding);
+    request->lines = rest_encoding_is_lines(head->accept);
+    request->last_event_id = head->last_event_id;
+    if (rest_trace_parse(head->traceparent, &trace) == 0) {
+        request->op.request = trace;
+        request->traced = true;
+    }
+    request->plain = rest_kept_is_plain(request, head);
+}
+
 bool rest_request_take_head(struct rest_request *request, const char *method,
                             const char *version)
 {
     struct collect c = {.arena = request->arena};
-    struct str trace = STR_NONE;
 
     request->method = rest_method_parse(method);
     request->op.method = str_of(method);
@@ -198,17 +214,9 @@ bool rest_request_take_head(struct rest_request *request, const char *method,
     rest_ring_remove(&request->peer->fresh);
     rest_peer_identify(request->peer);
     rest_who_set(request, c.head.authorization);
-    request->op.gzip = request->method == REST_GET &&
-                       rest_encoding_is_gzip(c.head.accept_encoding);
-    request->lines = rest_encoding_is_lines(c.head.accept);
-    request->last_event_id = c.head.last_event_id;
-    if (rest_trace_parse(c.head.traceparent, &trace) == 0) {
-        request->op.request = trace;
-        request->traced = true;
-    }
+    rest_request_set_head(request, &c.head);
     request->old_http = strcmp(version, MHD_HTTP_VERSION_1_0) == 0;
     request->stage = REST_READING;
-    request->plain = rest_kept_is_plain(request, &c.head);
     if (!request->plain) {
         rest_request_read_target(request);
     }

@@ -24,7 +24,7 @@ static void end(void *value)
 {
     struct rest_kept *kept = value;
 
-    MHD_destroy_response(kept->reply.response);
+    rest_shared_unref(kept->shared);
     (void)mem_free(kept);
 }
 
@@ -77,8 +77,13 @@ static bool set_key(struct rest_request *request)
 /* The revision is the memo's business. */
 static bool is_same(const struct rest_stamp *a, const struct rest_stamp *b)
 {
-    return a->second == b->second && a->leader == b->leader &&
-           a->stale_ms == b->stale_ms;
+    return a->leader == b->leader && a->stale_ms == b->stale_ms;
+}
+
+bool rest_kept_is_whole(const struct rest_request *request,
+                        const struct rest_kept *kept)
+{
+    return kept->stamp.second == request->loop->second;
 }
 
 const struct rest_kept *rest_kept_find(struct rest_request *request)
@@ -92,11 +97,7 @@ const struct rest_kept *rest_kept_find(struct rest_request *request)
         return NULL;
     }
     struct rest_stamp now = rest_header_stamp(request);
-    if (!is_same(&kept->stamp, &now)) {
-        return NULL;
-    }
-    rest_count(&request->loop->counts.kept, 1);
-    return kept;
+    return is_same(&kept->stamp, &now) ? kept : NULL;
 }
 
 /* Of a list, all that stays in memory as long as the answer is kept: both of
@@ -127,7 +128,7 @@ static bool is_worth_it(const struct rest_request *request)
 
     return request->plain && request->key.n > 0 &&
            (op->kind == OP_LIST_GET || op->kind == OP_ROW_GET) &&
-           !op->query.linearizable && !answer->passing && is_of_who(request) &&
+           !answer->passing && is_of_who(request) &&
            (answer->code == OP_OK || answer->code == OP_NOT_MODIFIED) &&
            answer->body.n <= (answer->list != NULL ? LENT_MOST : COPY_MOST) &&
            held_bytes(answer) <= HELD_MOST &&
@@ -140,18 +141,23 @@ uint64_t rest_kept_cost(const struct rest_request *request)
     return is_worth_it(request) ? ONE + held_bytes(&request->op.answer) : 0;
 }
 
-bool rest_kept_keep(struct rest_request *request, unsigned status,
-                    const struct rest_stamp *stamp, uint64_t cost,
-                    struct MHD_Response *response)
+struct rest_shared *rest_kept_keep(struct rest_request *request,
+                                   unsigned status,
+                                   const struct rest_stamp *stamp,
+                                   uint64_t cost, struct str body,
+                                   struct MHD_Response *response)
 {
+    const struct rest_reply reply = {response, request->route, status,
+                                     request->answer_bytes};
     struct rest_kept *kept = mem_alloc(sizeof *kept);
 
-    *kept = (struct rest_kept){
-        {response, request->route, status, request->answer_bytes}, *stamp};
+    *kept = (struct rest_kept){rest_shared_new(&reply, body), *stamp,
+                               request->op.query.linearizable};
     if (cache_memo_keep(request->loop->kept, request->key, stamp->revision,
                         cost, kept)) {
-        return true;
+        return kept->shared;
     }
-    (void)mem_free(kept);
-    return false;
+    kept->shared->reply.response = NULL;
+    end(kept);
+    return NULL;
 }

@@ -12,6 +12,7 @@
 #include "base/log.h"
 #include "rest/state.h"
 #include "rest/stream.h"
+#include "rest/taken.h"
 #include "tls/tls.h"
 
 /* At the end: how long for clients to send and read what they began, and for
@@ -66,6 +67,7 @@ static int wait_ms(struct rest_loop *loop)
     uint64_t judge_ms = rest_judge_next(loop, now_ms);
     uint64_t door_ms = rest_door_next(loop, now_ms);
 
+    ms = rest_express_has_more(loop) ? 0 : ms;
     ms = judge_ms < ms ? judge_ms : ms;
     ms = park_ms < ms ? park_ms : ms;
     ms = door_ms < ms ? door_ms : ms;
@@ -176,6 +178,7 @@ static void turn(struct rest_loop *loop)
 {
     wait_for_events(loop);
     rest_sides_turn(&loop->sides);
+    rest_express_turn(loop);
     tell_watchers(loop);
     resume_woken(loop);
     rest_park_turn(loop);
@@ -209,6 +212,7 @@ static void *run(void *user)
         return NULL;
     }
     rest_park_abandon(loop);
+    rest_taken_abandon(loop);
     rest_shakes_end(loop);
     MHD_stop_daemon(loop->daemon);
     loop->daemon = NULL;
@@ -296,6 +300,8 @@ int rest_loop_start(struct rest_loop *loop, unsigned max_connections)
 
     tell_time(loop);
     rest_park_init(&loop->park);
+    rest_ring_init(&loop->taken);
+    rest_express_init(&loop->express);
     rest_shakes_init(&loop->shakes);
     rest_who_begin(loop);
     chance_fill(loop->traces, sizeof loop->traces);

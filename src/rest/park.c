@@ -4,6 +4,7 @@
 
 #include "base/clock.h"
 #include "rest/state.h"
+#include "rest/taken.h"
 
 /* In one turn of a loop, so that reads do not wait: groups that run, and
  * connections that are answered, or resumed (the library walks over all that
@@ -12,11 +13,14 @@ enum { TURN_RUNS = 64, TURN_ANSWERS = 512, HIRE_AGAIN_MS = 10 };
 
 /* ---- waiters ---- */
 
-/* It goes when it is its turn. */
-static void leave(struct rest_waiter *waiter)
+/* It goes when it is its turn, which may be now. */
+void rest_park_leave(struct rest_waiter *waiter)
 {
     struct rest_group *group = waiter->group;
 
+    if (group == NULL) {
+        return;
+    }
     rest_judge_remove(waiter->loop, &waiter->judged);
     rest_ring_remove(&waiter->ring);
     rest_dues_remove(&waiter->loop->park.dues, &waiter->due);
@@ -49,13 +53,8 @@ static void on_other(struct rest_judged *judged)
 
 static void hear(struct rest_side *side, uint32_t events)
 {
-    struct rest_waiter *waiter = CONTAINER(side, struct rest_waiter, side);
-
-    if (waiter->group != NULL) {
-        leave(waiter);
-    } else if (waiter->begun) {
-        rest_taken_hear(waiter, events);
-    }
+    (void)events;
+    rest_park_leave(CONTAINER(side, struct rest_waiter, side));
 }
 
 /* The library has read what is behind the request, or may have. */
@@ -64,8 +63,25 @@ static void suspend(struct rest_request *request, struct rest_waiter *waiter)
     waiter->peer = request->peer;
     waiter->connection = request->connection;
     waiter->peer->waiter = waiter;
+    waiter->side = (struct rest_side){.fd = waiter->peer->fd, .func = hear};
     rest_deadlines_enter(&request->loop->deadlines, waiter->peer, REST_NONE, 0);
     MHD_suspend_connection(waiter->connection);
+}
+
+static void hold(struct rest_request *request, struct rest_waiter *waiter)
+{
+    struct rest_side *side = &waiter->side;
+
+    waiter->taken = rest_taken_begin(request);
+    if (waiter->taken != NULL) {
+        waiter->taken->waiter = waiter;
+        waiter->peer = &waiter->taken->own;
+        side = &waiter->taken->side;
+    } else {
+        suspend(request, waiter);
+    }
+    /* Not to hear of its end is to hear of it when its time is over. */
+    (void)!rest_side_set(&waiter->loop->sides, side, EPOLLRDHUP | EPOLLONESHOT);
 }
 
 /* The request's connection waits from now on, and is the request's no more. */
@@ -77,18 +93,12 @@ static void admit(struct rest_request *request, struct rest_group *group,
 
     waiter->loop = loop;
     waiter->group = group;
-    if (!rest_taken_begin(request, waiter)) {
-        suspend(request, waiter);
-    }
-    waiter->side = (struct rest_side){.fd = waiter->peer->fd, .func = hear};
+    hold(request, waiter);
     waiter->judged.func = on_other;
     rest_judge_add(loop, &waiter->judged, request->op.who, request->mark);
     rest_ring_add(ring, &waiter->ring);
     rest_dues_add(&loop->park.dues, &waiter->due,
                   rest_due_at(loop->now_ms, request->wait_ms, chance_u64()));
-    /* Not to hear of its end is to hear of it when its time is over. */
-    (void)!rest_side_set(&loop->sides, &waiter->side,
-                         EPOLLRDHUP | EPOLLONESHOT);
     loop->park.n++;
     rest_count(&loop->counts.polls, 1);
     rest_count(&loop->counts.in_flight, (uint64_t)-1);
@@ -97,13 +107,17 @@ static void admit(struct rest_request *request, struct rest_group *group,
     request->peer = NULL;
 }
 
-/* What it was to get, the caller's. */
+/* What it was to get, the caller's; NULL: nothing. */
 static struct rest_shared *end(struct rest_waiter *waiter)
 {
     struct rest_loop *loop = waiter->loop;
     struct rest_shared *answer = waiter->answer;
 
-    waiter->peer->waiter = NULL;
+    if (waiter->taken != NULL) {
+        waiter->taken->waiter = NULL;
+    } else {
+        waiter->peer->waiter = NULL;
+    }
     rest_side_remove(&loop->sides, &waiter->side);
     rest_judge_remove(loop, &waiter->judged);
     rest_ring_remove(&waiter->ring);
@@ -202,7 +216,7 @@ enum MHD_Result rest_park_resume(struct rest_loop *loop,
     if (shared == NULL) {
         return r;
     }
-    request->head = shared->head;
+    request->head = shared->no_body;
     if (shared->reply.response != NULL) {
         r = rest_answer_reply(request, &shared->reply);
     }
@@ -241,14 +255,27 @@ static void take_due(struct rest_loop *loop)
     }
 }
 
+/* The time it waited does not count as the request's. */
+static void answer_taken(struct rest_waiter *waiter)
+{
+    struct rest_taken *taken = waiter->taken;
+    struct rest_shared *shared = end(waiter);
+
+    taken->began_us = taken->loop->now_us;
+    rest_taken_answer(taken, shared);
+    if (shared != NULL) {
+        rest_shared_unref(shared);
+    }
+}
+
 static void resume(struct rest_park *park, size_t most)
 {
     for (size_t i = 0; i < most && !rest_ring_is_empty(&park->answered); i++) {
         struct rest_waiter *waiter =
             CONTAINER(park->answered.next, struct rest_waiter, ring);
         rest_ring_remove(&waiter->ring);
-        if (waiter->connection == NULL) {
-            rest_taken_answer(waiter);
+        if (waiter->taken != NULL) {
+            answer_taken(waiter);
             continue;
         }
         rest_side_remove(&waiter->loop->sides, &waiter->side);
@@ -315,7 +342,7 @@ static void abandon(struct rest_group *group)
     if (rest_ring_is_empty(&group->due)) {
         rest_group_leave(group);
     } else {
-        leave(CONTAINER(group->due.next, struct rest_waiter, ring));
+        rest_park_leave(CONTAINER(group->due.next, struct rest_waiter, ring));
     }
 }
 
@@ -325,5 +352,4 @@ void rest_park_abandon(struct rest_loop *loop)
         abandon(loop->park.groups);
     }
     resume(&loop->park, SIZE_MAX);
-    rest_taken_abandon(loop);
 }

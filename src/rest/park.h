@@ -34,51 +34,27 @@
 #include "rest/due.h"
 #include "rest/judge.h"
 #include "rest/ring.h"
+#include "rest/shared.h"
 #include "rest/side.h"
-#include "rest/taken.h"
 
 struct rest_loop;
 struct rest_request;
-struct rest_route;
 struct rest_peer;
+struct rest_taken;
 struct rest_group;
-
-/* An answer as the library has it: to be sent to any number. */
-struct rest_reply {
-    struct MHD_Response *response;
-    const struct rest_route *route;
-    unsigned status;
-    uint64_t body_bytes;
-};
-
-/* One that belongs to many. */
-struct rest_shared {
-    size_t users;
-    struct rest_reply reply; /* without a response: there was no memory */
-    bool head;
-    bool closes;           /* it says so itself */
-    struct buf line, rest; /* of its head: the first, and all behind what it
-                              says of the connection */
-    struct str body;       /* the response's */
-};
 
 /* A connection that waits. */
 struct rest_waiter {
     struct rest_ring ring; /* in one of its group's, or among the answered */
     struct rest_due due;
-    struct rest_side side;      /* tells when its client has gone */
     struct rest_judged judged;  /* who it is that waits */
-    struct rest_group *group;   /* NULL: it is to be answered, or was */
-    struct rest_shared *answer; /* NULL then: its client has gone, or has it */
+    struct rest_group *group;   /* NULL: it is to be answered */
+    struct rest_shared *answer; /* NULL then: its client has gone */
     struct rest_loop *loop;
     struct rest_peer *peer;
-    struct MHD_Connection *connection; /* suspended; NULL: it was taken */
-    struct rest_peer own;              /* then, taken.h */
-    enum rest_after after;
-    bool begun;   /* it was its turn: answered, or about to be */
-    bool sending; /* its socket was full */
-    size_t sent;  /* of the answer */
-    uint64_t began_us;
+    struct rest_taken *taken;          /* its socket; NULL: it is suspended: */
+    struct MHD_Connection *connection; /* the library's */
+    struct rest_side side;             /* tells when its client has gone */
 };
 
 /* What is to be found out. MAYBE: the operation looks itself. */
@@ -113,7 +89,6 @@ struct rest_park {
     unsigned n_working;
     struct rest_dues dues;
     struct rest_ring answered; /* not resumed, or sent it, yet */
-    struct rest_ring held;     /* taken: in the middle of it, or behind it */
     bool lets_go;              /* the library has one to close */
     uint64_t n;                /* waiters, until they have their answer */
 };
@@ -134,6 +109,8 @@ enum MHD_Result rest_park_begin(struct rest_request *request);
 enum MHD_Result rest_park_resume(struct rest_loop *loop,
                                  struct MHD_Connection *connection,
                                  void **context);
+/* Its client has gone: no more is done for it than is begun. */
+void rest_park_leave(struct rest_waiter *waiter);
 /* It ended before that. */
 void rest_park_forget(struct rest_loop *loop,
                       struct MHD_Connection *connection);
@@ -184,6 +161,5 @@ void rest_group_woken(struct rest_request *runner);
 /* And its answer, which is taken. */
 void rest_group_answer(struct rest_request *runner, unsigned status,
                        struct MHD_Response *response);
-void rest_shared_unref(struct rest_shared *shared);
 
 #endif

@@ -1,7 +1,7 @@
 /* A connection of a client, from accept(2) to its end.
  *
- *   accept ─► door (door.h) ─► the library ─► a stream or a poll (its socket
- *                                             is taken) ─► end
+ *   accept ─► door (door.h) ─► the library ─► a stream, or ours for a while
+ *                                             (taken.h) ─► end
  *
  * One thread: the loop's. */
 #ifndef REST_PEER_H
@@ -12,6 +12,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "registry/registry.h"
 #include "rest/ring.h"
 #include "rest/side.h"
 #include "rest/who.h"
@@ -47,7 +48,10 @@ struct rest_peer {
     bool unsure;     /* more was read than is known */
     bool asked;      /* a request line has come: it can be answered */
     bool known;      /* the certificate was looked at */
-    uint64_t acked;  /* bytes sent to it that had arrived then */
+    unsigned n_hits; /* reads in a row whose answers were kept */
+    bool refused;    /* by a limit: the request that comes next */
+    struct registry_limit limit; /* then */
+    uint64_t acked;              /* bytes sent to it that had arrived then */
     uint64_t read; /* bytes of it that the library has read, as far as known */
     struct rest_waiter *waiter; /* NULL: it is not suspended for news */
     struct rest_guest *guest;   /* NULL: it is the library's */

@@ -60,6 +60,7 @@ void rest_request_end(void *user, struct MHD_Connection *connection,
     assert(request->stage != REST_SUSPENDED); /* [REST-2] */
     *context = NULL;
     rest_count_request(request);
+    request->peer->n_hits = request->hit ? request->peer->n_hits + 1 : 0;
     request->peer->asked = false;
     enter(request, REST_IDLE);
     rest_request_release(request);
@@ -167,8 +168,10 @@ static enum MHD_Result start(struct rest_request *request)
     }
     if (request->plain && request->problem.status == 0) {
         const struct rest_kept *kept = rest_kept_find(request);
-        if (kept != NULL) {
-            return rest_answer_reply(request, &kept->reply);
+        if (kept != NULL && !kept->linearizable &&
+            rest_kept_is_whole(request, kept)) {
+            rest_count(&request->loop->counts.kept, 1);
+            return rest_answer_shared(request, kept->shared);
         }
         rest_request_read_target(request);
     }

@@ -101,6 +101,7 @@ static void loop_done(struct rest_loop *loop)
     loop->kept = cache_memo_free(loop->kept);
     rest_streams_close(loop);
     rest_park_done(&loop->park);
+    rest_express_done(&loop->express);
     rest_judge_done(&loop->judge);
     loop->callers = registry_callers_free(loop->callers);
     loop->watching = watch_table_free(loop->watching);

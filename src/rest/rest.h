@@ -95,6 +95,7 @@ struct rest_stats {
     uint64_t suspended; /* of these: waiting for the log or a worker */
     uint64_t requests;
     uint64_t kept;              /* answered as the one before was */
+    uint64_t express;           /* reads answered past the library */
     uint64_t polls;             /* waiting now */
     uint64_t looks, renderings; /* for polls */
     uint64_t aborted;           /* ended without an answer */

@@ -11,12 +11,14 @@
 #include "cache/memo.h"
 #include "rest/deadline.h"
 #include "rest/door.h"
+#include "rest/express.h"
 #include "rest/judge.h"
 #include "rest/origin.h"
 #include "rest/park.h"
 #include "rest/rest.h"
 #include "rest/route.h"
 #include "rest/shake.h"
+#include "rest/shared.h"
 #include "rest/side.h"
 #include "rest/spool.h"
 #include "rest/strict.h"
@@ -30,7 +32,7 @@ struct rest_counts {
     struct histogram duration;
     _Atomic uint64_t accepted, exhausted, connections, in_flight, suspended;
     _Atomic uint64_t gave_way, crowded, plain;
-    _Atomic uint64_t requests, kept, timeouts, aborted;
+    _Atomic uint64_t requests, kept, express, timeouts, aborted;
     _Atomic uint64_t received_bytes, sent_bytes; /* of bodies */
     _Atomic uint64_t streams, streams_behind, streams_cut, stream_resets;
     _Atomic uint64_t stream_bytes;
@@ -86,6 +88,7 @@ struct rest_request {
     bool plain;     /* a read that kept.c may answer: its target is taken apart
                        only if that cannot */
     struct str key; /* of such a read */
+    bool hit;       /* its answer was kept, or is one that is kept again */
     bool finished;  /* the operation has its answer */
     bool parks;     /* or has none and waits for news */
     bool opened;    /* registry_run was called: registry_op_done is due */
@@ -127,6 +130,8 @@ struct rest_loop {
     struct rest_shakes shakes;
     struct queue woken;
     struct rest_park park;
+    struct rest_ring taken; /* sockets in our own hands: taken.h */
+    struct rest_express express;
     struct rest_deadlines deadlines;
     struct registry_callers *callers;
     bool guarded; /* not everybody may do everything */
@@ -204,6 +209,10 @@ void rest_connection_notify(void *user, struct MHD_Connection *connection,
                             enum MHD_ConnectionNotificationCode what);
 
 /* ---- request.c: called by the daemon; `user` is the loop ---- */
+/* What its lines say besides who sends it: whether it is plain, and all that
+ * the answer to a plain one depends on. */
+void rest_request_set_head(struct rest_request *request,
+                           const struct rest_head *head);
 void *rest_request_begin(void *user, const char *uri,
                          struct MHD_Connection *connection);
 enum MHD_Result rest_request_handle(void *user,
@@ -260,6 +269,10 @@ struct rest_problem rest_problem_make(unsigned status, struct str detail,
 /* One that was made before. */
 enum MHD_Result rest_answer_reply(struct rest_request *request,
                                   const struct rest_reply *reply);
+/* One that is kept. The connection may be taken: then the request is over, and
+ * gone. */
+enum MHD_Result rest_answer_shared(struct rest_request *request,
+                                   struct rest_shared *shared);
 
 /* The problem's JSON; `problem` becomes the request's answer. */
 struct str rest_answer_body(struct rest_request *request,
@@ -302,25 +315,31 @@ bool rest_header_has_room(const struct rest_request *request);
 
 /* ---- kept.c ---- */
 struct rest_kept {
-    struct rest_reply reply;
+    struct rest_shared *shared;
     struct rest_stamp stamp;
+    bool linearizable; /* only for who asked before a fence that is over */
 };
 struct cache_memo *rest_kept_new(struct cache *cache) MUST_USE;
 /* Whether the head leaves it open that the answer is known already. */
 bool rest_kept_is_plain(const struct rest_request *request,
                         const struct rest_head *head);
-/* The very answer that a plain read would get now, NULL when there is none
- * known. Lends until the loop goes on. */
+/* The answer that a plain read would get now, but for the second of its Date;
+ * NULL when there is none known. Lends until the loop goes on. */
 const struct rest_kept *rest_kept_find(struct rest_request *request);
+/* The same to the second. */
+bool rest_kept_is_whole(const struct rest_request *request,
+                        const struct rest_kept *kept);
 /* What it takes in memory to keep the operation's answer; 0: it is not worth
  * it.
  */
 uint64_t rest_kept_cost(const struct rest_request *request);
-/* Takes the response, whose body must not be the request's. False when it is
- * not kept after all: then it is not taken. */
-bool rest_kept_keep(struct rest_request *request, unsigned status,
-                    const struct rest_stamp *stamp, uint64_t cost,
-                    struct MHD_Response *response);
+/* Takes the response; its body must not be the request's. NULL when it is not
+ * kept after all: then it is not taken. Lends as rest_kept_find. */
+struct rest_shared *rest_kept_keep(struct rest_request *request,
+                                   unsigned status,
+                                   const struct rest_stamp *stamp,
+                                   uint64_t cost, struct str body,
+                                   struct MHD_Response *response);
 
 /* ---- page.c ---- */
 enum MHD_Result rest_page_serve(struct rest_request *request);

@@ -55,6 +55,7 @@ struct rest_stats rest_stats(const struct rest *rest)
         sum.suspended += get(&counts->suspended);
         sum.requests += get(&counts->requests);
         sum.kept += get(&counts->kept);
+        sum.express += get(&counts->express);
         sum.polls += get(&counts->polls);
         sum.looks += get(&counts->looks);
         sum.renderings += get(&counts->renderings);
@@ -162,6 +163,10 @@ static void add_requests(const struct rest_stats *stats, struct buf *out)
                    "Reads answered as the one before was, with nothing looked "
                    "up.",
                    stats->kept);
+    metric_counter(out, "roster_http_answers_express_total",
+                   "Reads answered past the library, to those who keep "
+                   "reading.",
+                   stats->express);
     metric_counter(out, "roster_http_request_body_bytes_total",
                    "Bytes of bodies received.", stats->received_bytes);
     metric_counter(out, "roster_http_response_body_bytes_total",

@@ -5,7 +5,6 @@
 #include <linux/sockios.h>
 #include <linux/tcp.h>
 #include <netinet/in.h>
-#include <stddef.h>
 #include <strings.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
@@ -82,7 +81,22 @@ static enum rest_after after(const struct rest_request *request)
     return request->old_http ? REST_GOES_ON_OLD : REST_GOES_ON;
 }
 
-bool rest_taken_begin(struct rest_request *request, struct rest_waiter *waiter)
+static void hear(struct rest_side *side, uint32_t events);
+
+/* Of the library's connection nothing is left but its end. */
+static void leave_library(struct rest_request *request)
+{
+    struct rest_loop *loop = request->loop;
+    struct rest_peer *peer = request->peer;
+
+    rest_deadlines_enter(&loop->deadlines, peer, REST_NONE, 0);
+    MHD_suspend_connection(request->connection);
+    (void)dup3(loop->streams->ended, peer->fd, O_CLOEXEC);
+    MHD_resume_connection(request->connection);
+    loop->park.lets_go = true;
+}
+
+struct rest_taken *rest_taken_begin(struct rest_request *request)
 {
     struct rest_loop *loop = request->loop;
     struct rest_peer *peer = request->peer;
@@ -91,117 +105,127 @@ bool rest_taken_begin(struct rest_request *request, struct rest_waiter *waiter)
     int fd = can ? fcntl(peer->fd, F_DUPFD_CLOEXEC, 0) : -1;
 
     if (fd < 0) {
-        return false;
+        return NULL;
     }
+    struct rest_taken *taken = mem_zero(sizeof *taken);
     (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
-    waiter->after = after(request);
-    waiter->own = (struct rest_peer){
+    taken->loop = loop;
+    taken->after = after(request);
+    taken->side = (struct rest_side){.fd = fd, .func = hear};
+    taken->own = (struct rest_peer){
         .fd = fd, .read = peer->read, .seat = rest_door_move_seat(&peer->seat)};
-    rest_shown_move(&waiter->own.shown, &peer->shown);
-    waiter->peer = &waiter->own;
-    rest_deadlines_enter(&loop->deadlines, peer, REST_NONE, 0);
-    MHD_suspend_connection(request->connection);
-    (void)dup3(loop->streams->ended, peer->fd, O_CLOEXEC);
-    MHD_resume_connection(request->connection);
-    loop->park.lets_go = true;
-    return true;
+    rest_shown_move(&taken->own.shown, &peer->shown);
+    rest_ring_add(&loop->taken, &taken->ring);
+    leave_library(request);
+    return taken;
+}
+
+bool rest_taken_listen(struct rest_taken *taken, uint32_t events)
+{
+    return rest_side_set(&taken->loop->sides, &taken->side, events) == 0;
 }
 
 /* ---- its end ---- */
 
-static void forget(struct rest_waiter *waiter)
+static void forget(struct rest_taken *taken)
 {
-    struct rest_loop *loop = waiter->loop;
+    struct rest_loop *loop = taken->loop;
 
-    rest_side_remove(&loop->sides, &waiter->side);
-    rest_deadlines_enter(&loop->deadlines, &waiter->own, REST_NONE, 0);
-    rest_ring_remove(&waiter->ring);
-    rest_door_give_seat(loop, &waiter->own.seat);
-    if (waiter->answer != NULL) {
-        rest_shared_unref(waiter->answer);
-    }
+    rest_side_remove(&loop->sides, &taken->side);
+    rest_deadlines_enter(&loop->deadlines, &taken->own, REST_NONE, 0);
+    rest_ring_remove(&taken->ring);
+    rest_express_forget(taken);
+    rest_door_give_seat(loop, &taken->own.seat);
 }
 
-static void shut(struct rest_waiter *waiter)
+/* An answer has ended, whole or not. */
+static void answered(struct rest_taken *taken, bool whole)
 {
-    forget(waiter);
-    (void)shutdown(waiter->own.fd, SHUT_WR);
-    (void)close(waiter->own.fd);
-    rest_shown_done(&waiter->own.shown);
-    (void)mem_free(waiter);
+    struct rest_loop *loop = taken->loop;
+    struct rest_shared *answer = taken->answer;
+
+    taken->answer = NULL;
+    rest_count(&loop->counts.in_flight, (uint64_t)-1);
+    if (whole) {
+        rest_count_answer(loop, &answer->reply, answer->no_body,
+                          taken->began_us);
+    } else {
+        rest_count(&loop->counts.aborted, 1);
+    }
+    rest_shared_unref(answer);
+}
+
+void rest_taken_shut(struct rest_taken *taken)
+{
+    if (taken->answer != NULL) {
+        answered(taken, false);
+    }
+    forget(taken);
+    (void)shutdown(taken->own.fd, SHUT_WR);
+    (void)close(taken->own.fd);
+    rest_shown_done(&taken->own.shown);
+    (void)mem_free(taken);
 }
 
 /* Who takes the socket closes it, too, when that cannot be done. */
-static void give_back(struct rest_waiter *waiter)
+void rest_taken_give_back(struct rest_taken *taken)
 {
-    struct rest_peer own = waiter->own;
+    struct rest_peer own = taken->own;
 
-    own.seat = rest_door_move_seat(&waiter->own.seat);
-    forget(waiter);
-    rest_door_give_back(waiter->loop, &own);
-    (void)mem_free(waiter);
+    own.seat = rest_door_move_seat(&taken->own.seat);
+    forget(taken);
+    rest_door_give_back(taken->loop, &own);
+    (void)mem_free(taken);
 }
 
 /* ---- answering ---- */
 
-static void answered(struct rest_waiter *waiter, bool whole)
+static void rest_it(struct rest_taken *taken)
 {
-    struct rest_loop *loop = waiter->loop;
+    struct rest_loop *loop = taken->loop;
 
-    loop->park.n--;
-    rest_count(&loop->counts.in_flight, (uint64_t)-1);
-    if (whole) {
-        rest_count_answer(loop, &waiter->answer->reply, waiter->answer->head,
-                          waiter->began_us);
-    } else {
-        rest_count(&loop->counts.aborted, 1);
-    }
-}
-
-static void rest_it(struct rest_waiter *waiter)
-{
-    struct rest_loop *loop = waiter->loop;
-
-    rest_shared_unref(waiter->answer);
-    waiter->answer = NULL;
-    if (waiter->ring.next == NULL) {
-        rest_ring_add(&loop->park.held, &waiter->ring);
-    }
-    rest_deadlines_enter(&loop->deadlines, &waiter->own, REST_IDLE,
+    rest_deadlines_enter(&loop->deadlines, &taken->own, REST_IDLE,
                          loop->now_ms);
-    if (rest_side_set(&loop->sides, &waiter->side, EPOLLIN | EPOLLRDHUP) != 0) {
-        give_back(waiter);
+    if (!rest_taken_listen(taken, EPOLLIN | EPOLLRDHUP)) {
+        rest_taken_give_back(taken);
     }
 }
 
-static void finish(struct rest_waiter *waiter)
+static void finish(struct rest_taken *taken)
 {
-    answered(waiter, true);
-    if (waiter->after == REST_CLOSES || waiter->answer->closes ||
-        waiter->loop->closing) {
-        shut(waiter);
+    bool closes = taken->after == REST_CLOSES || taken->answer->closes ||
+                  taken->loop->closing;
+
+    answered(taken, true);
+    if (closes) {
+        rest_taken_shut(taken);
+    } else if (taken->reads) {
+        rest_express_look(taken);
     } else {
-        rest_it(waiter);
+        rest_it(taken);
     }
 }
 
-static struct str connection_line(const struct rest_waiter *waiter)
+static struct str connection_line(const struct rest_taken *taken)
 {
-    if (waiter->answer->closes || waiter->after == REST_GOES_ON) {
+    if (taken->answer->closes || taken->after == REST_GOES_ON) {
         return STR("");
     }
-    return waiter->after == REST_CLOSES ? STR("Connection: close\r\n")
-                                        : STR("Connection: Keep-Alive\r\n");
+    return taken->after == REST_CLOSES ? STR("Connection: close\r\n")
+                                       : STR("Connection: Keep-Alive\r\n");
 }
 
 /* What is not sent yet. */
-static size_t parts_of(const struct rest_waiter *waiter, struct iovec *parts)
+static size_t parts_of(const struct rest_taken *taken, struct iovec *parts)
 {
-    const struct rest_shared *shared = waiter->answer;
-    const struct str all[] = {buf_str(&shared->line), connection_line(waiter),
-                              buf_str(&shared->rest),
-                              shared->head ? STR("") : shared->body};
-    size_t skip = waiter->sent, n = 0;
+    const struct rest_shared *answer = taken->answer;
+    const struct buf *head = &answer->head;
+    size_t line = answer->line_n;
+    const struct str all[] = {{head->p, line},
+                              connection_line(taken),
+                              {head->p + line, head->n - line},
+                              answer->no_body ? STR("") : answer->body};
+    size_t skip = taken->sent, n = 0;
 
     for (size_t i = 0; i < sizeof all / sizeof all[0]; i++) {
         size_t known = skip < all[i].n ? skip : all[i].n;
@@ -216,129 +240,112 @@ static size_t parts_of(const struct rest_waiter *waiter, struct iovec *parts)
 
 enum outcome { GONE, FULL, WHOLE };
 
-static enum outcome send_on(struct rest_waiter *waiter)
+static enum outcome send_on(struct rest_taken *taken)
 {
     struct iovec parts[4];
     struct msghdr message = {.msg_iov = parts};
-    ssize_t taken;
+    ssize_t n;
 
-    while ((message.msg_iovlen = parts_of(waiter, parts)) > 0) {
+    while ((message.msg_iovlen = parts_of(taken, parts)) > 0) {
         do {
-            taken =
-                sendmsg(waiter->own.fd, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
-        } while (taken < 0 && errno == EINTR);
-        if (taken < 0) {
+            n = sendmsg(taken->own.fd, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
+        } while (n < 0 && errno == EINTR);
+        if (n < 0) {
             return errno == EAGAIN || errno == EWOULDBLOCK ? FULL : GONE;
         }
-        waiter->sent += (size_t)taken;
+        taken->sent += (size_t)n;
     }
     return WHOLE;
 }
 
-static void go_on(struct rest_waiter *waiter)
+/* Who reads here is told of all that happens to his socket already. */
+static bool waits_for_room(struct rest_taken *taken)
 {
-    struct rest_loop *loop = waiter->loop;
-    enum outcome outcome = send_on(waiter);
+    struct rest_loop *loop = taken->loop;
+
+    taken->own.n_more = 0;
+    rest_deadlines_enter(&loop->deadlines, &taken->own, REST_SEND,
+                         loop->now_ms);
+    return taken->reads || rest_taken_listen(taken, EPOLLOUT);
+}
+
+static void go_on(struct rest_taken *taken, bool first)
+{
+    enum outcome outcome = send_on(taken);
 
     if (outcome == WHOLE) {
-        finish(waiter);
-        return;
-    }
-    if (outcome == FULL && !waiter->sending) {
-        waiter->sending = true;
-        rest_ring_add(&loop->park.held, &waiter->ring);
-        rest_deadlines_enter(&loop->deadlines, &waiter->own, REST_SEND,
-                             loop->now_ms);
-        if (rest_side_set(&loop->sides, &waiter->side, EPOLLOUT) != 0) {
-            outcome = GONE;
-        }
-    }
-    if (outcome == GONE) {
-        answered(waiter, false);
-        shut(waiter);
+        finish(taken);
+    } else if (outcome == GONE || (first && !waits_for_room(taken))) {
+        rest_taken_shut(taken);
     }
 }
 
-void rest_taken_answer(struct rest_waiter *waiter)
+static void begin_answer(struct rest_taken *taken, struct rest_shared *answer,
+                         size_t sent)
 {
-    struct rest_loop *loop = waiter->loop;
+    taken->answer = rest_shared_ref(answer);
+    taken->sent = sent;
+    rest_count(&taken->loop->counts.in_flight, 1);
+}
 
-    rest_count(&loop->counts.polls, (uint64_t)-1);
-    rest_watchers_give(loop->rest);
-    rest_count(&loop->counts.in_flight, 1);
-    waiter->begun = true;
-    waiter->began_us = loop->now_us;
-    if (waiter->answer == NULL || waiter->answer->reply.response == NULL) {
-        answered(waiter, false);
-        shut(waiter);
-    } else {
-        go_on(waiter);
+void rest_taken_answer(struct rest_taken *taken, struct rest_shared *answer)
+{
+    if (answer == NULL || answer->reply.response == NULL) {
+        rest_count(&taken->loop->counts.aborted, 1);
+        rest_taken_shut(taken);
+        return;
+    }
+    rest_shared_write(answer);
+    begin_answer(taken, answer, 0);
+    go_on(taken, true);
+}
+
+void rest_taken_owe(struct rest_taken *taken, struct rest_shared *answer,
+                    size_t sent)
+{
+    if (answer != NULL) {
+        begin_answer(taken, answer, sent);
+    }
+    if (!waits_for_room(taken)) {
+        rest_taken_shut(taken);
     }
 }
 
 /* ---- its socket ---- */
 
 /* It asks for something else, or has gone. */
-static void hear_idle(struct rest_waiter *waiter, uint32_t events)
+static void hear_idle(struct rest_taken *taken, uint32_t events)
 {
     int unread = 0;
 
-    if ((events & (EPOLLERR | EPOLLHUP)) != 0 ||
-        ((events & EPOLLRDHUP) != 0 &&
-         (ioctl(waiter->own.fd, SIOCINQ, &unread) != 0 || unread == 0))) {
-        shut(waiter);
+    if ((events & EPOLLRDHUP) != 0 &&
+        (ioctl(taken->own.fd, SIOCINQ, &unread) != 0 || unread == 0)) {
+        rest_taken_shut(taken);
     } else {
-        give_back(waiter);
+        rest_taken_give_back(taken);
     }
 }
 
-void rest_taken_hear(struct rest_waiter *waiter, uint32_t events)
+static void hear(struct rest_side *side, uint32_t events)
 {
-    if (waiter->answer == NULL) {
-        hear_idle(waiter, events);
+    struct rest_taken *taken = CONTAINER(side, struct rest_taken, side);
+
+    if (taken->waiter != NULL) {
+        rest_park_leave(taken->waiter);
     } else if ((events & (EPOLLERR | EPOLLHUP)) != 0) {
-        answered(waiter, false);
-        shut(waiter);
+        rest_taken_shut(taken);
+    } else if (taken->answer != NULL) {
+        go_on(taken, false);
+    } else if (taken->reads) {
+        rest_express_hear(taken, events);
     } else {
-        go_on(waiter);
+        hear_idle(taken, events);
     }
 }
 
 void rest_taken_abandon(struct rest_loop *loop)
 {
-    struct rest_park *park = &loop->park;
-
-    while (!rest_ring_is_empty(&park->held)) {
-        struct rest_waiter *waiter =
-            CONTAINER(park->held.next, struct rest_waiter, ring);
-        if (waiter->answer != NULL) {
-            answered(waiter, false);
-        }
-        shut(waiter);
+    while (!rest_ring_is_empty(&loop->taken)) {
+        rest_taken_shut(CONTAINER(loop->taken.next, struct rest_taken, ring));
     }
-}
-
-/* ---- the answer ---- */
-
-static enum MHD_Result add_header(void *user, enum MHD_ValueKind kind,
-                                  const char *name, const char *value)
-{
-    struct rest_shared *shared = user;
-
-    (void)kind;
-    buf_printf(&shared->rest, "%s: %s\r\n", name, value);
-    shared->closes =
-        shared->closes || strcasecmp(name, MHD_HTTP_HEADER_CONNECTION) == 0;
-    return MHD_YES;
-}
-
-/* As the library writes it. */
-void rest_shared_write(struct rest_shared *shared)
-{
-    unsigned status = shared->reply.status;
-
-    buf_printf(&shared->line, "HTTP/1.1 %u %s\r\n", status,
-               MHD_get_reason_phrase_for(status));
-    (void)MHD_get_response_headers(shared->reply.response, add_header, shared);
-    buf_printf(&shared->rest, "Content-Length: %zu\r\n\r\n", shared->body.n);
 }

@@ -1,17 +1,19 @@
-/* Sockets of long polls in our own hands.
+/* Sockets in our own hands.
  *
- * libmicrohttpd keeps some kilobytes for each connection. A poll that waits has
- * no use for them: its socket is taken out of the library's hands, as a
- * stream's is (stream_begin.c), gets its answer in one call, and is given back
- * when its client asks for something else.
+ * libmicrohttpd keeps some kilobytes for each connection, and takes its time
+ * for each request. A poll that waits has no use for them, and a client that
+ * reads what is kept pays for nothing he gets. Their sockets are taken out of
+ * the library's hands, as a stream's is (stream_begin.c), get their answers
+ * here, and are given back when their clients ask for something else.
  *
- *   library ─► WAITS ─► ANSWERED ─► (SENDING) ─► IDLE ─► library
- *                │          │           │          │
- *                └──────────┴─ hang-up, └─ time ───┴─► closed
+ *   library ─► (a poll WAITS: park.h) ─► SENDING ─► IDLE ────────► library
+ *                          │                │  ▲      │
+ *                          │                │  └── READS (express.h)
+ *                          └──── hang-up ───┴─ time ──┴─────────► closed
  *
- * What the library has read cannot be put back. So it is taken only when the
+ * What the library has read cannot be put back. So one is taken only when the
  * kernel says that no more was read of it than requests that are answered, and
- * this one; else the connection is suspended instead. [TAKEN-1]
+ * this one. [TAKEN-1]
  *
  * One thread: the loop's. */
 #ifndef REST_TAKEN_H
@@ -21,10 +23,13 @@
 #include <stddef.h>
 #include <stdint.h>
 
-struct MHD_Response;
+#include "rest/peer.h"
+#include "rest/ring.h"
+#include "rest/shared.h"
+#include "rest/side.h"
+
 struct rest_loop;
 struct rest_request;
-struct rest_shared;
 struct rest_waiter;
 
 /* What becomes of the connection behind the answer. */
@@ -34,19 +39,41 @@ enum rest_after {
     REST_CLOSES,
 };
 
+struct rest_taken {
+    struct rest_ring ring; /* all of a loop */
+    struct rest_loop *loop;
+    struct rest_peer own;
+    struct rest_side side;
+    struct rest_waiter *waiter; /* a poll waits for news; NULL: none */
+    struct rest_shared *answer; /* on its way; NULL: none */
+    size_t sent;                /* of it */
+    uint64_t began_us;          /* the request that it is for */
+    enum rest_after after;
+    bool ended;            /* nothing more comes from its client */
+    bool reads;            /* what follows is looked at here: express.h */
+    struct rest_ring line; /* it is its turn soon, or waits for a fence */
+    size_t covered;        /* of what is unread so much came before the fence */
+};
+
 /* A request's head was read: of its connection, so much more is known to be
  * read. `length` of the body; 0 with a body: nobody knows. */
 void rest_taken_note(struct rest_request *request, bool body, uint64_t length);
-/* The request's socket becomes the waiter's, when that can be done. */
-bool rest_taken_begin(struct rest_request *request, struct rest_waiter *waiter);
-/* It is its turn: it gets its answer, or is closed when it has none. */
-void rest_taken_answer(struct rest_waiter *waiter);
-/* Its socket has something to say, and it does not wait for news. */
-void rest_taken_hear(struct rest_waiter *waiter, uint32_t events);
+/* The request's socket becomes ours when that can be done, else NULL. The
+ * library ends the connection, which has no request any more. */
+struct rest_taken *rest_taken_begin(struct rest_request *request) MUST_USE;
+/* An answer for it, counted from here on: for the caller to unref. NULL, or
+ * without a response: there is none, and it is closed. */
+void rest_taken_answer(struct rest_taken *taken, struct rest_shared *answer);
+/* Of such an answer that much is sent already: the rest of it goes when its
+ * socket takes more. NULL: nothing of any is sent. */
+void rest_taken_owe(struct rest_taken *taken, struct rest_shared *answer,
+                    size_t sent);
+/* What is to be told of it from now on (side.h). False: it cannot be. */
+bool rest_taken_listen(struct rest_taken *taken, uint32_t events) MUST_USE;
+/* To the library, with what is unread; or its end. It is gone. */
+void rest_taken_give_back(struct rest_taken *taken);
+void rest_taken_shut(struct rest_taken *taken);
 /* The very end of all that are left. */
 void rest_taken_abandon(struct rest_loop *loop);
-
-/* The answer as bytes, once for all; its body is there. */
-void rest_shared_write(struct rest_shared *shared);
 
 #endif

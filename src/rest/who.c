@@ -160,11 +160,23 @@ static bool is_probe(struct str target)
     return str_is(path, "/livez") || str_is(path, "/readyz");
 }
 
-static void admit(struct rest_request *request)
+/* It may have been counted before it came here. */
+static bool is_admitted(struct rest_request *request)
 {
-    if (!registry_admit(request->loop->rest->registry, request->op.who,
-                        request->op.from, &request->limit) &&
-        !is_probe(request->target)) {
+    struct rest_peer *peer = request->peer;
+
+    if (peer->refused) {
+        peer->refused = false;
+        request->limit = peer->limit;
+        return false;
+    }
+    return registry_admit(request->loop->rest->registry, request->op.who,
+                          request->op.from, &request->limit);
+}
+
+void rest_who_admit(struct rest_request *request)
+{
+    if (!is_admitted(request) && !is_probe(request->target)) {
         rest_request_wrong(request, 429,
                            STR("too many requests of this caller, or from this "
                                "address: Retry-After says when one is taken "
@@ -173,7 +185,7 @@ static void admit(struct rest_request *request)
     }
 }
 
-void rest_who_set(struct rest_request *request, struct str authorization)
+void rest_who_find(struct rest_request *request, struct str authorization)
 {
     request->op.from = address_of(request->peer);
     request->op.who = access_anyone();
@@ -181,7 +193,12 @@ void rest_who_set(struct rest_request *request, struct str authorization)
         uint64_t mark = registry_access_mark(request->loop->rest->registry);
         set(request, find(request, authorization), mark);
     }
-    admit(request);
+}
+
+void rest_who_set(struct rest_request *request, struct str authorization)
+{
+    rest_who_find(request, authorization);
+    rest_who_admit(request);
 }
 
 void rest_who_renew(struct rest_request *request)

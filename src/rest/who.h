@@ -49,6 +49,9 @@ uint64_t rest_who_mark(const struct rest_loop *loop,
  * what is wrong becomes its problem. `authorization`: as in the header; p ==
  * NULL: none. */
 void rest_who_set(struct rest_request *request, struct str authorization);
+/* The two parts of that. */
+void rest_who_find(struct rest_request *request, struct str authorization);
+void rest_who_admit(struct rest_request *request);
 /* Its body took a while to come: who that is now. */
 void rest_who_renew(struct rest_request *request);
 /* The same as he is now; anonymous when he is nobody any more. Counted for the

@@ -1,0 +1,417 @@
+#include "rest/express.h"
+
+#include <errno.h>
+#include <sys/socket.h>
+#include <sys/uio.h>
+
+#include "rest/scan.h"
+#include "rest/state.h"
+#include "rest/taken.h"
+
+enum {
+    HITS_ENOUGH = 16,
+    BYTES = 16 << 10, /* of requests looked at together */
+    TOGETHER = 32,    /* answers of one call */
+};
+
+/* What was found of the next request. */
+enum sight {
+    HIT,
+    NOTHING, /* all that has come is answered */
+    MORE,    /* not all was looked at */
+    FENCED,  /* its answer is for behind a fence */
+    OTHER,   /* it is for the library */
+};
+
+struct hit {
+    struct rest_shared *answer;
+    size_t end; /* of its request */
+};
+
+/* Requests of one connection. */
+struct batch {
+    struct rest_taken *taken;
+    struct str bytes;
+    size_t covered;
+    size_t at; /* the next */
+    size_t n;
+    struct hit hits[TOGETHER];
+};
+
+void rest_express_init(struct rest_express *express)
+{
+    *express = (struct rest_express){.bytes = mem_alloc(BYTES)};
+    rest_ring_init(&express->ready);
+    rest_ring_init(&express->waiting);
+    rest_ring_init(&express->behind);
+}
+
+void rest_express_done(struct rest_express *express)
+{
+    express->bytes = mem_free(express->bytes);
+}
+
+/* ---- one request ---- */
+
+/* Who is refused is told so by the library, and is counted once. */
+static bool admits(const struct rest_request *request)
+{
+    struct rest_peer *peer = request->peer;
+
+    peer->refused =
+        !registry_admit(request->loop->rest->registry, request->op.who,
+                        request->op.from, &peer->limit);
+    return !peer->refused;
+}
+
+/* Whether what it says can be answered with what is kept. */
+static bool is_plain(struct rest_request *request, struct rest_head *head)
+{
+    struct rest_refusal refusal;
+
+    if (rest_head_check(head, STR("HTTP/1.1"), REST_NOTHING, 0, &refusal) !=
+        0) {
+        return false;
+    }
+    rest_who_find(request, head->authorization);
+    rest_request_set_head(request, head);
+    request->op.if_ = head->conditions;
+    return request->plain && request->problem.status == 0 &&
+           request->credential_wrong == NULL;
+}
+
+static enum sight find(struct rest_request *request,
+                       struct rest_scanned *scanned, bool covered,
+                       struct hit *ret_hit)
+{
+    struct rest_loop *loop = request->loop;
+
+    request->method = REST_GET;
+    request->target = scanned->target;
+    if (!is_plain(request, &scanned->head)) {
+        return OTHER;
+    }
+    const struct rest_kept *kept = rest_kept_find(request);
+    if (kept == NULL) {
+        return OTHER;
+    }
+    if (kept->linearizable && !covered) {
+        return FENCED;
+    }
+    if (!rest_shared_date(kept->shared, loop->date) || kept->shared->closes ||
+        !admits(request)) {
+        return OTHER;
+    }
+    ret_hit->answer = kept->shared;
+    return HIT;
+}
+
+static enum sight look_at_next(struct batch *batch, struct hit *ret_hit)
+{
+    struct rest_loop *loop = batch->taken->loop;
+    struct str bytes = {batch->bytes.p + batch->at, batch->bytes.n - batch->at};
+    struct rest_request *request = rest_request_new(loop);
+    struct rest_scanned scanned;
+    enum sight sight = OTHER;
+
+    request->loop = loop;
+    request->peer = &batch->taken->own;
+    enum rest_scan r = rest_scan_head(bytes, request->arena, &scanned);
+    ret_hit->end = batch->at + scanned.n;
+    if (r == SCAN_WHOLE) {
+        sight =
+            find(request, &scanned, ret_hit->end <= batch->covered, ret_hit);
+    } else if (r == SCAN_PART && batch->n > 0 && batch->bytes.n == BYTES) {
+        sight = MORE;
+    }
+    rest_request_release(request);
+    return sight;
+}
+
+/* As many as can be answered together; what is behind them. */
+static enum sight look(struct batch *batch)
+{
+    enum sight sight = HIT;
+
+    while (batch->at < batch->bytes.n && batch->n < TOGETHER) {
+        struct hit *hit = &batch->hits[batch->n];
+        sight = look_at_next(batch, hit);
+        if (sight != HIT) {
+            return sight;
+        }
+        batch->at = hit->end;
+        batch->n++;
+    }
+    return batch->at < batch->bytes.n || batch->bytes.n == BYTES ? MORE
+                                                                 : NOTHING;
+}
+
+/* ---- answers ---- */
+
+static size_t length(const struct hit *hit)
+{
+    return hit->answer->head.n + hit->answer->body.n;
+}
+
+static ssize_t send_hits(const struct batch *batch)
+{
+    struct iovec parts[2 * TOGETHER];
+    struct msghdr message = {.msg_iov = parts};
+    ssize_t n;
+
+    for (size_t i = 0; i < batch->n; i++) {
+        const struct rest_shared *answer = batch->hits[i].answer;
+        parts[2 * i] = (struct iovec){answer->head.p, answer->head.n};
+        parts[2 * i + 1] =
+            (struct iovec){(void *)(uintptr_t)answer->body.p, answer->body.n};
+    }
+    message.msg_iovlen = 2 * batch->n;
+    do {
+        n = sendmsg(batch->taken->own.fd, &message,
+                    MSG_NOSIGNAL | MSG_DONTWAIT);
+    } while (n < 0 && errno == EINTR);
+    return n < 0 && errno == EAGAIN ? 0 : n;
+}
+
+/* Takes them out of the socket. False: it is broken. */
+static bool consume(struct rest_taken *taken, size_t n)
+{
+    ssize_t gone = recv(taken->own.fd, NULL, n, MSG_TRUNC | MSG_DONTWAIT);
+
+    taken->own.read += n;
+    return gone >= 0 && (size_t)gone == n;
+}
+
+/* How many answers went out whole, of so many bytes; *ret_left of the next. */
+static size_t count_whole(const struct batch *batch, size_t sent,
+                          size_t *ret_left)
+{
+    const struct rest_taken *taken = batch->taken;
+    size_t i = 0;
+
+    while (i < batch->n && sent >= length(&batch->hits[i])) {
+        const struct hit *hit = &batch->hits[i++];
+        sent -= length(hit);
+        rest_count_answer(taken->loop, &hit->answer->reply, false,
+                          taken->began_us);
+    }
+    *ret_left = sent;
+    return i;
+}
+
+/* Sends, and takes out of the socket what has at least begun to be answered.
+ * False: it waits for room, or is gone. */
+static bool answer(struct batch *batch)
+{
+    struct rest_taken *taken = batch->taken;
+    struct rest_counts *counts = &taken->loop->counts;
+    ssize_t sent = send_hits(batch);
+    size_t part = 0;
+    size_t whole = sent < 0 ? 0 : count_whole(batch, (size_t)sent, &part);
+    size_t begun = whole + (part > 0);
+
+    batch->at = begun == 0 ? 0 : batch->hits[begun - 1].end;
+    rest_count(&counts->kept, begun);
+    rest_count(&counts->express, begun);
+    if (sent < 0 || (begun > 0 && !consume(taken, batch->at))) {
+        rest_taken_shut(taken);
+    } else if (part > 0) {
+        rest_taken_owe(taken, batch->hits[whole].answer, part);
+    } else if (whole < batch->n) {
+        rest_taken_owe(taken, NULL, 0);
+    } else {
+        return true;
+    }
+    return false;
+}
+
+/* ---- connections ---- */
+
+bool rest_express_begin(struct rest_request *request,
+                        struct rest_shared *answer)
+{
+    struct rest_loop *loop = request->loop;
+    bool may = request->peer->n_hits >= HITS_ENOUGH && !request->head &&
+               !request->old_http && !answer->closes && !loop->closing;
+    struct rest_taken *taken = may ? rest_taken_begin(request) : NULL;
+
+    if (taken == NULL) {
+        request->peer->n_hits = may ? 0 : request->peer->n_hits;
+        return false;
+    }
+    taken->reads = taken->after == REST_GOES_ON;
+    taken->began_us = request->began_us;
+    *request->context = NULL;
+    rest_count(&loop->counts.in_flight, (uint64_t)-1);
+    rest_request_release(request);
+    if (taken->reads &&
+        !rest_taken_listen(taken, EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET)) {
+        rest_taken_shut(taken);
+    } else {
+        rest_taken_answer(taken, answer);
+    }
+    return true;
+}
+
+/* ---- fences ---- */
+
+static void on_over(struct registry_fence *fence)
+{
+    struct rest_express *express = CONTAINER(fence, struct rest_express, fence);
+    struct rest_loop *loop = CONTAINER(express, struct rest_loop, express);
+
+    /* Once it is said the loop may go on with it. */
+    atomic_store(&express->over, true);
+    rest_loop_poke(loop);
+}
+
+/* It counts as an operation of its own, which those who wait share. */
+static void begin_fence(struct rest_loop *loop)
+{
+    struct rest_express *express = &loop->express;
+
+    rest_ring_move(&express->behind, &express->waiting);
+    express->out = true;
+    atomic_store(&express->over, false);
+    rest_count(&loop->counts.in_flight, 1);
+    rest_count(&loop->counts.suspended, 1);
+    express->fence.over = on_over;
+    registry_fence(loop->rest->registry, &express->fence);
+}
+
+static void end_fence(struct rest_loop *loop)
+{
+    struct rest_express *express = &loop->express;
+
+    express->out = false;
+    rest_count(&loop->counts.in_flight, (uint64_t)-1);
+    rest_count(&loop->counts.suspended, (uint64_t)-1);
+    if (express->fence.holds) {
+        rest_ring_move(&express->ready, &express->behind);
+    }
+    /* What is to be said then says the operation. */
+    while (!rest_ring_is_empty(&express->behind)) {
+        rest_taken_give_back(
+            CONTAINER(express->behind.next, struct rest_taken, line));
+    }
+}
+
+/* What is unread came before the next fence. */
+static void wait_for_fence(struct rest_taken *taken, size_t unread)
+{
+    struct rest_loop *loop = taken->loop;
+
+    taken->covered = unread;
+    rest_count(&loop->counts.in_flight, 1);
+    rest_deadlines_enter(&loop->deadlines, &taken->own, REST_NONE, 0);
+    rest_ring_add(&loop->express.waiting, &taken->line);
+}
+
+static size_t take_covered(struct rest_taken *taken)
+{
+    size_t covered = taken->covered;
+
+    if (covered > 0) {
+        rest_count(&taken->loop->counts.in_flight, (uint64_t)-1);
+        taken->covered = 0;
+    }
+    return covered;
+}
+
+void rest_express_forget(struct rest_taken *taken)
+{
+    rest_ring_remove(&taken->line);
+    (void)take_covered(taken);
+}
+
+/* ---- turns ---- */
+
+/* Nothing of it is on its way. */
+static void rest_it(struct rest_taken *taken, bool again)
+{
+    struct rest_loop *loop = taken->loop;
+
+    rest_deadlines_enter(&loop->deadlines, &taken->own, REST_IDLE,
+                         loop->now_ms);
+    if (again) {
+        rest_ring_add(&loop->express.ready, &taken->line);
+    }
+}
+
+static void go_on(struct rest_taken *taken, enum sight sight, size_t unread)
+{
+    if (sight == OTHER) {
+        rest_taken_give_back(taken);
+    } else if (sight == FENCED) {
+        wait_for_fence(taken, unread);
+    } else {
+        rest_it(taken, sight == MORE || taken->ended);
+    }
+}
+
+void rest_express_look(struct rest_taken *taken)
+{
+    struct rest_loop *loop = taken->loop;
+    struct batch batch = {.taken = taken};
+    ssize_t n = recv(taken->own.fd, loop->express.bytes, BYTES,
+                     MSG_PEEK | MSG_DONTWAIT);
+
+    if (n <= 0) {
+        batch.covered = take_covered(taken);
+        if (n < 0 && (errno == EAGAIN || errno == EINTR)) {
+            rest_it(taken, errno == EINTR);
+        } else {
+            rest_taken_shut(taken);
+        }
+        return;
+    }
+    if (taken->covered == 0) {
+        taken->began_us = loop->now_us;
+    }
+    batch.covered = take_covered(taken);
+    batch.bytes = (struct str){loop->express.bytes, (size_t)n};
+    enum sight sight = look(&batch);
+    if (batch.n == 0 || answer(&batch)) {
+        go_on(taken, sight, batch.bytes.n - batch.at);
+    }
+}
+
+void rest_express_hear(struct rest_taken *taken, uint32_t events)
+{
+    taken->ended = taken->ended || (events & EPOLLRDHUP) != 0;
+    if (taken->line.next == NULL) {
+        rest_express_look(taken);
+    }
+}
+
+/* Each once: who has still more to read has his next turn with the others. */
+static void look_at_ready(struct rest_ring *ready)
+{
+    const struct rest_ring *last = ready->prev;
+    bool was_last = rest_ring_is_empty(ready);
+
+    while (!was_last) {
+        struct rest_ring *at = ready->next;
+        was_last = at == last;
+        rest_ring_remove(at);
+        rest_express_look(CONTAINER(at, struct rest_taken, line));
+    }
+}
+
+void rest_express_turn(struct rest_loop *loop)
+{
+    struct rest_express *express = &loop->express;
+
+    if (express->out && atomic_load(&express->over)) {
+        end_fence(loop);
+    }
+    look_at_ready(&express->ready);
+    if (!express->out && !rest_ring_is_empty(&express->waiting)) {
+        begin_fence(loop);
+    }
+}
+
+bool rest_express_has_more(const struct rest_loop *loop)
+{
+    return !rest_ring_is_empty(&loop->express.ready);
+}

@@ -1,0 +1,124 @@
+#include "rest/scan.h"
+
+#include <strings.h>
+
+enum { LINES_MOST = 64 };
+
+/* As far as there are bytes to compare: PART when they are the beginning. */
+static enum rest_scan take_text(struct str *io_bytes, struct str text)
+{
+    size_t n = io_bytes->n < text.n ? io_bytes->n : text.n;
+
+    if (memcmp(io_bytes->p, text.p, n) != 0) {
+        return SCAN_ODD;
+    }
+    io_bytes->p += n;
+    io_bytes->n -= n;
+    return n == text.n ? SCAN_WHOLE : SCAN_PART;
+}
+
+/* All up to a character that is not between these two, which has to be
+ * `end`. */
+static enum rest_scan take_until(struct str *io_bytes, char end, char least,
+                                 struct str *ret_text)
+{
+    size_t n = 0;
+
+    while (n < io_bytes->n && io_bytes->p[n] != end &&
+           io_bytes->p[n] >= least && io_bytes->p[n] <= '~') {
+        n++;
+    }
+    *ret_text = (struct str){io_bytes->p, n};
+    io_bytes->p += n;
+    io_bytes->n -= n;
+    if (io_bytes->n == 0) {
+        return SCAN_PART;
+    }
+    return *io_bytes->p == end ? SCAN_WHOLE : SCAN_ODD;
+}
+
+static enum rest_scan take_target(struct str *io_bytes, struct str *ret_target)
+{
+    enum rest_scan r = take_text(io_bytes, STR("GET "));
+
+    if (r == SCAN_WHOLE) {
+        r = take_until(io_bytes, ' ', '!', ret_target);
+    }
+    if (r == SCAN_WHOLE) {
+        r = ret_target->n > 0 && *ret_target->p == '/' ? r : SCAN_ODD;
+    }
+    return r != SCAN_WHOLE ? r : take_text(io_bytes, STR(" HTTP/1.1\r\n"));
+}
+
+static bool is_named(struct str name, struct str wanted)
+{
+    return name.n == wanted.n && strncasecmp(name.p, wanted.p, name.n) == 0;
+}
+
+/* What makes of the connection something else than it was. */
+static bool is_of_connection(struct str name, struct str value)
+{
+    return (is_named(name, STR("Connection")) &&
+            !is_named(str_trim(value), STR("keep-alive"))) ||
+           is_named(name, STR("Upgrade"));
+}
+
+static enum rest_scan take_line(struct str *io_bytes, struct arena *arena,
+                                struct rest_head *head)
+{
+    struct str name, value;
+
+    enum rest_scan r = take_until(io_bytes, ':', '!', &name);
+    if (r != SCAN_WHOLE) {
+        return r;
+    }
+    io_bytes->p++;
+    io_bytes->n--;
+    r = take_until(io_bytes, '\r', ' ', &value);
+    if (r == SCAN_WHOLE) {
+        r = take_text(io_bytes, STR("\r\n"));
+    }
+    if (r == SCAN_WHOLE && is_of_connection(name, value)) {
+        return SCAN_ODD;
+    }
+    if (r == SCAN_WHOLE) {
+        rest_head_add(head, arena, name, value);
+    }
+    return r;
+}
+
+static bool is_longer(const struct rest_head *head)
+{
+    return head->wrong != NULL || head->content_length.p != NULL ||
+           head->transfer_encoding.p != NULL || head->expect.p != NULL;
+}
+
+static enum rest_scan take_head(struct str *io_bytes, struct arena *arena,
+                                struct rest_scanned *scanned)
+{
+    enum rest_scan r = take_target(io_bytes, &scanned->target);
+
+    for (size_t i = 0; r == SCAN_WHOLE; i++) {
+        if (io_bytes->n > 0 && *io_bytes->p == '\r') {
+            return take_text(io_bytes, STR("\r\n"));
+        }
+        r = i < LINES_MOST ? take_line(io_bytes, arena, &scanned->head)
+                           : SCAN_ODD;
+    }
+    return r;
+}
+
+enum rest_scan rest_scan_head(struct str bytes, struct arena *arena,
+                              struct rest_scanned *ret_scanned)
+{
+    struct str rest = {bytes.p,
+                       bytes.n < REST_SCAN_MOST ? bytes.n : REST_SCAN_MOST};
+
+    *ret_scanned = (struct rest_scanned){.n = 0};
+    enum rest_scan r = take_head(&rest, arena, ret_scanned);
+    ret_scanned->n = (size_t)(rest.p - bytes.p);
+    if (r == SCAN_PART && ret_scanned->n == REST_SCAN_MOST) {
+        return SCAN_ODD;
+    }
+    return r == SCAN_WHOLE && is_longer(&ret_scanned->head) ? SCAN_ODD : r;
+}

@@ -1,0 +1,80 @@
+#include "rest/shared.h"
+
+#include <microhttpd.h>
+#include <strings.h>
+
+struct rest_shared *rest_shared_new(const struct rest_reply *reply,
+                                    struct str body)
+{
+    struct rest_shared *shared = mem_zero(sizeof *shared);
+
+    shared->users = 1;
+    shared->reply = *reply;
+    shared->body = body;
+    return shared;
+}
+
+struct rest_shared *rest_shared_ref(struct rest_shared *shared)
+{
+    shared->users++;
+    return shared;
+}
+
+void rest_shared_unref(struct rest_shared *shared)
+{
+    if (--shared->users == 0) {
+        if (shared->reply.response != NULL) {
+            MHD_destroy_response(shared->reply.response);
+        }
+        buf_done(&shared->head);
+        (void)mem_free(shared);
+    }
+}
+
+static enum MHD_Result add_header(void *user, enum MHD_ValueKind kind,
+                                  const char *name, const char *value)
+{
+    struct rest_shared *shared = user;
+    struct buf *head = &shared->head;
+
+    (void)kind;
+    buf_printf(head, "%s: ", name);
+    if (strcasecmp(name, MHD_HTTP_HEADER_DATE) == 0) {
+        shared->date_at = head->n;
+    }
+    buf_printf(head, "%s\r\n", value);
+    shared->closes =
+        shared->closes || strcasecmp(name, MHD_HTTP_HEADER_CONNECTION) == 0;
+    return MHD_YES;
+}
+
+void rest_shared_write(struct rest_shared *shared)
+{
+    unsigned status = shared->reply.status;
+    struct buf *head = &shared->head;
+
+    if (head->n > 0) {
+        return;
+    }
+    buf_printf(head, "HTTP/1.1 %u %s\r\n", status,
+               MHD_get_reason_phrase_for(status));
+    shared->line_n = head->n;
+    (void)MHD_get_response_headers(shared->reply.response, add_header, shared);
+    buf_printf(head, "Content-Length: %zu\r\n\r\n", shared->body.n);
+}
+
+bool rest_shared_date(struct rest_shared *shared, const char *date)
+{
+    rest_shared_write(shared);
+    char *at = shared->head.p + shared->date_at;
+    size_t n = strlen(date);
+
+    if (shared->date_at == 0 || memcmp(at, date, n) == 0) {
+        return true;
+    }
+    if (shared->users > 1) {
+        return false;
+    }
+    memcpy(at, date, n); /* they all have one length */
+    return true;
+}
