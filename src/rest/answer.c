@@ -149,15 +149,15 @@ static struct MHD_Response *copied(struct str *io_body)
     return response;
 }
 
-/* A group's answer is sent when its runner is gone. */
+/* What is sent later, when the request is gone, is a copy. */
 static struct MHD_Response *of_bytes(struct rest_request *request,
                                      struct str body)
 {
-    if (request->group == NULL) {
+    if (request->made == NULL) {
         return from_arena(body);
     }
     struct MHD_Response *response = copied(&body);
-    request->group->made->body = body;
+    request->made->body = body;
     return response;
 }
 
@@ -192,8 +192,9 @@ static enum MHD_Result send_answer(struct rest_request *request,
                                    unsigned status,
                                    struct MHD_Response *response)
 {
-    if (request->group != NULL) {
-        rest_group_answer(request, status, response);
+    if (request->made != NULL) {
+        request->made->reply = (struct rest_reply){
+            response, request->route, status, request->answer_bytes};
         return MHD_YES;
     }
     enum MHD_Result r = send_lent(request, status, response);
@@ -281,8 +282,8 @@ static struct MHD_Response *make_response(struct rest_request *request,
 
     *ret_body = answer->body;
     if (answer->list != NULL) {
-        if (request->group != NULL) {
-            request->group->made->body = answer->body;
+        if (request->made != NULL) {
+            request->made->body = answer->body;
         }
         return lent(answer);
     }
@@ -295,6 +296,11 @@ static struct MHD_Response *make_response(struct rest_request *request,
 static enum MHD_Result send_kept(struct rest_request *request,
                                  struct rest_shared *kept)
 {
+    if (request->made != NULL) {
+        rest_shared_unref(request->made);
+        request->made = rest_shared_ref(kept);
+        return MHD_YES;
+    }
     return request->op.query.linearizable
                ? rest_answer_shared(request, kept)
                : rest_answer_reply(request, &kept->reply);

@@ -111,6 +111,7 @@ void rest_door_give_back(struct rest_loop *loop, struct rest_peer *was)
 
     peer->fd = was->fd;
     peer->read = was->read;
+    peer->counted = was->counted;
     peer->refused = was->refused;
     peer->limit = was->limit;
     rest_shown_move(&peer->shown, &was->shown);

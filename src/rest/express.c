@@ -1,5 +1,6 @@
 #include "rest/express.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
@@ -7,6 +8,7 @@
 #include "rest/scan.h"
 #include "rest/state.h"
 #include "rest/taken.h"
+#include "rest/trace.h"
 
 enum {
     HITS_ENOUGH = 16,
@@ -24,7 +26,8 @@ enum sight {
 };
 
 struct hit {
-    struct rest_shared *answer;
+    struct rest_shared *answer; /* held */
+    bool known;                 /* it was kept */
     size_t end; /* of its request */
 };
 
@@ -53,14 +56,16 @@ void rest_express_done(struct rest_express *express)
 
 /* ---- one request ---- */
 
-/* Who is refused is told so by the library, and is counted once. */
-static bool admits(const struct rest_request *request)
+/* Counted once: should the library get it, it knows. */
+static bool admits(struct rest_request *request)
 {
     struct rest_peer *peer = request->peer;
 
-    peer->refused =
-        !registry_admit(request->loop->rest->registry, request->op.who,
-                        request->op.from, &peer->limit);
+    peer->counted = true;
+    peer->refused = !registry_admit(request->loop->rest->registry,
+                                    request->op.who, request->op.from,
+                                    &peer->limit);
+    request->limit = peer->limit;
     return !peer->refused;
 }
 
@@ -80,6 +85,69 @@ static bool is_plain(struct rest_request *request, struct rest_head *head)
            request->credential_wrong == NULL;
 }
 
+/* Lists and resources as they are now: neither waits for anything. */
+static bool is_read(const struct rest_request *request)
+{
+    const struct op *op = &request->op;
+
+    return request->problem.status == 0 && request->route != NULL &&
+           request->route->place == REST_OP && !op->query.has_since &&
+           (op->kind == OP_LIST_GET || op->kind == OP_ROW_GET);
+}
+
+/* What was waited for is over. */
+static void set_fenced(struct rest_request *request)
+{
+    request->fenced = true;
+    request->op.query.linearizable = false;
+    request->op.query.max_stale_ms = UINT64_MAX;
+}
+
+/* Takes as long as it would in the library's hands; what takes longer is a
+ * worker's, and the library waits for him. */
+static struct rest_shared *run(struct rest_request *request)
+{
+    struct rest_loop *loop = request->loop;
+
+    if (request->op.request.n == 0) {
+        request->op.request = rest_trace_make(request->arena, loop->traces);
+    }
+    request->opened = true;
+    enum op_step step =
+        registry_run(loop->rest->registry, &request->op, loop->reader);
+    assert(step != OP_WAIT && step != OP_PARK);
+    if (step != OP_DONE) {
+        return NULL;
+    }
+    request->made =
+        rest_shared_new(&(struct rest_reply){.status = 0}, STR(""));
+    (void)rest_answer_op(request);
+    if (request->made->reply.response != NULL) {
+        rest_shared_write(request->made);
+        return request->made;
+    }
+    rest_shared_unref(request->made);
+    return NULL;
+}
+
+/* What is not kept, or not any more. */
+static enum sight make(struct rest_request *request, bool covered,
+                       struct hit *ret_hit)
+{
+    rest_request_read_target(request);
+    if (!is_read(request)) {
+        return OTHER;
+    }
+    if (request->op.query.linearizable) {
+        if (!covered) {
+            return FENCED;
+        }
+        set_fenced(request);
+    }
+    ret_hit->answer = admits(request) ? run(request) : NULL;
+    return ret_hit->answer == NULL ? OTHER : HIT;
+}
+
 static enum sight find(struct rest_request *request,
                        struct rest_scanned *scanned, bool covered,
                        struct hit *ret_hit)
@@ -87,22 +155,25 @@ static enum sight find(struct rest_request *request,
     struct rest_loop *loop = request->loop;
 
     request->method = REST_GET;
+    request->op.method = STR("GET");
     request->target = scanned->target;
-    if (!is_plain(request, &scanned->head)) {
+    if (!is_plain(request, &scanned->head) ||
+        rest_header_is_draining(request)) {
         return OTHER;
     }
     const struct rest_kept *kept = rest_kept_find(request);
-    if (kept == NULL) {
-        return OTHER;
+    ret_hit->known =
+        kept != NULL && rest_shared_date(kept->shared, loop->date);
+    if (!ret_hit->known) {
+        return make(request, covered, ret_hit);
     }
     if (kept->linearizable && !covered) {
         return FENCED;
     }
-    if (!rest_shared_date(kept->shared, loop->date) || kept->shared->closes ||
-        !admits(request)) {
+    if (!admits(request)) {
         return OTHER;
     }
-    ret_hit->answer = kept->shared;
+    ret_hit->answer = rest_shared_ref(kept->shared);
     return HIT;
 }
 
@@ -116,6 +187,7 @@ static enum sight look_at_next(struct batch *batch, struct hit *ret_hit)
 
     request->loop = loop;
     request->peer = &batch->taken->own;
+    request->peer->counted = false;
     enum rest_scan r = rest_scan_head(bytes, request->arena, &scanned);
     ret_hit->end = batch->at + scanned.n;
     if (r == SCAN_WHOLE) {
@@ -199,6 +271,23 @@ static size_t count_whole(const struct batch *batch, size_t sent,
     return i;
 }
 
+static size_t n_known(const struct batch *batch, size_t n)
+{
+    size_t known = 0;
+
+    for (size_t i = 0; i < n; i++) {
+        known += batch->hits[i].known;
+    }
+    return known;
+}
+
+static void let_go(struct batch *batch)
+{
+    for (size_t i = 0; i < batch->n; i++) {
+        rest_shared_unref(batch->hits[i].answer);
+    }
+}
+
 /* Sends, and takes out of the socket what has at least begun to be answered.
  * False: it waits for room, or is gone. */
 static bool answer(struct batch *batch)
@@ -211,7 +300,7 @@ static bool answer(struct batch *batch)
     size_t begun = whole + (part > 0);
 
     batch->at = begun == 0 ? 0 : batch->hits[begun - 1].end;
-    rest_count(&counts->kept, begun);
+    rest_count(&counts->kept, n_known(batch, begun));
     rest_count(&counts->express, begun);
     if (sent < 0 || (begun > 0 && !consume(taken, batch->at))) {
         rest_taken_shut(taken);
@@ -371,7 +460,9 @@ void rest_express_look(struct rest_taken *taken)
     batch.covered = take_covered(taken);
     batch.bytes = (struct str){loop->express.bytes, (size_t)n};
     enum sight sight = look(&batch);
-    if (batch.n == 0 || answer(&batch)) {
+    bool goes_on = batch.n == 0 || answer(&batch);
+    let_go(&batch);
+    if (goes_on) {
         go_on(taken, sight, batch.bytes.n - batch.at);
     }
 }

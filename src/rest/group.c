@@ -127,16 +127,6 @@ static void tell(struct watch_link *link, struct watch_event *event)
 
 /* ---- answers ---- */
 
-void rest_group_answer(struct rest_request *runner, unsigned status,
-                       struct MHD_Response *response)
-{
-    struct rest_shared *shared = runner->group->made;
-
-    shared->reply = (struct rest_reply){response, runner->route, status,
-                                        runner->answer_bytes};
-    rest_shared_write(shared);
-}
-
 /* Those who are taken get it, each when it is his turn. */
 static void give(struct rest_group *group, struct rest_shared *shared)
 {
@@ -200,9 +190,8 @@ static void answer(struct rest_group *group)
         rest_shared_new(&(struct rest_reply){.status = 0}, STR(""));
 
     shared->no_body = group->runner->head;
-    group->made = shared;
-    (void)rest_answer_op(group->runner); /* comes back with it, or nothing */
-    group->made = NULL;
+    group->runner->made = shared;
+    (void)rest_answer_op(group->runner);
     rest_count(&group->loop->counts.renderings, 1);
     give(group, shared);
     rest_shared_unref(shared);

@@ -68,7 +68,6 @@ struct rest_group {
     enum rest_news news;
     struct rest_loop *loop;
     struct rest_request *runner; /* NULL: nothing runs */
-    struct rest_shared *made;    /* by the runner */
     struct rest_ring waiting;    /* for news */
     struct rest_ring due;        /* whose time is over */
     struct rest_ring taken;      /* who get what the runner makes */
@@ -158,8 +157,5 @@ void rest_group_go_on(struct rest_group *group, struct rest_request *runner,
                       enum op_step step);
 /* A runner was woken. */
 void rest_group_woken(struct rest_request *runner);
-/* And its answer, which is taken. */
-void rest_group_answer(struct rest_request *runner, unsigned status,
-                       struct MHD_Response *response);
 
 #endif

@@ -49,8 +49,9 @@ struct rest_peer {
     bool asked;      /* a request line has come: it can be answered */
     bool known;      /* the certificate was looked at */
     unsigned n_hits; /* reads in a row whose answers were kept */
-    bool refused;    /* by a limit: the request that comes next */
-    struct registry_limit limit; /* then */
+    bool counted;    /* what comes next was, and refused or not, by a limit: */
+    bool refused;
+    struct registry_limit limit;
     uint64_t acked;              /* bytes sent to it that had arrived then */
     uint64_t read; /* bytes of it that the library has read, as far as known */
     struct rest_waiter *waiter; /* NULL: it is not suspended for news */

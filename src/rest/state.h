@@ -72,6 +72,8 @@ struct rest_request {
     struct MHD_Connection *connection; /* NULL: it is a group's runner */
     struct rest_peer *peer;            /* NULL then */
     struct rest_group *group;          /* whose runner it is */
+    struct rest_shared *made;          /* its answer becomes that: it has no
+                                          connection to send it to */
     void **context; /* where the library keeps it for the connection */
     struct str target;
     enum rest_stage stage;
@@ -89,6 +91,7 @@ struct rest_request {
                        only if that cannot */
     struct str key; /* of such a read */
     bool hit;       /* its answer was kept, or is one that is kept again */
+    bool fenced;    /* it is linearizable, and its fence is over */
     bool finished;  /* the operation has its answer */
     bool parks;     /* or has none and waits for news */
     bool opened;    /* registry_run was called: registry_op_done is due */
@@ -269,8 +272,8 @@ struct rest_problem rest_problem_make(unsigned status, struct str detail,
 /* One that was made before. */
 enum MHD_Result rest_answer_reply(struct rest_request *request,
                                   const struct rest_reply *reply);
-/* One that is kept. The connection may be taken: then the request is over, and
- * gone. */
+/* One that is kept. The request's connection may be taken: then the request is
+ * over, and gone. */
 enum MHD_Result rest_answer_shared(struct rest_request *request,
                                    struct rest_shared *shared);
 

@@ -165,10 +165,10 @@ static bool is_admitted(struct rest_request *request)
 {
     struct rest_peer *peer = request->peer;
 
-    if (peer->refused) {
-        peer->refused = false;
+    if (peer->counted) {
+        peer->counted = false;
         request->limit = peer->limit;
-        return false;
+        return !peer->refused;
     }
     return registry_admit(request->loop->rest->registry, request->op.who,
                           request->op.from, &request->limit);
