@@ -28,7 +28,7 @@ enum sight {
 struct hit {
     struct rest_shared *answer; /* held */
     bool known;                 /* it was kept */
-    size_t end; /* of its request */
+    size_t end;                 /* of its request */
 };
 
 /* Requests of one connection. */
@@ -62,9 +62,9 @@ static bool admits(struct rest_request *request)
     struct rest_peer *peer = request->peer;
 
     peer->counted = true;
-    peer->refused = !registry_admit(request->loop->rest->registry,
-                                    request->op.who, request->op.from,
-                                    &peer->limit);
+    peer->refused =
+        !registry_admit(request->loop->rest->registry, request->op.who,
+                        request->op.from, &peer->limit);
     request->limit = peer->limit;
     return !peer->refused;
 }
@@ -119,8 +119,7 @@ static struct rest_shared *run(struct rest_request *request)
     if (step != OP_DONE) {
         return NULL;
     }
-    request->made =
-        rest_shared_new(&(struct rest_reply){.status = 0}, STR(""));
+    request->made = rest_shared_new(&(struct rest_reply){.status = 0}, STR(""));
     (void)rest_answer_op(request);
     if (request->made->reply.response != NULL) {
         rest_shared_write(request->made);
@@ -162,8 +161,7 @@ static enum sight find(struct rest_request *request,
         return OTHER;
     }
     const struct rest_kept *kept = rest_kept_find(request);
-    ret_hit->known =
-        kept != NULL && rest_shared_date(kept->shared, loop->date);
+    ret_hit->known = kept != NULL && rest_shared_date(kept->shared, loop->date);
     if (!ret_hit->known) {
         return make(request, covered, ret_hit);
     }

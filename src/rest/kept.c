@@ -151,9 +151,9 @@ struct rest_shared *rest_kept_keep(struct rest_request *request,
                                      request->answer_bytes};
     struct rest_kept *kept = mem_alloc(sizeof *kept);
 
-    *kept = (struct rest_kept){rest_shared_new(&reply, body), *stamp,
-                               request->op.query.linearizable ||
-                                   request->fenced};
+    *kept =
+        (struct rest_kept){rest_shared_new(&reply, body), *stamp,
+                           request->op.query.linearizable || request->fenced};
     if (cache_memo_keep(request->loop->kept, request->key, stamp->revision,
                         cost, kept)) {
         return kept->shared;

@@ -52,8 +52,8 @@ struct rest_peer {
     bool counted;    /* what comes next was, and refused or not, by a limit: */
     bool refused;
     struct registry_limit limit;
-    uint64_t acked;              /* bytes sent to it that had arrived then */
-    uint64_t read; /* bytes of it that the library has read, as far as known */
+    uint64_t acked; /* bytes sent to it that had arrived then */
+    uint64_t read;  /* bytes of it that the library has read, as far as known */
     struct rest_waiter *waiter; /* NULL: it is not suspended for news */
     struct rest_guest *guest;   /* NULL: it is the library's */
     struct rest_ring fresh;     /* of those that no head has come from yet */

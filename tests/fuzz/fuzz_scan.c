@@ -36,8 +36,7 @@ static void check_lines(struct str head)
         REQUIRE(c != '\n' || i + 1 == head.n || head.p[i + 1] != ' ');
         if (c == '\n' && i + 18 < head.n) {
             REQUIRE(strncasecmp(head.p + i + 1, "content-length:", 15) != 0);
-            REQUIRE(strncasecmp(head.p + i + 1, "transfer-encoding:", 18) !=
-                    0);
+            REQUIRE(strncasecmp(head.p + i + 1, "transfer-encoding:", 18) != 0);
         }
     }
 }

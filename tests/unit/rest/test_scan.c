@@ -1,6 +1,5 @@
 /* What of a socket's bytes is a head that may be answered here. */
 #include "kit.h"
-
 #include "rest/scan.h"
 
 #define HEAD(target) "GET " target " HTTP/1.1\r\nHost: x\r\n"
@@ -43,8 +42,7 @@ static void each_beginning_of_a_head_is_a_part(void **state)
 
     for (size_t n = 0; n < strlen(text); n++) {
         assert_int_equal(
-            rest_scan_head((struct str){text, n}, *state, &scanned),
-            SCAN_PART);
+            rest_scan_head((struct str){text, n}, *state, &scanned), SCAN_PART);
     }
     expect(state, text, SCAN_WHOLE);
 }
