@@ -9,6 +9,7 @@
 #include "base/err.h"
 #include "base/log.h"
 #include "peer/peer.h"
+#include "raft/aio.h"
 #include "raft/inside.h"
 
 /* ---- the loop ---- */
@@ -576,6 +577,7 @@ struct core_stats core_stats(const struct core *core)
         READ(fetches_failed),
         READ(received_bytes),
         READ(installs),
+        .aio_waits = aio_counts().destroyed,
     };
 #undef READ
     histogram_read(&core->stats.turns, &stats.turns);

@@ -254,7 +254,8 @@ struct core_stats {
     /* State files sent to other nodes, and fetched from them. */
     uint64_t transfers, transfers_failed, sent_bytes;
     uint64_t fetches, fetches_failed, received_bytes;
-    uint64_t installs; /* of another node's state in the place of this one */
+    uint64_t installs;  /* of another node's state in the place of this one */
+    uint64_t aio_waits; /* for the end of a context of the kernel's I/O */
     struct histogram_sum turns;   /* of the loop */
     struct histogram_sum writes;  /* of an entry: until it is on the disk (and
                                      on a quorum) */

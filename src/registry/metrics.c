@@ -142,6 +142,10 @@ static void add_times(const struct core_stats *stats, struct buf *out)
     metric_seconds(out, "roster_loop_turn_max_seconds", "gauge",
                    "Longest turn of the core loop since the start.",
                    stats->turns.max_us);
+    metric_counter(out, "roster_log_context_waits_total",
+                   "Contexts of the kernel's asynchronous I/O whose end the "
+                   "core loop waited for, some 30 ms each.",
+                   stats->aio_waits);
 }
 
 static void add_transfers(const struct core_stats *stats, struct buf *out)

@@ -25,6 +25,7 @@
 #include "base/log.h"
 #include "kit.h"
 #include "model/row.h"
+#include "raft/aio.h"
 
 struct node {
     char dir[64];
@@ -593,6 +594,31 @@ static void a_second_process_is_refused(void **state)
     node_free(node);
 }
 
+/* [AIO-1] Segments of the log are closed, and snapshots made, and nobody waited
+ * for the kernel to forget what they were written with. */
+static void full_segments_of_the_log_keep_nobody_waiting(void **state)
+{
+    enum { ROW = 200 << 10, ROWS = 250 };
+    struct node *node = node_new();
+    uint64_t before = aio_counts().destroyed;
+
+    (void)state;
+    node->snapshot_bytes = 20 << 20;
+    node_start(node);
+    for (uint64_t i = 0; i < ROWS; i++) {
+        assert_int_equal(add(node, i, ROW), 0);
+    }
+    struct core_stats stats = core_stats(node->core);
+    assert_true(stats.snapshots > 0);
+    assert_int_equal(stats.aio_waits, before);
+    assert_true(aio_counts().reused > 0);
+    node_stop(node);
+    node_start(node); /* What was written with them is whole. */
+    assert_int_equal(count(node), ROWS);
+    node_stop(node);
+    node_free(node);
+}
+
 static void below_the_reserve_growth_is_refused(void **state)
 {
     struct node *node = node_new();
@@ -628,6 +654,7 @@ int main(void)
         cmocka_unit_test(a_stop_ends_also_under_load),
         cmocka_unit_test(a_request_is_prepared_when_all_before_it_is_applied),
         cmocka_unit_test(a_second_process_is_refused),
+        cmocka_unit_test(full_segments_of_the_log_keep_nobody_waiting),
         cmocka_unit_test(below_the_reserve_growth_is_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
