@@ -116,3 +116,11 @@ void metric_labelled(struct buf *out, const char *name, const char *label,
     buf_printf(out, "%s{%s=\"%s\"}", name, label, label_value);
     add_number(out, value);
 }
+
+void metric_labelled_seconds(struct buf *out, const char *name,
+                             const char *label, const char *label_value,
+                             uint64_t us)
+{
+    buf_printf(out, "%s{%s=\"%s\"}", name, label, label_value);
+    add_seconds(out, us);
+}

@@ -49,5 +49,8 @@ void metric_histogram(struct buf *out, const char *name, const char *help,
  * ours: it is not escaped. */
 void metric_labelled(struct buf *out, const char *name, const char *label,
                      const char *label_value, uint64_t value);
+void metric_labelled_seconds(struct buf *out, const char *name,
+                             const char *label, const char *label_value,
+                             uint64_t us);
 
 #endif

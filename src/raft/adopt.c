@@ -232,6 +232,7 @@ int adopt_apply(struct core *core, const struct state_info *info)
 {
     char *fresh = staged_fresh(core, info->file);
     bool wanted = machine_view(core->machine).applied < info->index;
+    enum core_step before = core_step(core, CORE_STEP_STATE);
     int r = 0;
 
     if (wanted) {
@@ -256,5 +257,6 @@ int adopt_apply(struct core *core, const struct state_info *info)
     }
     mem_free(fresh);
     atomic_store(&core->status.installing, false);
+    (void)core_step(core, before);
     return r;
 }

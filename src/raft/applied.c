@@ -83,7 +83,9 @@ static int commit(struct core *core)
 {
     uint64_t began = clock_mono_us();
 
+    enum core_step before = core_step(core, CORE_STEP_COMMIT);
     int r = machine_commit(core->machine);
+    (void)core_step(core, before);
     if (r < 0) {
         stop_on_damage(r);
         stall(core);
@@ -92,6 +94,14 @@ static int commit(struct core *core)
     histogram_add(&core->stats.commits, clock_mono_us() - began);
     publish(core);
     return 0;
+}
+
+static void tell_restored(struct core *core)
+{
+    enum core_step before = core_step(core, CORE_STEP_LEASES);
+
+    core->config.on_restored(core->config.user);
+    (void)core_step(core, before);
 }
 
 /* Nothing shares its transaction with a restore: what was applied before it is
@@ -114,7 +124,7 @@ static int apply_restore(struct core *core, uint64_t index, struct str bytes,
     uint64_t after = machine_view(core->machine).revision;
     if (r == 0 && after != before && core->running &&
         core->config.on_restored != NULL) {
-        core->config.on_restored(core->config.user);
+        tell_restored(core);
     }
     return r;
 }
@@ -130,14 +140,31 @@ static void refuse(struct core *core)
     core->refused = true;
 }
 
+static void note_long(struct core *core, struct str bytes, uint64_t us)
+{
+    struct command_pack pack;
+    struct str first;
+
+    if (us > LONG_TURN_US / 4 && command_pack_open(bytes, &pack) == 0 &&
+        command_pack_next(&pack, &first) == 0) {
+        steps_about(&core->steps,
+                    command_name((enum command_kind)(uint8_t)first.p[0]),
+                    pack.n, us);
+    }
+}
+
 static int apply_one(struct core *core, uint64_t index, struct str bytes)
 {
     struct command_restore restore;
+    uint64_t began = clock_mono_us();
 
+    enum core_step before = core_step(core, CORE_STEP_APPLY);
     int r = command_pack_restores(bytes, &restore)
                 ? apply_restore(core, index, bytes, &restore)
                 : machine_apply(core->machine, index, bytes,
                                 sent_expect(core, index, bytes));
+    (void)core_step(core, before);
+    note_long(core, bytes, clock_mono_us() - began);
     if (r < 0) {
         stop_on_damage(r);
         stall(core);
@@ -229,7 +256,7 @@ void applied_replaced(struct core *core)
 {
     publish(core);
     if (core->running && core->config.on_restored != NULL) {
-        core->config.on_restored(core->config.user);
+        tell_restored(core);
     }
 }
 

@@ -38,21 +38,47 @@ static void close_own(struct core *core)
 {
     uv_handle_t *own[] = {
         (uv_handle_t *)&core->wake,       (uv_handle_t *)&core->prepare,
-        (uv_handle_t *)&core->check,      (uv_handle_t *)&core->tick,
-        (uv_handle_t *)&core->signals[0], (uv_handle_t *)&core->signals[1],
-        (uv_handle_t *)&core->signals[2]};
+        (uv_handle_t *)&core->tick,       (uv_handle_t *)&core->signals[0],
+        (uv_handle_t *)&core->signals[1], (uv_handle_t *)&core->signals[2]};
 
     for (size_t i = 0; i < sizeof own / sizeof own[0]; i++) {
         close_handle(own[i], NULL);
     }
 }
 
+enum core_step core_step(struct core *core, enum core_step step)
+{
+    return steps_enter(&core->steps, step, clock_mono_us());
+}
+
+/* One a second: a disk that is slow all the time has no need of more. */
+static void log_long_turn(struct core *core, const struct turn *turn,
+                          uint64_t now_us)
+{
+    const struct steps *steps = &core->steps;
+
+    if (turn->us <= LONG_TURN_US || now_us - core->steps.logged_us < 1000000) {
+        return;
+    }
+    core->steps.logged_us = now_us;
+    log_info(LOG_CORE, "a turn of the core loop was long",
+             LOG_U64("us", turn->us), LOG_U64("cpu_us", turn->cpu_us),
+             LOG_TXT("most", core_step_name(turn->most)),
+             LOG_U64("most_us", turn->most_us),
+             LOG_TXT("applied", steps->about == NULL ? "" : steps->about),
+             LOG_U64("commands", steps->about_n));
+}
+
 static void note_turn(struct core *core)
 {
-    if (core->turn_began_us != 0) {
-        histogram_add(&core->stats.turns,
-                      clock_mono_us() - core->turn_began_us);
-    }
+    uint64_t now = clock_mono_us();
+    uint64_t cpu = steps_want_cpu(&core->steps, now) ? clock_thread_us() : 0;
+
+    struct turn turn = steps_end(&core->steps, now,
+                                 uv_metrics_idle_time(&core->loop) / 1000, cpu);
+    histogram_add(&core->stats.turns, turn.us);
+    log_long_turn(core, &turn, now);
+    steps_about_none(&core->steps);
 }
 
 /* Before the loop sleeps: everything that happened in this turn is carried
@@ -62,16 +88,21 @@ static void on_prepare(uv_prepare_t *handle)
     struct core *core = handle->data;
     uint64_t now = clock_mono_ms();
 
+    (void)core_step(core, CORE_STEP_PEERS);
     run_calls(core);
+    (void)core_step(core, CORE_STEP_STATE);
     staged_turn(core);
     jobs_turn(core);
     snapshot_turn(core);
     install_turn(core, now);
+    (void)core_step(core, CORE_STEP_PEERS);
     members_turn(core, now);
     status_turn(core);
+    (void)core_step(core, CORE_STEP_ORDER);
     duties_turn(core);
     order_drain(core);
     order_turn(core, now);
+    (void)core_step(core, CORE_STEP_PEERS);
     questions_turn(core);
     links_turn(core, now);
     if (core->stopping && !core->closing && order_idle(core)) {
@@ -79,12 +110,6 @@ static void on_prepare(uv_prepare_t *handle)
         uv_stop(&core->loop);
     }
     note_turn(core);
-}
-
-static void on_check(uv_check_t *handle)
-{
-    struct core *core = handle->data;
-    core->turn_began_us = clock_mono_us();
 }
 
 static void on_wake(uv_async_t *handle)
@@ -98,6 +123,8 @@ static void on_tick(uv_timer_t *handle)
 
     uint64_t now = clock_mono_ms();
 
+    enum core_step before = core_step(core, CORE_STEP_TICK);
+
     disk_watch(core, now);
     order_tick(core, now);
     questions_tick(core, now);
@@ -105,6 +132,7 @@ static void on_tick(uv_timer_t *handle)
     links_tick(core, now);
     status_tick(core, now);
     core->config.on_tick(core->config.user);
+    (void)core_step(core, before);
 }
 
 static void on_signal(uv_signal_t *handle, int number)
@@ -128,12 +156,9 @@ static void start_loop(struct core *core)
     int r = uv_async_init(&core->loop, &core->wake, on_wake);
 
     r |= uv_prepare_init(&core->loop, &core->prepare);
-    r |= uv_check_init(&core->loop, &core->check);
     r |= uv_timer_init(&core->loop, &core->tick);
-    core->wake.data = core->prepare.data = core->check.data = core->tick.data =
-        core;
+    core->wake.data = core->prepare.data = core->tick.data = core;
     r |= uv_prepare_start(&core->prepare, on_prepare);
-    r |= uv_check_start(&core->check, on_check);
     r |= uv_timer_start(&core->tick, on_tick, CORE_TICK_MS, CORE_TICK_MS);
     for (size_t i = 0; i < sizeof numbers / sizeof numbers[0]; i++) {
         r |= uv_signal_init(&core->loop, &core->signals[i]);
@@ -381,7 +406,8 @@ int core_open(const struct core_config *config, struct core **ret_core)
     members_init(core);
     install_init(core);
     core->scratch = arena_new();
-    if (uv_loop_init(&core->loop) != 0) {
+    if (uv_loop_init(&core->loop) != 0 ||
+        uv_loop_configure(&core->loop, UV_METRICS_IDLE_TIME) != 0) {
         mem_free(core);
         return err_raise(ERR_SYSTEM);
     }
@@ -401,6 +427,7 @@ int core_open(const struct core_config *config, struct core **ret_core)
 
 void core_run(struct core *core)
 {
+    steps_init(&core->steps, clock_mono_us(), clock_thread_us());
     core->running = true;
     (void)uv_run(&core->loop, UV_RUN_DEFAULT);
     core->running = false;
@@ -580,6 +607,7 @@ struct core_stats core_stats(const struct core *core)
         .aio_waits = aio_counts().destroyed,
     };
 #undef READ
+    steps_read(&core->steps, &stats);
     histogram_read(&core->stats.turns, &stats.turns);
     histogram_read(&core->stats.writes, &stats.writes);
     histogram_read(&core->stats.commits, &stats.commits);

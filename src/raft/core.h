@@ -241,6 +241,25 @@ uint64_t core_revision(const struct core *core);
  * moves before the change can be read, or told. Any thread, lock-free. */
 uint64_t core_access_rev(const struct core *core);
 
+/* What the core loop does in a turn; `max_us` and `sum_us` are of one kind of
+ * step within a turn, `n_long` are turns of more than 20 ms of which it took
+ * most. */
+enum core_step {
+    CORE_STEP_LOG,    /* libraft and its disk, sockets, timers of others */
+    CORE_STEP_APPLY,  /* entries of the log */
+    CORE_STEP_COMMIT, /* of the store, and who is told of it */
+    CORE_STEP_ORDER,  /* requests: taken, put into packs, answered */
+    CORE_STEP_TICK,   /* ten times a second: leases that are due, the disk */
+    CORE_STEP_LEASES, /* the lease table changes hands, or is made anew */
+    CORE_STEP_STATE,  /* snapshots, jobs, the state of another node */
+    CORE_STEP_PEERS,  /* other nodes: links, members, questions */
+    CORE_STEPS,
+};
+const char *core_step_name(enum core_step step);
+struct core_step_stats {
+    uint64_t sum_us, max_us, n_long;
+};
+
 struct core_stats {
     uint64_t packs, commands, pack_bytes, refused, unknown;
     uint64_t submit_to_done_us;
@@ -256,7 +275,10 @@ struct core_stats {
     uint64_t fetches, fetches_failed, received_bytes;
     uint64_t installs;  /* of another node's state in the place of this one */
     uint64_t aio_waits; /* for the end of a context of the kernel's I/O */
-    struct histogram_sum turns;   /* of the loop */
+    struct histogram_sum turns; /* of the loop, without its sleep */
+    struct core_step_stats steps[CORE_STEPS];
+    /* Processor time of turns; good to a millisecond. */
+    uint64_t turn_cpu_max_us, turns_cpu_long;
     struct histogram_sum writes;  /* of an entry: until it is on the disk (and
                                      on a quorum) */
     struct histogram_sum commits; /* of the store */

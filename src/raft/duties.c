@@ -46,6 +46,14 @@ static void propose_init(struct core *core)
     propose(&core->init, &command);
 }
 
+static void tell_lead(struct core *core, bool leads)
+{
+    enum core_step before = core_step(core, CORE_STEP_LEASES);
+
+    core->config.on_lead(core->config.user, leads);
+    (void)core_step(core, before);
+}
+
 static void epoch_applied(struct core_request *request)
 {
     struct duty *duty = CONTAINER(request, struct duty, request);
@@ -59,7 +67,7 @@ static void epoch_applied(struct core_request *request)
         core->leading = true;
         core->leading_term = core->raft.current_term;
         atomic_store(&core->status.caught_up, true);
-        core->config.on_lead(core->config.user, true);
+        tell_lead(core, true);
         /* Only now: who sees it may send heartbeats. */
         atomic_store(&core->status.leads, true);
         links_lead(core);
@@ -150,7 +158,7 @@ void duties_lose(struct core *core)
     if (core->leading) {
         core->leading = false;
         atomic_store(&core->status.leads, false);
-        core->config.on_lead(core->config.user, false);
+        tell_lead(core, false);
         log_warn(LOG_RAFT, "leads no more");
     }
 }

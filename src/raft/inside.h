@@ -10,6 +10,7 @@
 
 #include "peer/peer.h"
 #include "raft/core.h"
+#include "raft/steps.h"
 #include "state/state.h"
 
 struct members;    /* members.c */
@@ -147,7 +148,6 @@ struct core {
     uv_loop_t loop;
     uv_async_t wake;
     uv_prepare_t prepare;
-    uv_check_t check;
     uv_timer_t tick;
     uv_signal_t signals[3];
     bool running;
@@ -251,7 +251,7 @@ struct core {
 
     uint64_t log_bytes; /* entries since the last snapshot was begun */
     uint32_t sizes[TRAILING_MOST]; /* of the newest entries, a ring */
-    uint64_t turn_began_us;
+    struct steps steps;
 
     struct {
         _Atomic bool leads, caught_up, draining, disk_low, stalled, follows,
@@ -282,6 +282,9 @@ void status_heard(struct core *core, uint64_t now_ms);
 uint64_t status_stale_ms(const struct core *core);
 
 /* ---- core.c ---- */
+/* What the loop does from here on; gives what it did: for core_step again, when
+ * this is done. */
+enum core_step core_step(struct core *core, enum core_step step);
 /* How the store in `directory` is opened. */
 struct store_config core_store_config(const struct core *core,
                                       const char *directory);

@@ -146,6 +146,39 @@ static void add_times(const struct core_stats *stats, struct buf *out)
                    "Contexts of the kernel's asynchronous I/O whose end the "
                    "core loop waited for, some 30 ms each.",
                    stats->aio_waits);
+    metric_seconds(out, "roster_loop_turn_cpu_max_seconds", "gauge",
+                   "Most processor time of a turn of the core loop.",
+                   stats->turn_cpu_max_us);
+    metric_counter(out, "roster_loop_turns_cpu_long_total",
+                   "Turns of the core loop that needed more than 20 ms of the "
+                   "processor.",
+                   stats->turns_cpu_long);
+}
+
+static void add_steps(const struct core_stats *stats, struct buf *out)
+{
+    metric_head(out, "roster_loop_step_seconds_total", "counter",
+                "Time of the core loop by what it does.");
+    for (unsigned i = 0; i < CORE_STEPS; i++) {
+        metric_labelled_seconds(out, "roster_loop_step_seconds_total", "step",
+                                core_step_name((enum core_step)i),
+                                stats->steps[i].sum_us);
+    }
+    metric_head(out, "roster_loop_step_max_seconds", "gauge",
+                "Longest time of it within a turn.");
+    for (unsigned i = 0; i < CORE_STEPS; i++) {
+        metric_labelled_seconds(out, "roster_loop_step_max_seconds", "step",
+                                core_step_name((enum core_step)i),
+                                stats->steps[i].max_us);
+    }
+    metric_head(out, "roster_loop_long_turns_total", "counter",
+                "Turns of the core loop of more than 20 ms, by what took most "
+                "of it.");
+    for (unsigned i = 0; i < CORE_STEPS; i++) {
+        metric_labelled(out, "roster_loop_long_turns_total", "step",
+                        core_step_name((enum core_step)i),
+                        stats->steps[i].n_long);
+    }
 }
 
 static void add_transfers(const struct core_stats *stats, struct buf *out)
@@ -177,6 +210,7 @@ static void add_core(struct registry *registry, struct buf *out)
 
     add_commands(&stats, out);
     add_times(&stats, out);
+    add_steps(&stats, out);
     metric_counter(out, "roster_snapshots_total", "Raft snapshots taken.",
                    stats.snapshots);
     metric_counter(out, "roster_snapshot_failures_total",

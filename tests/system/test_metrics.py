@@ -60,7 +60,11 @@ def what_an_operator_looks_for_is_there(s):
             "roster_log_write_duration_seconds_bucket",
             "roster_store_commit_duration_seconds_bucket",
             "roster_loop_turn_duration_seconds_bucket",
-            "roster_loop_turn_max_seconds", "roster_store_used_bytes",
+            "roster_loop_turn_max_seconds",
+            "roster_loop_turn_cpu_max_seconds",
+            "roster_loop_turns_cpu_long_total",
+            "roster_loop_step_max_seconds", "roster_loop_long_turns_total",
+            "roster_store_used_bytes",
             "roster_log_context_waits_total",
             "roster_store_limit_bytes", "roster_store_readers",
             "roster_cache_bytes", "roster_cache_limit_bytes",
@@ -144,6 +148,29 @@ def counters_count_what_was_done(s):
     assert abs(now["roster_snapshot_timestamp_seconds"] - time.time()) < 600
     assert now["roster_admin_jobs"] == 0
     assert after["roster_loop_turn_max_seconds"] > 0
+
+
+@test
+def the_steps_of_the_core_loop_make_up_its_turns(s):
+    things = make_list(s)
+
+    def steps(have):
+        return {name.split('"')[1]: value for name, value in have.items()
+                if name.startswith("roster_loop_step_seconds_total{")}
+    before = samples(s)
+    for i in range(50):
+        s.post(things, [{"name": f"n{i}-{j}"} for j in range(20)]).must(201)
+    after = samples(s)
+    grown = {step: value - steps(before)[step]
+             for step, value in steps(after).items()}
+    assert grown["apply"] > 0 and grown["commit"] > 0 and grown["order"] > 0
+    turns = after["roster_loop_turn_duration_seconds_sum"] - \
+        before["roster_loop_turn_duration_seconds_sum"]
+    # A turn may end between the two that are read.
+    assert abs(sum(grown.values()) - turns) < 0.01 + turns / 10
+    assert max(value for name, value in after.items()
+               if name.startswith("roster_loop_step_max_seconds{")) <= \
+        after["roster_loop_turn_max_seconds"] + 1e-6
 
 
 @test(flags=("--io-threads", "1", "--max-connections", "4"))
