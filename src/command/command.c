@@ -319,6 +319,29 @@ const char *command_name(enum command_kind kind)
     return "unknown";
 }
 
+enum {
+    WEIGHT_OF_ANY = 512, /* a namespace is looked up, its database opened */
+    WEIGHT_OF_STEP = COMMAND_PACK_WEIGHT / 2,
+    WEIGHT_OF_PLACES = 8, /* a row each, for a few bytes */
+};
+
+size_t command_weight(struct str bytes)
+{
+    size_t weight = WEIGHT_OF_ANY + bytes.n;
+
+    switch ((enum command_kind)(uint8_t)bytes.p[0]) {
+    case COMMAND_RECLAIM:
+    case COMMAND_TALLY:
+    case COMMAND_SWEEP:
+    case COMMAND_EXPIRE:
+        return weight + WEIGHT_OF_STEP; /* Some hundred rows. */
+    case COMMAND_AGENT_PUT:
+        return weight + WEIGHT_OF_PLACES * bytes.n;
+    default:
+        return weight;
+    }
+}
+
 /* ---- packs ---- */
 
 void command_pack_begin(struct buf *out, uint64_t time_ms, uint64_t nonce)

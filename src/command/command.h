@@ -42,8 +42,8 @@
 
 #define COMMAND_PACK_FORMAT 1
 #define COMMAND_PACK_HEADER 24
-#define COMMAND_PACK_BYTES 262144U /* a pack closes here */
-#define COMMAND_PACK_MOST 4096U    /* commands */
+#define COMMAND_PACK_WEIGHT 262144U /* a pack closes here */
+#define COMMAND_PACK_MOST 4096U     /* commands */
 
 #define COMMAND_REQUEST_AT 20U /* where a command has its request id */
 #define COMMAND_REQUEST_BYTES 16U
@@ -314,6 +314,10 @@ bool command_is(struct str bytes, enum command_kind kind);
 /* Whether it can only make the state smaller. */
 bool command_shrinks(enum command_kind kind);
 const char *command_name(enum command_kind kind);
+/* How long it takes to apply, as far as its bytes tell: in bytes of rows, of
+ * which there are some 20 in a microsecond. What is in one pack is applied in
+ * one step, and nobody else has a turn meanwhile. */
+size_t command_weight(struct str bytes);
 
 struct command_pack {
     uint32_t n;

@@ -57,6 +57,7 @@ enum {
 struct pack {
     struct queue_link *first; /* guests and fences; our own are in `sent` */
     size_t n_commands;
+    size_t weight;  /* of all of them */
     uint64_t index; /* of its entry */
     uint64_t term;
     uint64_t nonce;

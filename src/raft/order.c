@@ -194,8 +194,7 @@ static void fetch_files(struct core *core)
     }
 }
 
-static bool fits(const struct pack *pack, const struct buf *bytes,
-                 const struct core_request *request)
+static bool fits(const struct pack *pack, const struct core_request *request)
 {
     if (command_is(request->command, COMMAND_RESTORE) || pack->alone ||
         request->prepare != NULL) {
@@ -203,7 +202,8 @@ static bool fits(const struct pack *pack, const struct buf *bytes,
     }
     return pack->n_commands == 0 ||
            (pack->n_commands < COMMAND_PACK_MOST &&
-            bytes->n + request->command.n + 4 <= COMMAND_PACK_BYTES);
+            pack->weight + command_weight(request->command) <=
+                COMMAND_PACK_WEIGHT);
 }
 
 static void add_command(struct core *core, struct core_request *request,
@@ -213,6 +213,7 @@ static void add_command(struct core *core, struct core_request *request,
 
     command_pack_add(bytes, request->command);
     pack->n_commands++;
+    pack->weight += command_weight(request->command);
     pack->alone = command_is(request->command, COMMAND_RESTORE);
     if (pack->alone && request->guest) {
         staged_sent(core, request->command, true);
@@ -228,14 +229,14 @@ static void fill(struct core *core, struct buf *bytes)
     struct queue_link **end = &pack->first;
 
     pack->first = NULL;
-    pack->n_commands = 0;
+    pack->n_commands = pack->weight = 0;
     pack->alone = false;
     pack->nonce++;
     pack->term = core->raft.current_term;
     command_pack_begin(bytes, clock_wall_ms(), pack->nonce);
     while (core->pending != NULL &&
            (core->leading || request_of(core->pending)->local) &&
-           fits(pack, bytes, request_of(core->pending))) {
+           fits(pack, request_of(core->pending))) {
         struct core_request *request = pop(core);
         if (!admit(core, request) || waits_for_file(core, request)) {
             continue;

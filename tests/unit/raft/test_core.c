@@ -581,6 +581,60 @@ static void a_request_is_prepared_when_all_before_it_is_applied(void **state)
     node_free(node);
 }
 
+/* ---- packs ---- */
+
+enum { MANY = 4000 };
+
+struct crowd {
+    struct core_call call;
+    struct core *core;
+    struct kit_call calls[MANY];
+    struct buf bytes[MANY];
+    sem_t sent;
+};
+
+/* On the loop: all of them wait when the next pack is made. */
+static void send_all(struct core_call *call)
+{
+    struct crowd *crowd = CONTAINER(call, struct crowd, call);
+
+    for (int i = 0; i < MANY; i++) {
+        kit_send(crowd->core, &crowd->calls[i], buf_str(&crowd->bytes[i]));
+    }
+    (void)sem_post(&crowd->sent);
+}
+
+/* A small row takes as long as a large one. */
+static void many_small_commands_are_not_applied_in_one_step(void **state)
+{
+    struct node *node = node_new();
+    struct crowd *crowd = mem_zero(sizeof *crowd);
+
+    (void)state;
+    node_start(node);
+    crowd->core = node->core;
+    crowd->call.func = send_all;
+    assert_int_equal(sem_init(&crowd->sent, 0, 0), 0);
+    for (int i = 0; i < MANY; i++) {
+        kit_row(&crowd->bytes[i], (uint64_t)i, 1);
+    }
+    struct core_stats before = core_stats(node->core);
+    core_call(node->core, &crowd->call);
+    assert_int_equal(sem_wait(&crowd->sent), 0);
+    for (int i = 0; i < MANY; i++) {
+        assert_int_equal(kit_hear(&crowd->calls[i]), 0);
+        buf_done(&crowd->bytes[i]);
+    }
+    struct core_stats after = core_stats(node->core);
+    uint64_t packs = after.packs - before.packs;
+    assert_true(packs >= MANY * 512 / COMMAND_PACK_WEIGHT);
+    assert_true(packs <= MANY / 100); /* They share flushes all the same. */
+    (void)sem_destroy(&crowd->sent);
+    mem_free(crowd);
+    node_stop(node);
+    node_free(node);
+}
+
 static void a_second_process_is_refused(void **state)
 {
     struct node *node = node_new();
@@ -653,6 +707,7 @@ int main(void)
         cmocka_unit_test(a_write_of_the_log_that_fails_stops_the_process),
         cmocka_unit_test(a_stop_ends_also_under_load),
         cmocka_unit_test(a_request_is_prepared_when_all_before_it_is_applied),
+        cmocka_unit_test(many_small_commands_are_not_applied_in_one_step),
         cmocka_unit_test(a_second_process_is_refused),
         cmocka_unit_test(full_segments_of_the_log_keep_nobody_waiting),
         cmocka_unit_test(below_the_reserve_growth_is_refused),
