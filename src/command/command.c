@@ -332,6 +332,7 @@ size_t command_weight(struct str bytes)
     switch ((enum command_kind)(uint8_t)bytes.p[0]) {
     case COMMAND_RECLAIM:
     case COMMAND_TALLY:
+    case COMMAND_INDEX:
     case COMMAND_SWEEP:
     case COMMAND_EXPIRE:
         return weight + WEIGHT_OF_STEP; /* Some hundred rows. */

@@ -1,6 +1,8 @@
 /* Searches by a primary key: what the index and the keys say is, byte by byte,
  * what a scan finds. A regular expression always scans, so each question is
  * asked both ways, page by page, while the tree and the rows change. */
+#include <stdlib.h>
+
 #include "kit.h"
 
 static uint64_t seed = 7;
