@@ -35,6 +35,7 @@ GROUPS = (reads, writes, leases, watchers, restart, cluster, failover, joins,
 # in ms, rounds, sizes.
 SIZES = {
     "quick": {"ms": 250, "rounds": 2, "many_ms": 150, "many_rounds": 1,
+              "ways": ["both"],
               "leases": [1000, 10_000],
               "resources": 100_000, "namespaces": 5000, "appends": 1000,
               "java_ms": 2000, "failovers": 3, "failovers_peers": 1,
@@ -43,6 +44,7 @@ SIZES = {
               "registries": [1000, 10_000, 100_000],
               "crowds": [10, 100, 1000], "idle": 2000, "nodes": [1, 3, 5]},
     "default": {"ms": 1000, "rounds": 5, "many_ms": 600, "many_rounds": 3,
+                "ways": ["access", "tls", "both"],
                 "leases": [1000, 10_000, 100_000],
                 "resources": 1_000_000, "namespaces": 20_000, "appends": 2000,
                 "java_ms": 8000, "failovers": 9, "failovers_peers": 3,
@@ -54,6 +56,7 @@ SIZES = {
                 "crowds": [10, 100, 1000, 10_000], "idle": 10_000,
                 "nodes": [1, 3, 5]},
     "full": {"ms": 2000, "rounds": 9, "many_ms": 1000, "many_rounds": 5,
+             "ways": ["access", "tls", "both"],
              "leases": [1000, 10_000, 100_000, 1_000_000],
              "resources": 1_000_000, "namespaces": 100_000, "appends": 2000,
              "java_ms": 20_000, "failovers": 15, "failovers_peers": 5,
@@ -82,8 +85,9 @@ def arguments(argv):
         epilog="Exit status 1 when a row is invalid (errors, lost rows); a "
         "bound that is not met is\na result, not an error.")
     size = p.add_mutually_exclusive_group()
-    size.add_argument("--quick", action="store_true", help="about 3 minutes, "
-                      "small sizes")
+    size.add_argument("--quick", action="store_true", help="some minutes: "
+                      "small sizes, and of the ways that\nclients come in only "
+                      "plain and both of TLS and access control")
     size.add_argument("--full", action="store_true", help="a million leases, "
                       "peers with a million keys, long rounds")
     p.add_argument("--list", action="store_true", help="the rows")

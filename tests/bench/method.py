@@ -264,12 +264,13 @@ class Row:
                 for size, name in names.items() if self.figures[name].get(f)]
             for f in figures}})
 
-    def judge_curves(self, figure, kinds=("flat", "falls", "logarithmic")):
+    def judge_curves(self, figure, kinds):
         for curve in filter(lambda c: c["judged"], self.curves):
             points = verdicts.costs(figure, curve["figures"][figure])
             kind, ratio = verdicts.growth(points)
             self.bound(f"{curve['line']}, by {figure}: "
-                       f"{verdicts.worded(points)} (wanted: {' or '.join(kinds)})",
+                       f"{verdicts.worded(points)} (may be "
+                       f"{' or '.join(kinds)})",
                        kind and middle([ratio]), lambda _, k=kind: k in kinds)
 
     def as_json(self):

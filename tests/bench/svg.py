@@ -12,14 +12,18 @@ LEGEND = 34         # letters in such a line
 
 
 class Axis:
-    """Values to places between `low` and `high`, of the drawing."""
+    """Values to places between `low` and `high`, of the drawing. `sizes`: they
+    were chosen, so the axis ends with them and names each."""
 
-    def __init__(self, values, low, high, logarithmic):
+    def __init__(self, values, low, high, logarithmic, sizes=False):
         self.log = logarithmic and min(values) > 0
         self.low, self.high = low, high
+        self.sizes = sorted(set(values)) if sizes else []
         self.first, self.last = self._ends(min(values), max(values))
 
     def _ends(self, least, most):
+        if self.sizes and least < most:
+            return least, most
         if self.log:
             first = 10 ** math.floor(math.log10(least) + 1e-9)
             last = 10 ** math.ceil(math.log10(most) - 1e-9)
@@ -43,6 +47,8 @@ class Axis:
         return self.low + share * (self.high - self.low)
 
     def ticks(self):
+        if self.sizes:
+            return self.sizes
         if self.log:
             n = round(math.log10(self.last / self.first))
             return [self.first * 10 ** i for i in range(n + 1)]
@@ -102,11 +108,13 @@ def legend(lines):
         x = WIDTH - RIGHT + 14
         yield stroke([(x, y - 4), (x + 18, y - 4)], colour,
                      ' stroke-width="3"')
-        yield text(x + 24, y, line["name"], more=' font-weight="bold"')
-        y += PER_LINE
-        for words in folded(line.get("note", ""), LEGEND):
+        for words in folded(line["name"], LEGEND - 6):
+            yield text(x + 24, y, words, more=' font-weight="bold"')
+            y += PER_LINE
+        for words in filter(None, folded(line.get("note", ""), LEGEND)):
             yield text(x + 24, y, words, size=10)
-            y += PER_LINE - 3 if words else 0
+            y += PER_LINE - 3
+        y += PER_LINE // 4
 
 
 def drawn(line, colour, x_axis, y_axis):
@@ -126,7 +134,7 @@ def chart(of):
         return None
     xs, ys = ([p[i] for line in lines for p in line["points"]]
               for i in (0, 1))
-    x_axis = Axis(xs, LEFT, WIDTH - RIGHT, True)
+    x_axis = Axis(xs, LEFT, WIDTH - RIGHT, True, True)
     y_axis = Axis(ys, HEIGHT - BOTTOM, TOP, of.get("log_y", False))
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{WIDTH}" '

@@ -24,22 +24,26 @@ class Way(typing.NamedTuple):
 
 
 PLAIN = Way()
-GUARDED = (Way("access", access=True), Way("tls", tls=True),
-           Way("both", tls=True, access=True))
+TLS = Way("tls", tls=True)
+GUARDED = (Way("access", access=True), TLS, Way("both", tls=True, access=True))
 TITLES = {"access": "with access control", "tls": "within TLS",
           "both": "within TLS and with access control"}
 
 
-def rows(plain, *names):
-    """The rows that are measured plainly, and these of them in each way."""
+def rows(plain, *names, among=GUARDED):
+    """The rows that are measured plainly, and these of them in other ways."""
     return {**plain, **{w.of(n): f"{plain[n]}, {TITLES[w.name]}"
-                        for w in GUARDED for n in names}}
+                        for w in among for n in names}}
 
 
 def wanted(bench, all_rows, wants, plain):
     """Yields each way, and the plain names of the rows that are wanted in it.
-    They are shorter but for the plain ones."""
+    They are shorter but for the plain ones. Where there is little time, the ways
+    are those that it is enough for, unless a row is asked for by its name."""
     for way in (PLAIN, *GUARDED):
+        if not bench.options.only and \
+                way.name not in ("", *bench.options.ways):
+            continue
         names = [n for n in plain if way.of(n) in all_rows and
                  wants(way.of(n))]
         if names:
@@ -71,5 +75,6 @@ def certificate_and_key(node):
     return full
 
 
+@functools.lru_cache
 def context():
     return certs.common().context()
