@@ -186,6 +186,15 @@ class Cluster:
         return {"leader": [leader.port], "follower": others[:1],
                 None: [*others, leader.port]}[at]
 
+    def memory(self):
+        return self.leader().memory()
+
+    def call(self, *asked, **more):
+        return self.leader().call(*asked, **more)
+
+    def leaf(self, name):
+        return self.leader().leaf(name)
+
     def cpu_us(self):
         return sum(n.cpu_us() for n in self.nodes)
 
@@ -204,11 +213,16 @@ class Cluster:
 
 
 def make_etcd(place, nodes=NODES, way=ways.PLAIN):
+    """One node is a server as any other."""
+    if nodes == 1:
+        return servers.Etcd(place, way=way)
     return Cluster(place, lambda p, members, i: EtcdNode(
         p, members, i, way=way), nodes)
 
 
 def make_zookeeper(place, nodes=NODES, way=ways.PLAIN):
+    if nodes == 1:
+        return servers.ZooKeeper(place, way=way)
     return Cluster(place, lambda p, members, i: ZooKeeperNode(
         p, members, i, way=way), nodes)
 

@@ -51,20 +51,20 @@ def by_writing(bench, row):
     made = cluster.writers(bench) if "cluster" in row.name else \
         writes.contestants(bench, ways.PLAIN)
 
-    def adds(writer):
-        return lambda n: writes.one(bench, writer, {"connections": n})()
+    def adds(to):
+        return lambda n: writes.one(bench, to, {"connections": n})()
     take(bench, row, "connections", bench.options.connections,
-         {name: adds(writer) for name, writer in made.items()})
+         {name: adds(to) for name, to in made.items()})
     return counted(row, made)
 
 
 def counted(row, made):
     """No addition that was acknowledged is missing."""
-    for name, writer in made.items():
-        said = writer.server.acknowledged
-        if writer.counted and writer.count() < said:
+    for name, to in made.items():
+        said = to.server.acknowledged
+        if to.counted and to.count() < said:
             row.refuse(f"{name} acknowledged {said} additions and keeps "
-                       f"{writer.count()}")
+                       f"{to.count()}")
     return row
 
 

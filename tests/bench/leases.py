@@ -1,5 +1,6 @@
 """Heartbeats: singly and in batches, among few leases and many."""
 import bodies
+import clusters
 import servers
 import ways
 from method import Row, middle
@@ -21,9 +22,14 @@ def group(bench, wants):
         empty = roster.memory()
         register(bench, roster, 0, 1000)
         if "heartbeat" in names:
-            yield singly(bench, way, roster)
+            yield singly(bench, way, roster, Row(way.of("heartbeat"),
+                                                 ROWS[way.of("heartbeat")]))
         if "heartbeats" in names or "leases-memory" in names:
-            yield from batches(bench, way, roster, empty, wants)
+            row, held = (Row(way.of(n), PLAIN[n] + way.said())
+                         for n in ("heartbeats", "leases-memory"))
+            batches(bench, way, roster, empty, row, held)
+            yield from (r for r in (row, held)
+                        if r.name in ROWS and wants(r.name))
         bench.down()
 
 
@@ -35,19 +41,19 @@ def register(bench, roster, have, want):
                       connections=256, n=want - have, start=have)
 
 
-def singly(bench, way, roster):
-    row = Row(way.of("heartbeat"), ROWS[way.of("heartbeat")])
+def singly(bench, way, roster, row, nodes=1):
+    """Beside clusters of peers when it is one."""
     beat = bodies.http("PUT", f"/v1/agents/h{bodies.ITEM}/heartbeat", b"")
     go = {"roster": lambda: bench.load(roster, beat, connections=64,
                                        items=1000)}
     if bench.have("zookeeper"):
-        zk = bench.up("zookeeper", lambda: servers.ZooKeeper(bench.place,
-                                                             way=way))
+        zk = bench.up("zookeeper", lambda: clusters.make_zookeeper(
+            bench.place, nodes, way))
         bench.warm_java(zk, bodies.ZOOKEEPER_PING, items=1000)
         go["zookeeper"] = lambda: bench.load(
             zk, bodies.ZOOKEEPER_PING, connections=64, items=1000,
             protocol="zookeeper", hello=bodies.ZOOKEEPER_HELLO)
-    if bench.have("redis"):
+    if bench.have("redis") and nodes == 1:
         # A heartbeat need not survive a crash: neither here.
         redis = bench.up("redis", lambda: servers.Redis(bench.place, False,
                                                         way))
@@ -58,7 +64,8 @@ def singly(bench, way, roster):
         go["redis"] = lambda: bench.load(redis, expire, connections=64,
                                          items=1000, protocol="resp")
     if bench.have("etcd"):
-        etcd = bench.up("etcd", lambda: servers.Etcd(bench.place, way=way))
+        etcd = bench.up("etcd", lambda: clusters.make_etcd(
+            bench.place, nodes, way))
         row.faults += bench.load(etcd, bodies.etcd_grant(), n=1000,
                                  connections=16, start=0)["faults"]
         go["etcd"] = lambda: bench.load(etcd, bodies.etcd_keepalive(),
@@ -77,9 +84,7 @@ def counts(bench, way):
             if way is ways.PLAIN or n <= BATCH] or bench.options.leases[:1]
 
 
-def batches(bench, way, roster, empty, wants):
-    row = Row(way.of("heartbeats"), ROWS[way.of("heartbeats")])
-    held = Row(way.of("leases-memory"), PLAIN["leases-memory"])
+def batches(bench, way, roster, empty, row, held):
     have, taken = 1000, {}
     for leases in counts(bench, way):
         if leases > have:
@@ -105,7 +110,6 @@ def batches(bench, way, roster, empty, wants):
     held.bound("RssAnon < 256 MiB with 1,000,000 leases", value,
                lambda v: v < MILLION_BYTES)
     held.faults = list(row.faults)
-    yield from (r for r in (row, held) if r.name in ROWS and wants(r.name))
 
 
 def renewals(sample, batch):

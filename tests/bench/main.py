@@ -25,11 +25,12 @@ import reads
 import report
 import restart
 import servers
+import threes
 import watchers
 import writes
 
 GROUPS = (reads, writes, leases, watchers, restart, cluster, failover, joins,
-          curves, growth, crowds, hostile)
+          threes, curves, growth, crowds, hostile)
 
 # What is measured, by how much time there is: measured time of one contestant
 # in ms, rounds, sizes.

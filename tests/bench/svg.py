@@ -75,7 +75,7 @@ def stroke(points, colour, more=""):
             f'{more}/>')
 
 
-def grid(x_axis, y_axis, chart):
+def grid(x_axis, y_axis, of):
     for value in x_axis.ticks():
         x = x_axis.place(value)
         yield stroke([(x, y_axis.low), (x, y_axis.high)], "#dddddd")
@@ -84,10 +84,10 @@ def grid(x_axis, y_axis, chart):
         y = y_axis.place(value)
         yield stroke([(x_axis.low, y), (x_axis.high, y)], "#dddddd")
         yield text(x_axis.low - 8, y + 4, short(value), "end")
-    yield text((x_axis.low + x_axis.high) / 2, HEIGHT - 14, chart["x"],
+    yield text((x_axis.low + x_axis.high) / 2, HEIGHT - 14, of["x"],
                "middle")
     middle = (y_axis.low + y_axis.high) / 2
-    yield text(18, middle, chart["y"], "middle",
+    yield text(18, middle, of["y"], "middle",
                more=f' transform="rotate(-90 18 {middle:.1f})"')
 
 

@@ -7,6 +7,7 @@ import subprocess
 import time
 
 import bodies
+import clusters
 import parts
 import servers
 import ways
@@ -117,18 +118,25 @@ def frame(roster, leaf, type_, question):
     return data.replace(number.encode(), bodies.ITEM.encode())
 
 
-class Contest:
-    """Everybody's watchers, all there at the same time."""
+def asked(server):
+    """The server itself, or a node that does not lead."""
+    return server.followers()[0] if hasattr(server, "followers") else server
 
-    def __init__(self, bench, way, memory):
+
+class Contest:
+    """Everybody's watchers, all there at the same time; of a cluster, at a
+    follower."""
+
+    def __init__(self, bench, way, memory, nodes=1):
         self.bench, self.way, self.memory, self.go = bench, way, memory, {}
-        self.clients = []
+        self.clients, self.nodes = [], nodes
         n = bench.options.watchers
-        self.roster = bench.up("roster watched", lambda: bench.make_roster(
-            ("--max-watchers", str(2 * n + 10)), way=way))
+        make = bench.make_roster if nodes == 1 else bench.make_cluster
+        self.roster = asked(bench.up("roster watched", lambda: make(
+            ("--max-watchers", str(2 * n + 10)), way=way)))
         self.leaf = self.roster.leaf("watched")
         self.mine()
-        if bench.have("redis"):
+        if bench.have("redis") and nodes == 1:
             self.redis()
         # Its gateway asks itself by TLS once more for each who waits.
         if bench.have("etcd") and not way.tls:
@@ -200,8 +208,8 @@ class Contest:
                  greeting="subscribe")
 
     def etcd(self):
-        etcd = self.bench.up("etcd", lambda: servers.Etcd(self.bench.place,
-                                                       way=self.way))
+        etcd = asked(self.bench.up("etcd", lambda: clusters.make_etcd(
+            self.bench.place, self.nodes, self.way)))
         key = bodies.b64("bench/watched")
         self.add("etcd", etcd, bodies.http("POST", "/v3/watch", {
             "create_request": {"key": key}}), bodies.http(
@@ -216,8 +224,12 @@ def group(bench, wants):
 
 
 def both(bench, way):
-    row, memory = (Row(way.of(n), ROWS[way.of(n)]) for n in PLAIN)
-    contest = Contest(bench, way, memory)
+    return contested(bench, way, *(Row(way.of(n), ROWS[way.of(n)])
+                                   for n in PLAIN))
+
+
+def contested(bench, way, row, memory, nodes=1):
+    contest = Contest(bench, way, memory, nodes)
     try:
         row.take(bench.rounds(contest.go, 4 * bench.options.rounds), FIGURES)
     finally:

@@ -22,17 +22,21 @@ class Way(typing.NamedTuple):
         """The name of a row, or of a server, that is asked so."""
         return f"{name}.{self.name}" if self.name else name
 
+    def said(self):
+        return f", {TITLES[self.name]}" if self.name else ""
+
 
 PLAIN = Way()
 TLS = Way("tls", tls=True)
-GUARDED = (Way("access", access=True), TLS, Way("both", tls=True, access=True))
+BOTH = Way("both", tls=True, access=True)
+GUARDED = (Way("access", access=True), TLS, BOTH)
 TITLES = {"access": "with access control", "tls": "within TLS",
           "both": "within TLS and with access control"}
 
 
 def rows(plain, *names, among=GUARDED):
     """The rows that are measured plainly, and these of them in other ways."""
-    return {**plain, **{w.of(n): f"{plain[n]}, {TITLES[w.name]}"
+    return {**plain, **{w.of(n): plain[n] + w.said()
                         for w in among for n in names}}
 
 

@@ -1,5 +1,6 @@
 """Durable writes: each is on the disk before it is acknowledged. What was
 acknowledged is counted afterwards."""
+import functools
 import itertools
 import typing
 
@@ -27,12 +28,12 @@ def group(bench, wants):
         if several:
             yield from singly(bench, way, several)
             bench.down()
-        if "append" in names:
-            yield append(bench, way)
-            bench.down()
-        if "namespaces" in names:
-            yield namespaces(bench, way)
-            bench.down()
+        make = functools.partial(bench.make_roster, way=way)
+        for name, measured in (("append", append), ("namespaces", namespaces)):
+            if name in names:
+                yield measured(bench, Row(way.of(name), ROWS[way.of(name)]),
+                               make)
+                bench.down()
 
 
 class Writer(typing.NamedTuple):
@@ -171,9 +172,9 @@ def flat(row, large, small):
     return row
 
 
-def append(bench, way=ways.PLAIN):
+def append(bench, row, make):
     """The short one is a new list each time, in the same namespace."""
-    roster = bench.up("roster", lambda: bench.make_roster(way=way))
+    roster = bench.up("roster", make)
     leaf = roster.leaf("append")
     value = bodies.resource()
     filled = bench.load(
@@ -183,7 +184,6 @@ def append(bench, way=ways.PLAIN):
     def add(target):
         return bench.load(roster, bodies.http("POST", leaf + target, value),
                           connections=64, n=bench.options.appends)
-    row = Row(way.of("append"), ROWS[way.of("append")])
     row.take(bench.rounds({"long": lambda: add("/long"),
                            "short": lambda: add(f"/t{next(numbers)}")}))
     row.faults += filled["faults"]
@@ -196,13 +196,12 @@ def length(roster, leaf):
     return roster.call("GET", leaf)["types"]["long"]["count"]
 
 
-def namespaces(bench, way=ways.PLAIN):
+def namespaces(bench, row, make):
     """The same hundred leaves are written to, among others or alone."""
     many = bench.options.namespaces
     go = {}
-    row = Row(way.of("namespaces"), ROWS[way.of("namespaces")])
     for name, n in (("many", many), ("few", 100)):
-        server = bench.up(name, lambda: bench.make_roster(way=way))
+        server = bench.up(name, make)
         made = bench.load(server, bodies.http("POST", "/v1/ns", {
             "parent": "roster", "name": "l" + bodies.REQUEST, "kind": "leaf"}),
             n=n, connections=64)
