@@ -3,35 +3,45 @@ another node. outage.c says what exactly is measured."""
 import json
 import signal
 
+import bodies
 import cluster
+import ways
 from method import Row, comma
 
-ROWS = {
+PLAIN = {
     "cluster-kill": "first write accepted after kill -9 of the leader, under "
                     "64 writers",
     "cluster-stop": "first write accepted after SIGSTOP of the leader, under "
                     "64 writers",
 }
+ROWS = ways.rows(PLAIN, *PLAIN, among=(ways.BOTH,))
 HOW = {"cluster-kill": (signal.SIGKILL, 0.6),
        "cluster-stop": (signal.SIGSTOP, 1.5)}
 WRITERS = 64
 
 
 def group(bench, wants):
-    made = {"roster": cluster.roster_writer(
-        bench.up("roster x 3", bench.make_cluster))}
-    if bench.have("etcd"):
+    for way, names in ways.wanted(bench, ROWS, wants, PLAIN):
+        yield from outages(bench, way, names)
+        bench.down()
+
+
+def outages(bench, way, names):
+    made = {"roster": cluster.roster_writer(bench.up(
+        "roster x 3", lambda: bench.make_cluster(way=way)))}
+    # Peers are asked plainly: what they need for it is their sessions' matter.
+    if bench.have("etcd") and way is ways.PLAIN:
         made["etcd"] = cluster.etcd_writer(bench)
-    if bench.have("zookeeper"):
+    if bench.have("zookeeper") and way is ways.PLAIN:
         made["zookeeper"] = cluster.zookeeper_writer(bench)
     unknown = dict.fromkeys(made, 0)
     before = {n: w.count() - w.server.acknowledged for n, w in made.items()}
     rows = []
-    for name in filter(wants, ROWS):
-        row = Row(name, ROWS[name])
+    for name in names:
+        row = Row(way.of(name), ROWS[way.of(name)])
         row.take(rounds(bench, made, HOW[name][0], unknown),
                  ("seconds", "silence"))
-        rows.append(judge(row))
+        rows.append(judge(row, HOW[name][1]))
     for name, writer in made.items():
         rows[-1].notes.append(count(rows, name, writer, before[name],
                                     unknown[name]))
@@ -62,9 +72,10 @@ def once(bench, writer, how):
     argv = [place.outage, "-a", comma(server.ports()), "-k",
             str(leader.process.pid), "-S", str(int(how)), "-P",
             writer.how.get("protocol", "http"), "-f",
-            bench.file(writer.request), "-c", str(WRITERS), "-w", str(ms),
+            bench.file(bodies.signed(writer.request, server.headers)), "-c", str(WRITERS), "-w", str(ms),
             "-t", str(ms), "-s", str(server.items),
-            *(["-p", bench.file(hello)] if hello else [])]
+            *(["-p", bench.file(hello)] if hello else []),
+            *(["-C", server.ca] if server.ca else [])]
     code, out, err = bench.client(server, argv)
     bring_back(server, leader, how)
     if code:
@@ -99,8 +110,7 @@ def count(rows, name, writer, before, unknown):
             f"refused, {kept} kept, the same by each node")
 
 
-def judge(row):
-    most = HOW[row.name][1]
+def judge(row, most):
     row.bound(f"in less than {most} s", row.figures["roster"]["seconds"],
               lambda v: v < most)
     for peer in ("etcd", "zookeeper"):

@@ -100,6 +100,8 @@ def measure(bench, row, name, server, limited):
 
 
 def group(bench, wants):
+    if bench.options.quick and not bench.options.only:
+        return      # thousands of connections, each time: that takes minutes
     for name in attacks.ATTACKS:
         if not wants(f"attack.{name}"):
             continue

@@ -36,7 +36,7 @@ GROUPS = (reads, writes, leases, watchers, restart, cluster, failover, joins,
 # in ms, rounds, sizes.
 SIZES = {
     "quick": {"ms": 250, "rounds": 2, "many_ms": 150, "many_rounds": 1,
-              "ways": ["both"],
+              "ways": ["both"], "tls_watchers": 1000,
               "leases": [1000, 10_000],
               "resources": 100_000, "namespaces": 5000, "appends": 1000,
               "java_ms": 2000, "failovers": 3, "failovers_peers": 1,
@@ -45,7 +45,7 @@ SIZES = {
               "registries": [1000, 10_000, 100_000],
               "crowds": [10, 100, 1000], "idle": 2000, "nodes": [1, 3, 5]},
     "default": {"ms": 1000, "rounds": 5, "many_ms": 600, "many_rounds": 3,
-                "ways": ["access", "tls", "both"],
+                "ways": ["access", "tls", "both"], "tls_watchers": 5000,
                 "leases": [1000, 10_000, 100_000],
                 "resources": 1_000_000, "namespaces": 20_000, "appends": 2000,
                 "java_ms": 8000, "failovers": 9, "failovers_peers": 3,
@@ -57,7 +57,7 @@ SIZES = {
                 "crowds": [10, 100, 1000, 10_000], "idle": 10_000,
                 "nodes": [1, 3, 5]},
     "full": {"ms": 2000, "rounds": 9, "many_ms": 1000, "many_rounds": 5,
-             "ways": ["access", "tls", "both"],
+             "ways": ["access", "tls", "both"], "tls_watchers": 5000,
              "leases": [1000, 10_000, 100_000, 1_000_000],
              "resources": 1_000_000, "namespaces": 100_000, "appends": 2000,
              "java_ms": 20_000, "failovers": 15, "failovers_peers": 5,
@@ -87,8 +87,8 @@ def arguments(argv):
         "bound that is not met is\na result, not an error.")
     size = p.add_mutually_exclusive_group()
     size.add_argument("--quick", action="store_true", help="some minutes: "
-                      "small sizes, and of the ways that\nclients come in only "
-                      "plain and both of TLS and access control")
+                      "small sizes, no attacks, and of the\nways that clients "
+                      "come in only plain, and TLS with access control")
     size.add_argument("--full", action="store_true", help="a million leases, "
                       "peers with a million keys, long rounds")
     p.add_argument("--list", action="store_true", help="the rows")
@@ -192,13 +192,15 @@ def measure(bench, only):
         return not only or any(re.fullmatch(o, name) for o in only)
     for group in GROUPS:
         names = [n for n in group.ROWS if wants(n)]
-        done = set()
+        done, began = set(), time.monotonic()
         if not names:
             continue
         try:
             for row in group.group(bench, wants):
                 done.add(row.name)
+                row.seconds = round(time.monotonic() - began, 1)
                 yield row
+                began = time.monotonic()
         except (parts.Fault, OSError, subprocess.TimeoutExpired) as e:
             # The others can still be measured.
             for name in names:

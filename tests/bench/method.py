@@ -205,6 +205,7 @@ class Row:
         self.rounds, self.faults, self.bounds, self.notes = [], [], [], []
         self.figures = {}       # contestant -> figure -> median and range
         self.curves = []        # figures by a size: draw()
+        self.seconds = None     # that it took, with what it was set up for
         self.counts = True      # the run counts (8.19 of the contract: bare)
 
     def take(self, rounds, figures=("rate", "p50_us", "p99_us", "cpu_us")):
@@ -275,6 +276,7 @@ class Row:
 
     def as_json(self):
         return {"row": self.name, "title": self.title,
+                "seconds": self.seconds,
                 "valid": not self.faults, "counts": self.counts,
                 "faults": self.faults, "notes": self.notes,
                 "figures": self.figures, "bounds": self.bounds,

@@ -25,6 +25,7 @@
 #include <unistd.h>
 
 #include "settings.h"
+#include "stream.h"
 #include "tally.h"
 
 #define MS UINT64_C(1000000)
@@ -40,6 +41,7 @@ enum state { CLOSED, GREETING, IDLE, WAITING, ENDED };
 struct caller {
     enum state state;
     int fd;
+    struct stream *stream;
     size_t port; /* of set.ports */
     bool probe;
     uint64_t since, again; /* ns: sent; to be connected again */
@@ -72,7 +74,9 @@ static void hang_up(struct caller *c, uint64_t now)
     if (c->state == WAITING) {
         tally.broken++;
     }
+    stream_close(c->stream);
     close(c->fd);
+    c->stream = NULL;
     c->fd = -1;
     c->kept_n = 0;
     c->state = c->probe ? ENDED : CLOSED;
@@ -90,7 +94,8 @@ static void send_all(struct caller *c, struct template *t, enum state next,
     c->state = next;
     c->since = now;
     /* It is short: the socket has room for it, or is broken. */
-    if (send(c->fd, out, t->n, MSG_NOSIGNAL | MSG_DONTWAIT) != (ssize_t)t->n) {
+    if (stream_send(c->stream, c->fd, out, t->n, MSG_NOSIGNAL | MSG_DONTWAIT) !=
+        (ssize_t)t->n) {
         hang_up(c, now);
     }
 }
@@ -108,6 +113,7 @@ static void begin(struct caller *c, uint64_t now)
         err(1, "socket");
     }
     if (connect(c->fd, (struct sockaddr *)&a, sizeof a) != 0 ||
+        stream_try(c->fd, &c->stream) < 0 ||
         epoll_ctl(poll_fd, EPOLL_CTL_ADD, c->fd, &e) != 0) {
         hang_up(c, now);
         return;
@@ -166,8 +172,8 @@ static void receive(struct caller *c, uint64_t now)
     if (c->kept == NULL && (c->kept = malloc(ROOM)) == NULL) {
         err(1, "malloc");
     }
-    ssize_t n =
-        recv(c->fd, c->kept + c->kept_n, ROOM - c->kept_n, MSG_DONTWAIT);
+    ssize_t n = stream_recv(c->stream, c->fd, c->kept + c->kept_n,
+                            ROOM - c->kept_n, MSG_DONTWAIT);
     if (n < 0 && errno == EAGAIN) {
         return;
     }
@@ -293,6 +299,9 @@ int main(int argc, char **argv)
     settings_read(argc, argv);
     if (set.pid < 2 || set.signal == 0 || set.n_ports < 2 || set.warm_ns == 0) {
         errx(2, "-k, -S, -w and two ports are needed");
+    }
+    if (set.ca != NULL) {
+        stream_be_client(set.ca);
     }
     prepare();
     run_until(now_ns() + set.warm_ns);

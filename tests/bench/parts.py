@@ -85,7 +85,7 @@ class Place:
                 ("bare", "bare.c stream.c"),
                 ("barewatch", "barewatch.c stream.c"),
                 ("load", "load.c stream.c " + common),
-                ("outage", "outage.c " + common),
+                ("outage", "outage.c stream.c " + common),
                 ("watch", "watch.c stream.c spread.c template.c")):
             made.append(os.path.join(self.home, name))
             done = subprocess.run(

@@ -52,7 +52,7 @@ void stream_be_server(const char *cert, const char *key)
     side = SERVER;
 }
 
-static void shake_hands(struct stream *s, int fd)
+static int shake_hands(struct stream *s, int fd)
 {
     int r;
 
@@ -61,21 +61,17 @@ static void shake_hands(struct stream *s, int fd)
     do {
         r = gnutls_handshake(s->session);
     } while (r < 0 && gnutls_error_is_fatal(r) == 0);
-    must(r, "the server");
     s->begun = true;
     if (fcntl(fd, F_SETFL, O_NONBLOCK) != 0) {
         err(1, "fcntl");
     }
+    return r;
 }
 
-struct stream *stream_open(int fd)
+static struct stream *make(int fd)
 {
     /* No tickets: each session is a whole one. */
     unsigned flags = GNUTLS_NONBLOCK | GNUTLS_NO_SIGNAL | GNUTLS_NO_TICKETS;
-
-    if (side == PLAIN) {
-        return NULL;
-    }
     struct stream *s = calloc(1, sizeof *s);
     if (s == NULL) {
         err(1, "calloc");
@@ -87,9 +83,29 @@ struct stream *stream_open(int fd)
         gnutls_credentials_set(s->session, GNUTLS_CRD_CERTIFICATE, credentials),
         "TLS");
     gnutls_transport_set_int(s->session, fd);
+    return s;
+}
+
+int stream_try(int fd, struct stream **ret)
+{
+    int r = 0;
+
+    *ret = side == PLAIN ? NULL : make(fd);
     if (side == CLIENT) {
-        shake_hands(s, fd);
+        r = shake_hands(*ret, fd);
     }
+    if (r < 0) {
+        stream_close(*ret);
+        *ret = NULL;
+    }
+    return r;
+}
+
+struct stream *stream_open(int fd)
+{
+    struct stream *s;
+
+    must(stream_try(fd, &s), "the server");
     return s;
 }
 

@@ -24,6 +24,9 @@ void stream_be_server(const char *cert, const char *key);
  * the one. A server shakes hands while it receives. */
 struct stream *stream_open(int fd);
 
+/* The same, of a server that may end meanwhile: < 0 then. */
+int stream_try(int fd, struct stream **ret);
+
 /* The socket stays open. Takes NULL. */
 void stream_close(struct stream *s);
 

@@ -130,7 +130,8 @@ class Contest:
     def __init__(self, bench, way, memory, nodes=1):
         self.bench, self.way, self.memory, self.go = bench, way, memory, {}
         self.clients, self.nodes = [], nodes
-        n = bench.options.watchers
+        n = self.n = min(bench.options.watchers, bench.options.tls_watchers
+                         if way.tls else bench.options.watchers)
         make = bench.make_roster if nodes == 1 else bench.make_cluster
         self.roster = asked(bench.up("roster watched", lambda: make(
             ("--max-watchers", str(2 * n + 10)), way=way)))
@@ -143,7 +144,8 @@ class Contest:
             self.etcd()
 
     def add(self, name, server, question, change, **more):
-        watchers = Watchers(self.bench, server, question, change, **more)
+        watchers = Watchers(self.bench, server, question, change, n=self.n,
+                            **more)
         self.clients.append(watchers)
         self.go[name] = watchers.change
 
@@ -171,18 +173,18 @@ class Contest:
         self.weigh("roster's polls", "long polls", lambda: self.add(
             "roster's polls", self.roster, poll, self.put("polled"),
             ready=lambda: wait_for(self.roster, "roster_watch_polls",
-                                   self.bench.options.watchers)))
+                                   self.n)))
         bare = self.bench.up("barewatch",
                              lambda: servers.BareWatch(self.bench.place,
                                                        self.way))
         before = bare.memory()["rss_anon"]
         self.add("bare", bare, bodies.http("GET", "/"),
                  bodies.http("POST", "/", bytes_), greeting="200 OK")
-        each = (bare.memory()["rss_anon"] - before) / self.bench.options.watchers
+        each = (bare.memory()["rss_anon"] - before) / self.n
         self.memory.figures["bare"] = {"each": middle([each])}
 
     def weigh(self, name, what, add):
-        roster, n = self.roster, self.bench.options.watchers
+        roster, n = self.roster, self.n
         before = roster.memory()["rss_anon"]
         add()
         rest(self.memory, roster, f"{n:,} {what} more")
@@ -201,7 +203,7 @@ class Contest:
         redis = self.bench.up("redis watched", lambda: servers.Redis(
             self.bench.place, False, self.way))
         redis.ask("CONFIG", "SET", "maxclients",
-                  str(self.bench.options.watchers + 100))
+                  str(self.n + 100))
         self.add("redis", redis, servers.command("SUBSCRIBE", "watched"),
                  servers.command("PUBLISH", "watched", json.dumps({
                      **bodies.resource("r"), "text": bodies.ITEM})),

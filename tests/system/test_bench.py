@@ -2,6 +2,7 @@
 not take a wrong answer for a quick one. No figure is judged here."""
 import json
 import os
+import re
 import shutil
 import signal
 import socket
@@ -15,10 +16,12 @@ from harness import (BUILD, REPOSITORY, Skip, Wire, bare, binary, environment,
                      memory_counts, run, spawn, until)
 
 BENCH = os.path.join(REPOSITORY, "scripts", "bench")
-TINY = ("--quick", "--rounds", "2", "--ms", "250", "--leases", "1000",
+TINY = ("--quick", "--rounds", "2", "--ms", "100", "--leases", "1000",
         "--resources", "2000", "--namespaces", "200", "--pin", "none",
         "--failovers", "1", "--joined", "1000", "--watchers", "40",
         "--most", "10", "--idle", "50")
+# But for the ways that clients come in, and attacks: those have their own tests.
+PLAIN = r"[^.]*|attack\.slow-heads"
 PEERS = ("nginx", "etcd", "redis", "zookeeper")
 ALONE = tuple(w for p in PEERS for w in ("--without", p))
 
@@ -52,11 +55,10 @@ def each_row_that_is_listed_is_measured_and_says_so():
     needs_compiler()
     if not memory_counts():
         raise Skip("a sanitized build is not measured")
-    code, found, out = bench(*TINY, *ALONE)
+    code, found, out = bench(*TINY, *ALONE, "--only", PLAIN)
     assert code == 0, out
-    # A short run is plain, or has all at once.
     assert [r["row"] for r in found["rows"]] == [
-        n for n in row_names() if not n.endswith((".access", ".tls"))], out
+        n for n in row_names() if re.fullmatch(PLAIN, n)], out
     assert found["format"] == 1 and set(found["left_out"]) >= set(PEERS)
     for name in ("kernel", "processor", "disk", "flushes_per_s"):
         assert name in found["machine"], name
@@ -79,6 +81,29 @@ def each_row_that_is_listed_is_measured_and_says_so():
     for name, n_ports in (("roster", 3), ("roster's leader", 1)):
         words = three["rounds"][0]["samples"][name]["command"].split()
         assert len(words[words.index("-a") + 1].split(",")) == n_ports, words
+
+
+@bare(timeout=150)
+def a_row_is_asked_for_in_each_way_that_clients_come_in():
+    needs_compiler()
+    wanted = ["read-one.access", "read-one.tls", "write-64.both",
+              "heartbeat.tls", "watch.both", "cluster-read.both",
+              "cluster-kill.both", "idle.tls"]
+    code, found, out = bench(*TINY, *ALONE, *(
+        w for name in wanted for w in ("--only", re.escape(name))))
+    assert code == 0, out
+    rows = {r["row"]: r for r in found["rows"]}
+    assert sorted(rows) == sorted(wanted), out
+    for name, row in rows.items():
+        assert row["valid"] and not row["faults"], row
+        for taken in row["rounds"]:
+            for who, sample in taken["samples"].items():
+                words = sample.get("command", "-C -").split()
+                inside = "tls" in name or "both" in name
+                assert ("-C" in words) == (inside and "plain" not in who), \
+                    (name, who, words)
+    names = rows["read-one.access"]["rounds"][0]["samples"]
+    assert "roster, plain" in names and "bare" in names, names
 
 
 class Survivor(threading.Thread):
@@ -137,8 +162,8 @@ def an_outage_lasts_until_a_write_that_was_asked_for_afterwards():
             f.write(b"POST / HTTP/1.1\r\nContent-Length: 0\r\n\r\n")
         subprocess.run(["cc", "-D_GNU_SOURCE", "-o", program, *(
             os.path.join(sources, name + ".c") for name in (
-                "outage", "settings", "wire", "tally", "spread", "template"))],
-            check=True)
+                "outage", "stream", "settings", "wire", "tally", "spread",
+                "template")), "-lgnutls"], check=True)
         leader = spawn([sys.executable, "-c", LEADER], stdout=subprocess.PIPE,
                        stderr=subprocess.DEVNULL)
         port = int(leader.stdout.readline())
