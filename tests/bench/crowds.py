@@ -26,7 +26,7 @@ FIGURES = ("rate", "p50_us", "p99_us", "last_us", "cpu_us")
 
 def group(bench, wants):
     if wants("curve-watchers"):
-        with bench.shorter():
+        with bench.shorter(rounds=curves.ROUNDS):
             yield by_watchers(bench, Row("curve-watchers",
                                          ROWS["curve-watchers"]))
         bench.down()

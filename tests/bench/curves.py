@@ -16,6 +16,7 @@ ROWS = {
     "curve-cluster-write": "durable additions on 3 nodes, by connections",
     "curve-nodes": "reads and durable additions by nodes, 64 connections",
 }
+ROUNDS = 3
 FIGURES = ("rate", "p50_us", "p99_us", "cpu_us")
 
 
@@ -23,7 +24,7 @@ def group(bench, wants):
     made = {"curve-read": by_reading, "curve-write": by_writing,
             "curve-cluster-write": by_writing, "curve-nodes": by_nodes}
     for name in filter(wants, ROWS):
-        with bench.shorter():
+        with bench.shorter(rounds=ROUNDS):
             yield made[name](bench, Row(name, ROWS[name]))
         bench.down()
 

@@ -23,7 +23,7 @@ def group(bench, wants):
     made = {"curve-list": lists, "curve-namespaces": namespaces,
             "curve-resources": resources, "curve-leases": leases}
     for name in filter(wants, ROWS):
-        with bench.shorter():
+        with bench.shorter(rounds=curves.ROUNDS):
             row = Row(name, ROWS[name])
             x, sizes, asks = made[name](bench, row)
             curves.take(bench, row, x, sizes, {

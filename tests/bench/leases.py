@@ -49,7 +49,7 @@ def singly(bench, way, roster, row, nodes=1):
     if bench.have("zookeeper"):
         zk = bench.up("zookeeper", lambda: clusters.make_zookeeper(
             bench.place, nodes, way))
-        bench.warm_java(zk, bodies.ZOOKEEPER_PING, items=1000)
+        bench.warm_java(zk, "ping", bodies.ZOOKEEPER_PING, items=1000)
         go["zookeeper"] = lambda: bench.load(
             zk, bodies.ZOOKEEPER_PING, connections=64, items=1000,
             protocol="zookeeper", hello=bodies.ZOOKEEPER_HELLO)

@@ -13,6 +13,9 @@ import parts
 import verdicts
 
 
+JAVA_MS = 3000  # a Java program is warmed so long for short rows
+
+
 def middle(values):
     """Median and range of what was measured; None when nothing was."""
     values = [v for v in values if v is not None]
@@ -33,6 +36,7 @@ class Bench:
         self.place, self.options, self.versions = place, options, versions
         self.servers = {}
         self.commands = {}      # as run, of each kind once
+        self.warmed = set()     # servers, and what with
 
     # -- servers
 
@@ -52,16 +56,17 @@ class Bench:
         self.servers.clear()
 
     @contextlib.contextmanager
-    def shorter(self, really=True):
+    def shorter(self, really=True, rounds=0):
         """Rows of which there are many: fewer rounds, each of them short."""
         o = self.options
-        kept = o.rounds, o.ms
+        kept = o.rounds, o.ms, o.java_ms
         if really:
-            o.rounds, o.ms = min(o.rounds, o.many_rounds), min(o.ms, o.many_ms)
+            o.rounds = min(o.rounds, max(o.many_rounds, rounds))
+            o.ms, o.java_ms = min(o.ms, o.many_ms), min(o.java_ms, JAVA_MS)
         try:
             yield
         finally:
-            o.rounds, o.ms = kept
+            o.rounds, o.ms, o.java_ms = kept
 
     # -- one measurement
 
@@ -137,8 +142,12 @@ class Bench:
         server.acknowledged += sample["acknowledged"]
         return sample
 
-    def warm_java(self, server, request, **more):
-        """A Java program is several times as fast after some seconds."""
+    def warm_java(self, server, kind, request, **more):
+        """A Java program is several times as fast after some seconds, of each
+        kind of request."""
+        if (server, kind) in self.warmed:
+            return
+        self.warmed.add((server, kind))
         self.load(server, request, connections=64, protocol="zookeeper",
                   hello=bodies.ZOOKEEPER_HELLO, ms=self.options.java_ms,
                   warm=0, **more)

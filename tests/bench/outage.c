@@ -112,13 +112,13 @@ static void begin(struct caller *c, uint64_t now)
     if (c->fd < 0) {
         err(1, "socket");
     }
+    setsockopt(c->fd, IPPROTO_TCP, 1 /* TCP_NODELAY */, &on, sizeof on);
     if (connect(c->fd, (struct sockaddr *)&a, sizeof a) != 0 ||
         stream_try(c->fd, &c->stream) < 0 ||
         epoll_ctl(poll_fd, EPOLL_CTL_ADD, c->fd, &e) != 0) {
         hang_up(c, now);
         return;
     }
-    setsockopt(c->fd, IPPROTO_TCP, 1 /* TCP_NODELAY */, &on, sizeof on);
     if (set.hello.n > 0) {
         send_all(c, &set.hello, GREETING, now);
     } else {

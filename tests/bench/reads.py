@@ -192,7 +192,7 @@ def zookeeper(bench, way, name, body):
     how = {"protocol": "zookeeper", "hello": bodies.ZOOKEEPER_HELLO}
     bench.load(zk, bodies.zookeeper_create("/" + name, body), n=1, **how)
     get = bodies.zookeeper_get("/" + name)
-    bench.warm_java(zk, get, items=1)
+    bench.warm_java(zk, "get", get, items=1)
     return lambda c=64: bench.load(zk, get, connections=c, items=1, **how)
 
 

@@ -91,7 +91,7 @@ def warm_zookeeper(bench, zk, text):
     """Gives the request."""
     bench.load(zk, bodies.zookeeper_create("/bench", b""), n=1, **ZOOKEEPER)
     request = bodies.zookeeper_create("/bench/" + bodies.ITEM, text)
-    bench.warm_java(zk, request)
+    bench.warm_java(zk, "create", request)
     return request
 
 

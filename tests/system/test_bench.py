@@ -12,6 +12,7 @@ import tempfile
 import threading
 import time
 
+import certs
 from harness import (BUILD, REPOSITORY, Skip, Wire, bare, binary, environment,
                      memory_counts, run, spawn, until)
 
@@ -199,6 +200,15 @@ while one.recv(4096):
 
 @bare
 def the_bare_responder_answers_each_request_however_it_comes():
+    answers_however_it_comes(None)
+
+
+@bare
+def the_bare_responder_does_the_same_within_tls():
+    answers_however_it_comes(certs.common())
+
+
+def answers_however_it_comes(authority):
     needs_compiler()
     sources = os.path.join(REPOSITORY, "tests", "bench")
     with tempfile.TemporaryDirectory(prefix="roster-test-") as home:
@@ -211,10 +221,13 @@ def the_bare_responder_answers_each_request_however_it_comes():
                         os.path.join(sources, "bare.c"),
                         os.path.join(sources, "stream.c"), "-lgnutls"],
                        check=True)
-        p = spawn([program, "0", sent], stderr=subprocess.DEVNULL,
+        guarded = authority.node("n1") if authority else ()
+        p = spawn([program, "0", sent, *guarded], stderr=subprocess.DEVNULL,
                   stdout=subprocess.PIPE)
         try:
-            with Wire(int(p.stdout.readline())) as wire:
+            with Wire(int(p.stdout.readline()), **(
+                    {"context": authority.context()} if authority else {})) \
+                    as wire:
                 one = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
                 # Many at once; then one in pieces, cut inside the empty line.
                 for data in (one * 100, one[:-3], one[-3:-1], one[-1:] + one):
