@@ -274,21 +274,21 @@ enum MHD_Result rest_answer_shared(struct rest_request *request,
                : rest_answer_reply(request, &shared->reply);
 }
 
-/* *ret_body: lasts as long as it does, when it is to be kept. */
+/* *ret_body is its: as long-lived as it is, when it is kept or sent later. */
 static struct MHD_Response *make_response(struct rest_request *request,
                                           bool keep, struct str *ret_body)
 {
     struct op_answer *answer = &request->op.answer;
+    bool copies = (keep || request->made != NULL) && answer->body.n > 0;
 
     *ret_body = answer->body;
-    if (answer->list != NULL) {
-        if (request->made != NULL) {
-            request->made->body = answer->body;
-        }
-        return lent(answer);
+    struct MHD_Response *response = answer->list != NULL ? lent(answer)
+                                    : copies             ? copied(ret_body)
+                                             : from_arena(answer->body);
+    if (request->made != NULL) {
+        request->made->body = *ret_body;
     }
-    return keep && answer->body.n > 0 ? copied(ret_body)
-                                      : of_bytes(request, answer->body);
+    return response;
 }
 
 /* A read that waits for a fence is answered anew each time: it counts as one

@@ -436,26 +436,33 @@ static void go_on(struct rest_taken *taken, enum sight sight, size_t unread)
     }
 }
 
+/* `error` of the read; 0: it is the end. */
+static void read_nothing(struct rest_taken *taken, int error)
+{
+    if (error == EAGAIN || error == EINTR) {
+        rest_it(taken, error == EINTR);
+    } else {
+        rest_taken_shut(taken);
+    }
+}
+
 void rest_express_look(struct rest_taken *taken)
 {
     struct rest_loop *loop = taken->loop;
-    struct batch batch = {.taken = taken};
+    struct batch batch;
     ssize_t n = recv(taken->own.fd, loop->express.bytes, BYTES,
                      MSG_PEEK | MSG_DONTWAIT);
 
-    if (n <= 0) {
-        batch.covered = take_covered(taken);
-        if (n < 0 && (errno == EAGAIN || errno == EINTR)) {
-            rest_it(taken, errno == EINTR);
-        } else {
-            rest_taken_shut(taken);
-        }
-        return;
-    }
     if (taken->covered == 0) {
         taken->began_us = loop->now_us;
     }
+    batch.taken = taken; /* not all of it: the hits are many */
     batch.covered = take_covered(taken);
+    batch.at = batch.n = 0;
+    if (n <= 0) {
+        read_nothing(taken, n < 0 ? errno : 0);
+        return;
+    }
     batch.bytes = (struct str){loop->express.bytes, (size_t)n};
     enum sight sight = look(&batch);
     bool goes_on = batch.n == 0 || answer(&batch);
