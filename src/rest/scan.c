@@ -111,7 +111,10 @@ static enum rest_scan take_head(struct str *io_bytes, struct arena *arena,
     enum rest_scan r = take_target(io_bytes, &scanned->target);
 
     for (size_t i = 0; r == SCAN_WHOLE; i++) {
-        if (io_bytes->n > 0 && *io_bytes->p == '\r') {
+        if (io_bytes->n == 0) {
+            return SCAN_PART;
+        }
+        if (*io_bytes->p == '\r') {
             return take_text(io_bytes, STR("\r\n"));
         }
         r = i < LINES_MOST ? take_line(io_bytes, arena, &scanned->head)
