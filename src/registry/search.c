@@ -297,6 +297,7 @@ static int scan_once(struct search *search)
     walk_init(walk, search->top, false, search->after.ns);
     walk->seen = !permit_sees_all(search->s, search->top);
     walk->key = search->key.type.p != NULL ? &search->key : NULL;
+    walk->quick = !search->s->on_worker;
     int r = scan_all(search, walk);
     walk_done(walk);
     (void)mem_free(walk);
@@ -465,19 +466,37 @@ static int answer(struct search *search, int r)
     return answer_ok(search->s, &search->out);
 }
 
+/* One by a primary key may be answered at once: nobody who looks for a machine
+ * waits behind those who look at everything. */
+static bool may_be_quick(const struct op_state *s)
+{
+    const struct op_query *query = &s->op->query;
+
+    return !poll_waits(s) && query->type.p != NULL && query->k.p != NULL &&
+           query->v.n > 0 && !str_is(query->mode, "regex");
+}
+
+static int look(struct search *search)
+{
+    struct op_state *s = search->s;
+    int r = poll_search(s, search->top, search->mode);
+
+    if (r == NEEDS_WORKER && !poll_waits(s) && search->key.type.p != NULL) {
+        r = 0;
+    }
+    return r == 0 ? answer(search, scan(search)) : r;
+}
+
 int search_run(struct op_state *s)
 {
-    if (!s->on_worker && !poll_is_quick(s)) {
+    if (!s->on_worker && !poll_is_quick(s) && !may_be_quick(s)) {
         return NEEDS_WORKER;
     }
     struct search *search = mem_zero(sizeof *search);
     search->s = s;
     int r = parse(search);
     if (r == 0) {
-        r = poll_search(s, search->top, search->mode);
-    }
-    if (r == 0) {
-        r = answer(search, scan(search));
+        r = look(search);
     }
     (void)pattern_scratch_free(search->scratch);
     (void)pattern_free(search->pattern);

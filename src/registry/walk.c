@@ -168,11 +168,12 @@ static int find_keyed(struct op_state *s, struct store_txn *txn,
                       struct walk *walk)
 {
     const struct walk_key *key = walk->key;
-    uint64_t *ids = arena_alloc(walk->arena, WALK_KEYED_MOST * sizeof *ids);
+    size_t most = walk->quick ? WALK_QUICK_MOST : WALK_KEYED_MOST;
+    uint64_t *ids = arena_alloc(walk->arena, most * sizeof *ids);
     size_t n_ids = 0, n = 0;
 
-    int r = store_index_find(txn, key->type, key->text, key->prefix,
-                             WALK_KEYED_MOST, ids, &n_ids);
+    int r = store_index_find(txn, key->type, key->text, key->prefix, most, ids,
+                             &n_ids);
     if (r != 0) {
         return r;
     }
@@ -229,6 +230,9 @@ static int find_chunk(struct op_state *s, struct store_txn *txn,
         if (r != ERR_FULL) {
             return r;
         }
+    }
+    if (walk->quick) {
+        return NEEDS_WORKER;
     }
     r = visit(s, txn, walk, walk->top, walk->path);
     return r == ERR_FULL ? 0 : r;
@@ -293,7 +297,10 @@ int walk_next(struct op_state *s, struct walk *walk, struct store_txn **ret_txn)
     int r = begin_chunk(s, walk, ret_txn);
 
     /* Those who hold the handles are other walks: they end their chunks. */
-    assert(s->on_worker);
+    assert(s->on_worker || walk->quick);
+    if (r == ERR_FULL && walk->quick) {
+        return NEEDS_WORKER;
+    }
     for (int i = 0; r == ERR_FULL && i < ROOM_WAITS; i++) {
         (void)nanosleep(&pause, NULL);
         r = begin_chunk(s, walk, ret_txn);

@@ -11,6 +11,7 @@
 
 #define WALK_CHUNK 128       /* namespaces */
 #define WALK_KEYED_MOST 1024 /* entries of the index; more are no selection */
+#define WALK_QUICK_MOST 8    /* that a thread of connections looks at */
 
 /* What is looked for: resources of a type whose `field` is `text`, or begins
  * so. Not empty, and no longer than a primary key. */
@@ -31,6 +32,7 @@ struct walk {
     bool seen;                  /* only where he who asks may read something */
     const struct walk_key *key; /* only where there is that, when the index
                                    knows. NULL: anywhere */
+    bool quick; /* what is more than a few of the index NEEDS_WORKER */
     bool keyed; /* in this chunk: the field is the primary key of the type */
     /* Where to go on: at this path (`inclusive`) or behind it; p NULL: at the
      * beginning. It need not be there any more. */
@@ -47,10 +49,10 @@ struct walk {
 void walk_init(struct walk *walk, struct str path, bool branches,
                struct str from);
 void walk_done(struct walk *walk);
-/* On a worker: it may have to wait for handles. Begins a transaction (which the
- * caller ends) in which all of walk->found can be used. Answers: ANSWERED (the
- * top is not there, too busy), then no transaction is open; the same after a
- * fault. */
+/* On a worker, but quick ones: it may have to wait for handles. Begins a
+ * transaction (which the caller ends) in which all of walk->found can be used.
+ * Answers: ANSWERED (the top is not there, too busy), NEEDS_WORKER, then no
+ * transaction is open; the same after a fault. */
 int walk_next(struct op_state *s, struct walk *walk,
               struct store_txn **ret_txn) MUST_USE;
 

@@ -438,6 +438,48 @@ static void it_is_the_index_that_answers(void **state)
     kit_free(k);
 }
 
+static enum op_step first_step(struct kit *k, const char *mode, const char *v)
+{
+    struct op_query *query =
+        &kit_op(k, OP_SEARCH, NULL, NULL, NULL, NULL)->query;
+
+    query->type = STR("service");
+    query->k = STR("name");
+    query->v = str_of(v);
+    query->mode = str_of(mode);
+    return registry_run(k->registry, &k->op, k->reader);
+}
+
+/* A few are found without a worker, behind whom others may wait. */
+static void what_few_have_is_answered_at_once(void **state)
+{
+    struct kit *k = kit_new();
+    char name[16], path[32];
+
+    (void)state;
+    for (int i = 0; i < 12; i++) {
+        (void)snprintf(name, sizeof name, "l%d", i);
+        (void)snprintf(path, sizeof path, "%s.roster", name);
+        create(k, "roster", name, "leaf");
+        assert_int_equal(kit_do(k, OP_LIST_ADD, path, "service", NULL,
+                                i < 3 ? "[{\"name\":\"few\"},{\"name\":\"m\"}]"
+                                      : "{\"name\":\"m\"}"),
+                         OP_CREATED);
+    }
+    assert_int_equal(first_step(k, "exact", "few"), OP_WORK);
+    rise(k);
+    assert_int_equal(first_step(k, "exact", "few"), OP_DONE);
+    assert_int_equal(k->op.answer.code, OP_OK);
+    assert_true(kit_says(k, "l0.roster") && kit_says(k, "l2.roster"));
+    assert_int_equal(first_step(k, "prefix", "f"), OP_DONE);
+    assert_int_equal(first_step(k, "exact", "none"), OP_DONE);
+    assert_true(str_is(k->op.answer.body, "{}"));
+    assert_int_equal(first_step(k, "exact", "m"), OP_WORK);
+    assert_int_equal(first_step(k, "contains", "few"), OP_WORK);
+    assert_int_equal(first_step(k, "regex", "few"), OP_WORK);
+    kit_free(k);
+}
+
 /* More than can be sorted: the tree is walked. */
 static void what_is_everywhere_is_found_too(void **state)
 {
@@ -516,6 +558,7 @@ int main(int argc, char **argv)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_the_index_finds_is_what_a_scan_finds),
         cmocka_unit_test(it_is_the_index_that_answers),
+        cmocka_unit_test(what_few_have_is_answered_at_once),
         cmocka_unit_test(what_is_everywhere_is_found_too),
         cmocka_unit_test(a_type_gets_another_key),
     };
