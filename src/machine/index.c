@@ -53,7 +53,7 @@ static int add_keys(struct apply *a, struct building *b)
 /* Answers: END (it is through). */
 static int add_next(struct apply *a, struct building *b)
 {
-    struct store_node node;
+    struct store_node node = {.id = 0};
 
     int r = b->place.ns == 0 ? err_raise(ERR_CORRUPT)
                              : store_node_next(a->txn, b->place.ns - 1, &node);

@@ -216,24 +216,6 @@ static int check_trash(struct check *c, struct str key)
     return r < 0 ? r : 0;
 }
 
-/* An entry of the index, or how far that is. Whether each is of a key is
- * counted from the keys: check_rows.c. */
-static int check_index(struct check *c, struct str key, struct str value)
-{
-    struct store_index_place place;
-
-    if (key.n > 1) {
-        c->n_indexed++;
-        return value.n == 0 ? 0 : check_wrong(c, "the index is damaged");
-    }
-    c->n_places++;
-    if (store_index_place(c->txn, &place) != 0 ||
-        place.until > meta_of(c)->next_ns || place.ns > place.until) {
-        return check_wrong(c, "the index is damaged");
-    }
-    return 0;
-}
-
 static int check_tree(struct check *c, struct str key, struct str value)
 {
     struct store_node node;
@@ -255,8 +237,6 @@ static int check_tree(struct check *c, struct str key, struct str value)
         break;
     case 'x':
         return check_trash(c, key);
-    case 'i':
-        return check_index(c, key, value);
     case 'u':
         if (name_is_type(name) && is_number(value, &number) &&
             number <= meta_of(c)->revision) {
@@ -443,6 +423,9 @@ static int check_name(struct check *c, struct str key, struct str value)
             return 0;
         }
     }
+    if (str_is(key, KV_INDEX_NAME) && meta_of(c)->index != STORE_INDEX_NONE) {
+        return 0;
+    }
     if (!kv_ns_parse(key, &ns)) {
         return check_wrong(c, "an unknown database");
     }
@@ -547,6 +530,9 @@ static int check_records(struct check *c)
     }
     if (r == 0) {
         r = check_each(c, c->txn->gen->main, check_name);
+    }
+    if (r == 0) {
+        r = check_index(c);
     }
     if (r == 0) {
         r = check_all_namespaces(c);

@@ -17,7 +17,8 @@ struct check {
     uint64_t n_bound, n_back;         /* bindings and the ways back */
     uint64_t n_bound_rows;            /* rows that a binding is of */
     uint64_t n_ids;                   /* ids of leases */
-    uint64_t n_indexed, n_index_keys; /* entries of the index, and their keys */
+    MDB_dbi index;                    /* 0: it has none */
+    uint64_t n_indexed, n_index_keys; /* its entries, and their keys */
     uint64_t n_places;                /* where its building has come to */
     /* Of the parent whose children come. */
     uint64_t parent, n_children;
@@ -35,6 +36,10 @@ int check_wrong(struct check *c, const char *why) MUST_USE;
 
 typedef int check_func(struct check *c, struct str key, struct str value);
 int check_each(struct check *c, MDB_dbi dbi, check_func *func) MUST_USE;
+
+/* ---- check_rows.c ---- */
+/* All of the index, before the namespaces. */
+int check_index(struct check *c) MUST_USE;
 
 /* ---- check_marks.c ---- */
 /* An entry of a mark. Answers: NOT_FOUND when it is none. */

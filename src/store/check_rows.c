@@ -97,6 +97,35 @@ static int check_secret(struct check *c, struct str type, struct str rest,
     return 0;
 }
 
+/* An entry of the index, or how far that is. Whether each is of a key is
+ * counted from the keys. */
+static int check_indexed(struct check *c, struct str key, struct str value)
+{
+    const struct store_meta *meta = &c->txn->meta;
+    struct store_index_place place;
+
+    if (key.n > 1) {
+        c->n_indexed++;
+        return value.n == 0 ? 0 : check_wrong(c, "the index is damaged");
+    }
+    c->n_places++;
+    if (!kv_index_place(value, &place) || place.until > meta->next_ns ||
+        place.ns == 0 || place.ns > place.until) {
+        return check_wrong(c, "the index is damaged");
+    }
+    return 0;
+}
+
+int check_index(struct check *c)
+{
+    if (c->txn->meta.index == STORE_INDEX_NONE) {
+        return 0;
+    }
+    return mdb_dbi_open(c->txn->mdb, KV_INDEX_NAME, 0, &c->index) == 0
+               ? check_each(c, c->index, check_indexed)
+               : check_wrong(c, "the index is missing");
+}
+
 /* Each key is found in the index: as many entries as are found are all. While a
  * namespace is freed its keys may be missing there. */
 static int note_indexed(struct check *c, struct str type, struct str rest)
@@ -106,7 +135,7 @@ static int note_indexed(struct check *c, struct str type, struct str rest)
     if (c->txn->meta.index == STORE_INDEX_NONE) {
         return 0;
     }
-    if (kv_index_has(c->txn, c->ns, &entry)) {
+    if (kv_index_has(c->txn, c->index, c->ns, &entry)) {
         c->n_index_keys++;
         return 0;
     }

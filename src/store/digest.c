@@ -104,7 +104,7 @@ static int add_namespace(struct digest *digest, struct store_txn *txn,
     MDB_dbi dbi = 0;
 
     kv_ns_name(ns, name);
-    digest_add(digest, name, sizeof name);
+    digest_add(digest, name, strlen(name) + 1);
     int rc = mdb_dbi_open(txn->mdb, name, 0, &dbi);
     if (rc == MDB_NOTFOUND) {
         digest_add_end(digest);
@@ -155,7 +155,10 @@ static int add_all(struct digest *digest, struct store_txn *txn)
             return r;
         }
     }
-    return add_namespaces(digest, txn);
+    int r = txn->meta.index == STORE_INDEX_NONE
+                ? 0
+                : add_namespace(digest, txn, KV_INDEX);
+    return r == 0 ? add_namespaces(digest, txn) : r;
 }
 
 /* ---- the file ---- */
@@ -167,7 +170,7 @@ static int open_env(struct store *store, const char *file,
 
     int rc = mdb_env_create(&gen->env);
     if (rc == 0) {
-        rc = mdb_env_set_maxdbs(gen->env, KV_N_BASES + 1);
+        rc = mdb_env_set_maxdbs(gen->env, KV_N_BASES + 2);
     }
     if (rc == 0) {
         /* As large as the file, not as the file says its map was. */

@@ -80,6 +80,10 @@ int kv_number(struct store_txn *txn, struct str value, uint64_t *ret_number)
 
 void kv_ns_name(uint64_t ns, char ret_name[KV_NS_NAME])
 {
+    if (ns == KV_INDEX) {
+        (void)snprintf(ret_name, KV_NS_NAME, KV_INDEX_NAME);
+        return;
+    }
     (void)snprintf(ret_name, KV_NS_NAME, "n%016llx", (unsigned long long)ns);
 }
 

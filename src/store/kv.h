@@ -186,7 +186,10 @@ int kv_index_put(struct store_txn *txn, uint64_t ns,
                  const struct kv_key *of) MUST_USE;
 int kv_index_del(struct store_txn *txn, uint64_t ns,
                  const struct kv_key *of) MUST_USE;
-bool kv_index_has(struct store_txn *txn, uint64_t ns, const struct kv_key *of);
+bool kv_index_has(struct store_txn *txn, MDB_dbi dbi, uint64_t ns,
+                  const struct kv_key *of);
+/* False when it is none. Lends. */
+bool kv_index_place(struct str value, struct store_index_place *ret_place);
 
 /* ---- env.c, gen.c ---- */
 
@@ -242,6 +245,10 @@ int kv_tree_count(struct store_txn *txn, uint64_t ns, bool more) MUST_USE;
 /* ---- names of databases ---- */
 
 enum { KV_NS_NAME = 18 }; /* 'n', 16 digits, NUL */
+/* The index has a database that there is not from the beginning: its handle is
+ * one of the pool, as those of namespaces. No namespace has this id. */
+#define KV_INDEX UINT64_MAX
+#define KV_INDEX_NAME "index"
 void kv_ns_name(uint64_t ns, char ret_name[KV_NS_NAME]);
 /* False when it is not the name of a namespace's database. */
 bool kv_ns_parse(struct str name, uint64_t *ret_ns) MUST_USE;

@@ -2,6 +2,7 @@
  * (what LMDB allows is told in txn.c). */
 #include <assert.h>
 #include <sched.h>
+#include <string.h>
 #include <utlist.h>
 
 #include "base/queue.h"
@@ -229,7 +230,7 @@ static int exists(struct store_txn *txn, uint64_t ns)
     char name[KV_NS_NAME];
 
     kv_ns_name(ns, name);
-    MDB_val k = {KV_NS_NAME - 1, name};
+    MDB_val k = {strlen(name), name};
     MDB_val v;
     int rc = mdb_get(txn->mdb, txn->gen->main, &k, &v);
     if (rc == MDB_NOTFOUND) {

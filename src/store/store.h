@@ -12,8 +12,6 @@
  *              'd' type                       definition (JSON)
  *              'u' type                       revision of the last row put:8
  *              'x' id:8                       a deleted subtree to reclaim
- *              'i' type 0 key 0 ns:8          -   (the index [STORE-6])
- *              'i'                            how far it is built
  *   leases     'l' hostname                   lease record
  *              'i' lease:16                   hostname
  *              'b' lease:16 ns:8 id:16 type   -   (rows bound to a lease)
@@ -28,6 +26,8 @@
  *              's' type 0 id:16               its secret fields
  *              'k' type 0 key                 id:16
  *              'l' type                       list record
+ *   index      type 0 key 0 ns:8              -   (where a primary key is)
+ *              0                              how far it is built
  * Numbers in keys are big-endian so that byte order is number order. The tables
  * of record bytes are in api/store-format.md.
  *
@@ -48,7 +48,7 @@
  *   [STORE-5] who reads while the state is replaced sees one or the other to
  * the end of the transaction; who begins after store_replace sees the new one.
  * Nobody that reads nothing keeps the old one.
- *   [STORE-6] when meta.index is COMPLETE there is an 'i' entry for each 'k'
+ *   [STORE-6] when meta.index is COMPLETE the index has an entry for each 'k'
  *             entry of a namespace that hangs on the root, and none without;
  *             while it is built, only the latter. It changes in the transaction
  *             of the 'k' entry.
@@ -360,7 +360,8 @@ int store_keys_drop(struct store_txn *txn, uint64_t ns, uint64_t limit,
 
 /* Namespaces, deleted ones too, with a row of this type whose key is `text`, or
  * begins so (then a namespace may be there several times). Good when meta.index
- * is COMPLETE. Answers: FULL (there are more than `most`). O(those). */
+ * is COMPLETE. Answers: FULL (there are more than `most`), and those of
+ * store_use. O(those). */
 int store_index_find(struct store_txn *txn, struct str type, struct str text,
                      bool prefix, size_t most, uint64_t *ret_ns,
                      size_t *ret_n) MUST_USE;
