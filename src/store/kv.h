@@ -166,13 +166,7 @@ int kv_count(struct store_txn *txn, MDB_dbi dbi, const struct kv_key *prefix,
 
 /* The record as it was first, and with what came later, which stands in it only
  * when it is used: releases before cannot read it then. */
-enum {
-    KV_META_FIRST = 144,
-    KV_META_SECOND = 168,
-    KV_META_BYTES = 176,
-    KV_META_FORMAT = 2,
-    KV_META_INDEXED = 3
-};
+enum { KV_META_FIRST = 144, KV_META_BYTES = 168, KV_META_FORMAT = 2 };
 /* How many bytes it has. */
 size_t kv_meta_encode(const struct store_meta *meta, char bytes[KV_META_BYTES]);
 int kv_meta_load(struct store_txn *txn) MUST_USE;

@@ -4,6 +4,10 @@
 
 #include "store/kv.h"
 
+/* A byte that releases without an index skip: so they find the feature level,
+ * and say what they are. */
+enum { META_INDEX = 1 };
+
 #define META_NUMBERS(X)                                                        \
     X(applied)                                                                 \
     X(revision)                                                                \
@@ -21,15 +25,9 @@
     X(n_leases)                                                                \
     X(feature_level)
 
-/* The first that has all that is used. */
-static char form_of(const struct store_meta *meta)
+static bool is_first_form(const struct store_meta *meta)
 {
-    if (meta->index != STORE_INDEX_NONE) {
-        return KV_META_INDEXED;
-    }
-    return meta->history_least_bytes == 0 && meta->access_rev == 0
-               ? KV_FORMAT
-               : KV_META_FORMAT;
+    return meta->history_least_bytes == 0 && meta->access_rev == 0;
 }
 
 size_t kv_meta_encode(const struct store_meta *meta, char bytes[KV_META_BYTES])
@@ -37,7 +35,8 @@ size_t kv_meta_encode(const struct store_meta *meta, char bytes[KV_META_BYTES])
     size_t at = 8;
 
     memset(bytes, 0, 8);
-    bytes[0] = form_of(meta);
+    bytes[0] = is_first_form(meta) ? KV_FORMAT : KV_META_FORMAT;
+    bytes[META_INDEX] = (char)meta->index;
 #define X(name)                                                                \
     kv_set_le64(bytes + at, meta->name);                                       \
     at += 8;
@@ -45,22 +44,18 @@ size_t kv_meta_encode(const struct store_meta *meta, char bytes[KV_META_BYTES])
 #undef X
     memcpy(bytes + at, meta->cluster, sizeof meta->cluster);
     assert(at + sizeof meta->cluster == KV_META_FIRST);
-    if (bytes[0] == KV_FORMAT) {
+    if (is_first_form(meta)) {
         return KV_META_FIRST;
     }
     kv_set_le64(bytes + KV_META_FIRST, meta->history_least_bytes);
     kv_set_le64(bytes + KV_META_FIRST + 8, meta->history_bytes);
     kv_set_le64(bytes + KV_META_FIRST + 16, meta->access_rev);
-    if (bytes[0] == KV_META_FORMAT) {
-        return KV_META_SECOND;
-    }
-    kv_set_le64(bytes + KV_META_SECOND, meta->index);
     return KV_META_BYTES;
 }
 
 static struct store_meta meta_decode(const char *bytes)
 {
-    struct store_meta meta = {.applied = 0};
+    struct store_meta meta = {.index = (uint8_t)bytes[META_INDEX]};
     size_t at = 8;
 
 #define X(name)                                                                \
@@ -69,13 +64,10 @@ static struct store_meta meta_decode(const char *bytes)
     META_NUMBERS(X)
 #undef X
     memcpy(meta.cluster, bytes + at, sizeof meta.cluster);
-    if (bytes[0] >= KV_META_FORMAT) {
+    if (bytes[0] == KV_META_FORMAT) {
         meta.history_least_bytes = kv_le64(bytes + KV_META_FIRST);
         meta.history_bytes = kv_le64(bytes + KV_META_FIRST + 8);
         meta.access_rev = kv_le64(bytes + KV_META_FIRST + 16);
-    }
-    if (bytes[0] == KV_META_INDEXED) {
-        meta.index = kv_le64(bytes + KV_META_SECOND);
     }
     return meta;
 }
@@ -95,22 +87,12 @@ static void meta_key(struct kv_key *key)
     kv_key_add(key, "tate", 4);
 }
 
-/* None that has less in it than its form is for. */
 static bool is_record(struct str value)
 {
-    switch (value.n) {
-    case KV_META_FIRST:
-        return value.p[0] == KV_FORMAT;
-    case KV_META_SECOND:
-        return value.p[0] == KV_META_FORMAT &&
-               (kv_le64(value.p + KV_META_FIRST) > 0 ||
-                kv_le64(value.p + KV_META_FIRST + 16) > 0);
-    case KV_META_BYTES:
-        return value.p[0] == KV_META_INDEXED &&
-               kv_le64(value.p + KV_META_SECOND) > 0;
-    default:
-        return false;
-    }
+    return (value.n == KV_META_FIRST && value.p[0] == KV_FORMAT) ||
+           (value.n == KV_META_BYTES && value.p[0] == KV_META_FORMAT &&
+            (kv_le64(value.p + KV_META_FIRST) > 0 ||
+             kv_le64(value.p + KV_META_FIRST + 16) > 0));
 }
 
 int kv_meta_load(struct store_txn *txn)

@@ -719,7 +719,7 @@ static void damage(struct bench *b, const struct damage *d)
 #define LOG_TIME_AT "\x28"
 #define EPOCH_AT "\x30"
 #define NEXT_NS_AT "\x38"
-#define INDEX_AT "\xa8"
+#define INDEX_AT "\x01"
 #define ZERO_8 "\0\0\0\0\0\0\0\0"
 #define HUGE_8 "\0\0\0\0\0\0\0\x7f"
 /* The record of a user, local, with nothing else. */
