@@ -140,26 +140,6 @@ int str_duration(struct str text, uint64_t *ret_ms)
     return ERR_INVALID;
 }
 
-void le_put(void *at, uint64_t number, size_t n)
-{
-    uint8_t *bytes = at;
-
-    for (size_t i = 0; i < n; i++) {
-        bytes[i] = (uint8_t)(number >> (8 * i));
-    }
-}
-
-uint64_t le_get(const void *at, size_t n)
-{
-    const uint8_t *bytes = at;
-    uint64_t number = 0;
-
-    for (size_t i = n; i-- > 0;) {
-        number = number << 8 | bytes[i];
-    }
-    return number;
-}
-
 void buf_done(struct buf *buf)
 {
     buf->p = buf->secret ? mem_wipe(buf->p, buf->room) : mem_free(buf->p);
@@ -178,44 +158,16 @@ static char *grow_secret(struct buf *buf, size_t room)
     return grown;
 }
 
-void buf_reserve(struct buf *buf, size_t more)
+void buf_grow(struct buf *buf, size_t more)
 {
     size_t need = buf->n + more;
-
-    if (need <= buf->room) {
-        return;
-    }
     size_t room = buf->room < 64 ? 64 : buf->room;
+
     while (room < need) {
         room += room / 2;
     }
     buf->p = buf->secret ? grow_secret(buf, room) : mem_grow(buf->p, room);
     buf->room = room;
-}
-
-void buf_add(struct buf *buf, const void *bytes, size_t n)
-{
-    if (n == 0) {
-        return;
-    }
-    buf_reserve(buf, n);
-    memcpy(buf->p + buf->n, bytes, n);
-    buf->n += n;
-}
-
-void buf_add_str(struct buf *buf, struct str s)
-{
-    buf_add(buf, s.p, s.n);
-}
-
-void buf_add_text(struct buf *buf, const char *text)
-{
-    buf_add(buf, text, strlen(text));
-}
-
-void buf_add_char(struct buf *buf, char c)
-{
-    buf_add(buf, &c, 1);
 }
 
 void buf_add_u64(struct buf *buf, uint64_t number)

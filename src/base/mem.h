@@ -62,9 +62,27 @@ int str_number(struct str text, uint64_t max, uint64_t *ret_number) MUST_USE;
 /* "10s", "500ms", "5m", "24h" or "0": 0 or INVALID. */
 int str_duration(struct str text, uint64_t *ret_ms) MUST_USE;
 
-/* Numbers in bytes, little-endian, 1 to 8 bytes. */
-void le_put(void *at, uint64_t number, size_t n);
-uint64_t le_get(const void *at, size_t n) MUST_USE;
+/* Numbers in bytes, little-endian, 1 to 8 bytes. Inline: with a length that the
+ * compiler knows each is one instruction, and a write does a hundred. */
+static inline void le_put(void *at, uint64_t number, size_t n)
+{
+    uint8_t *bytes = at;
+
+    for (size_t i = 0; i < n; i++) {
+        bytes[i] = (uint8_t)(number >> (8 * i));
+    }
+}
+
+static inline uint64_t le_get(const void *at, size_t n)
+{
+    const uint8_t *bytes = at;
+    uint64_t number = 0;
+
+    for (size_t i = 0; i < n; i++) {
+        number |= (uint64_t)bytes[i] << (8 * i);
+    }
+    return number;
+}
 
 /* ---- buffer: bytes that grow. {0} is an empty one; ends with buf_done. ----
  */
@@ -77,11 +95,34 @@ struct buf {
 };
 
 void buf_done(struct buf *buf);
-void buf_reserve(struct buf *buf, size_t more);
-void buf_add(struct buf *buf, const void *bytes, size_t n);
-void buf_add_str(struct buf *buf, struct str s);
-void buf_add_text(struct buf *buf, const char *text);
-void buf_add_char(struct buf *buf, char c);
+void buf_grow(struct buf *buf, size_t more); /* what buf_reserve may need */
+static inline void buf_reserve(struct buf *buf, size_t more)
+{
+    if (more > buf->room - buf->n) {
+        buf_grow(buf, more);
+    }
+}
+static inline void buf_add(struct buf *buf, const void *bytes, size_t n)
+{
+    if (n > 0) {
+        buf_reserve(buf, n);
+        memcpy(buf->p + buf->n, bytes, n);
+        buf->n += n;
+    }
+}
+static inline void buf_add_str(struct buf *buf, struct str s)
+{
+    buf_add(buf, s.p, s.n);
+}
+static inline void buf_add_text(struct buf *buf, const char *text)
+{
+    buf_add(buf, text, strlen(text));
+}
+static inline void buf_add_char(struct buf *buf, char c)
+{
+    buf_reserve(buf, 1);
+    buf->p[buf->n++] = c;
+}
 void buf_add_u64(struct buf *buf, uint64_t number); /* decimal */
 void buf_printf(struct buf *buf, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
