@@ -151,6 +151,7 @@ void apply_tree_changed(struct apply *a, bool paths)
 {
     a->m->path_ns = 0;
     a->m->chain_ns = 0;
+    a->m->found_ns = 0;
     if (paths) {
         a->m->drop_all = true;
         a->m->drop_paths = true;
@@ -161,7 +162,13 @@ int apply_ns(struct apply *a, uint64_t ns)
 {
     struct store_node node;
 
+    if (a->m->found_ns == ns) {
+        return 0;
+    }
     int r = store_node_get(a->txn, ns, &node);
+    if (r == 0) {
+        a->m->found_ns = ns;
+    }
     return r == ERR_NOT_FOUND ? ERR_RETRY : r;
 }
 
@@ -220,6 +227,7 @@ static void undo_part(struct apply *a, const struct before_part *before, int r)
     memcpy(a->m->types, before->types, sizeof before->types);
     a->m->n_types = before->n_types;
     a->m->path_ns = 0;
+    a->m->found_ns = 0;
     a->quotas = NULL;
     if (a->m->quotas_moved) {
         a->m->quotas_are_known = false;

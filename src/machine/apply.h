@@ -77,6 +77,7 @@ struct machine {
     bool new_scopes;  /* of leases: something moved between top levels */
     uint64_t path_ns; /* whose path is in `path`, 0: none */
     struct buf path;
+    uint64_t found_ns; /* there is a namespace of this id, 0: none is known */
 
     /* Quotas, see quotas.c; ascending by namespace. */
     struct quota_known *quotas;

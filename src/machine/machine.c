@@ -80,7 +80,7 @@ static void forget(struct machine *m)
     m->n_effects = m->n_events = m->n_touched = m->n_types = m->n_spread = 0;
     m->spread_ns = 0;
     m->drop_all = m->drop_paths = m->new_scopes = false;
-    m->path_ns = 0;
+    m->path_ns = m->found_ns = 0;
     quota_forget(m);
     arena_reset(m->txn_arena);
 }

@@ -419,6 +419,7 @@ static int reclaim_node(struct apply *a, uint64_t id, uint64_t top,
     struct store_node node;
     uint64_t looked = 0;
 
+    a->m->found_ns = 0;
     int r = node_hold(a, id, &node);
     if (r == 0) {
         r = quota_ns_gone(a, &node, &looked);

@@ -11,21 +11,6 @@ const char *const kv_base_names[KV_N_BASES] = {"meta", "tree", "leases", "keys",
 
 /* ---- keys and numbers ---- */
 
-void kv_key_start(struct kv_key *key, char kind)
-{
-    key->b[0] = (uint8_t)kind;
-    key->n = 1;
-}
-
-void kv_key_add(struct kv_key *key, const void *bytes, size_t n)
-{
-    assert(n <= KV_KEY_MAX - key->n);
-    if (n > 0) {
-        memcpy(key->b + key->n, bytes, n);
-        key->n += n;
-    }
-}
-
 void kv_key_u64(struct kv_key *key, uint64_t number)
 {
     uint8_t bytes[8];
@@ -45,26 +30,6 @@ uint64_t kv_be64(const char *bytes)
         number = number << 8 | (uint8_t)bytes[i];
     }
     return number;
-}
-
-uint64_t kv_le64(const char *bytes)
-{
-    return le_get(bytes, 8);
-}
-
-uint32_t kv_le32(const char *bytes)
-{
-    return (uint32_t)le_get(bytes, 4);
-}
-
-void kv_set_le64(char *bytes, uint64_t number)
-{
-    le_put(bytes, number, 8);
-}
-
-void kv_set_le32(char *bytes, uint32_t number)
-{
-    le_put(bytes, number, 4);
 }
 
 int kv_number(struct store_txn *txn, struct str value, uint64_t *ret_number)
@@ -198,6 +163,23 @@ int kv_get(struct store_txn *txn, MDB_dbi dbi, const struct kv_key *key,
     }
     *ret_value = str_of_val(v);
     return 0;
+}
+
+int kv_add(struct store_txn *txn, MDB_dbi dbi, const struct kv_key *key,
+           struct str value, struct str *ret_there)
+{
+    assert(txn->write);
+    if (txn->fault != 0) {
+        return txn->fault;
+    }
+    MDB_val k = val_of_key(key);
+    MDB_val v = {value.n, (void *)value.p};
+    int rc = mdb_put(txn->mdb, dbi, &k, &v, MDB_NOOVERWRITE);
+    if (rc == MDB_KEYEXIST) {
+        *ret_there = str_of_val(v);
+        return ERR_CONFLICT;
+    }
+    return rc == 0 ? 0 : kv_fault(txn->store, txn, rc);
 }
 
 static int put(struct store_txn *txn, MDB_dbi dbi, const struct kv_key *key,

@@ -11,11 +11,13 @@
 #ifndef STORE_KV_H
 #define STORE_KV_H
 
+#include <assert.h>
 #include <lmdb.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 #include "base/err.h"
 #include "base/mem.h"
@@ -53,6 +55,21 @@ struct kv_gen {
     unsigned users;      /* under the store's lock */
 };
 
+struct kv_key {
+    size_t n;
+    uint8_t b[KV_KEY_MAX];
+};
+
+/* The list that was changed last: lists.c. */
+struct kv_list {
+    uint64_t ns; /* 0: none */
+    struct kv_key key;
+    struct store_list now;
+    uint64_t plus; /* rows that its namespace's record does not count yet, or
+                      counts too many: modulo 2^64 */
+    bool settled;  /* what is stored says the same */
+};
+
 struct store_txn {
     struct store *store;
     struct kv_gen *gen; /* what it reads or writes; of a reader, held */
@@ -67,6 +84,7 @@ struct store_txn {
     struct store_meta stored;
     uint64_t serial;
     struct kv_ids opened; /* handles it opened, unknown to others yet */
+    struct kv_list list;
     struct {
         struct store_meta meta;
         size_t n_opened;
@@ -94,13 +112,19 @@ struct store {
 
 /* ---- keys: numbers big-endian so that byte order is number order ---- */
 
-struct kv_key {
-    size_t n;
-    uint8_t b[KV_KEY_MAX];
-};
-
-void kv_key_start(struct kv_key *key, char kind);
-void kv_key_add(struct kv_key *key, const void *bytes, size_t n);
+static inline void kv_key_start(struct kv_key *key, char kind)
+{
+    key->b[0] = (uint8_t)kind;
+    key->n = 1;
+}
+static inline void kv_key_add(struct kv_key *key, const void *bytes, size_t n)
+{
+    assert(n <= KV_KEY_MAX - key->n);
+    if (n > 0) {
+        memcpy(key->b + key->n, bytes, n);
+        key->n += n;
+    }
+}
 void kv_key_u64(struct kv_key *key, uint64_t number);
 static inline void kv_key_str(struct kv_key *key, struct str s)
 {
@@ -114,10 +138,22 @@ uint64_t kv_be64(const char *bytes);
 
 /* ---- values: numbers little-endian ---- */
 
-uint64_t kv_le64(const char *bytes);
-uint32_t kv_le32(const char *bytes);
-void kv_set_le64(char *bytes, uint64_t number);
-void kv_set_le32(char *bytes, uint32_t number);
+static inline uint64_t kv_le64(const char *bytes)
+{
+    return le_get(bytes, 8);
+}
+static inline uint32_t kv_le32(const char *bytes)
+{
+    return (uint32_t)le_get(bytes, 4);
+}
+static inline void kv_set_le64(char *bytes, uint64_t number)
+{
+    le_put(bytes, number, 8);
+}
+static inline void kv_set_le32(char *bytes, uint32_t number)
+{
+    le_put(bytes, number, 4);
+}
 /* A value that is one number of 8 bytes. */
 int kv_number(struct store_txn *txn, struct str value,
               uint64_t *ret_number) MUST_USE;
@@ -146,7 +182,11 @@ int kv_get(struct store_txn *txn, MDB_dbi dbi, const struct kv_key *key,
            struct str *ret_value) MUST_USE;
 int kv_put(struct store_txn *txn, MDB_dbi dbi, const struct kv_key *key,
            struct str value) MUST_USE;
-/* The same with a key greater than all in the database: fills pages densely. */
+/* Only when the key is not there. Answers: CONFLICT (it is, with that value).
+ */
+int kv_add(struct store_txn *txn, MDB_dbi dbi, const struct kv_key *key,
+           struct str value, struct str *ret_there) MUST_USE;
+/* kv_put with a key greater than all in the database: fills pages densely. */
 int kv_append(struct store_txn *txn, MDB_dbi dbi, const struct kv_key *key,
               struct str value) MUST_USE;
 /* Answers: NOT_FOUND. */
@@ -231,10 +271,24 @@ void kv_make_room(struct store *store, struct kv_gen *gen, unsigned room,
 int kv_writer_ns(struct store_txn *txn, uint64_t ns, bool make,
                  MDB_dbi *ret_dbi) MUST_USE;
 
-/* ---- tree.c, for rows.c ---- */
+/* ---- lists.c ---- */
 
-/* Count rows of a namespace: changes its record and nothing around it. */
-int kv_tree_count(struct store_txn *txn, uint64_t ns, bool more) MUST_USE;
+/* A row of this list changes at this revision. */
+int kv_list_changed(struct store_txn *txn, uint64_t ns, struct str type,
+                    uint64_t revision) MUST_USE;
+/* And it is one more, or one less. */
+void kv_list_count(struct store_txn *txn, bool more);
+/* What was kept aside is stored: before a record of a list or a namespace is
+ * read, before a part begins, before the commit. */
+int kv_list_settle(struct store_txn *txn) MUST_USE;
+/* It was undone, or its namespace goes. */
+void kv_list_forget(struct store_txn *txn);
+
+/* ---- tree.c, for lists.c ---- */
+
+/* Count rows of a namespace, `plus` modulo 2^64: changes its record and nothing
+ * around it. */
+int kv_tree_count(struct store_txn *txn, uint64_t ns, uint64_t plus) MUST_USE;
 
 /* ---- names of databases ---- */
 

@@ -1,4 +1,4 @@
-/* Rows, their keys and their lists, in the database of their namespace. */
+/* Rows and their keys, in the database of their namespace. */
 #include <assert.h>
 #include <string.h>
 
@@ -6,40 +6,28 @@
 
 /* ---- keys ---- */
 
-/* 'r' type 0, 's' type 0, 'k' type 0: what a list's entries begin with. */
-static struct kv_key list_prefix(char kind, struct str type)
+/* Keys are made in place: they have room for the longest there can be, and to
+ * hand one over would be to copy all of it.
+ *
+ * 'r' type 0, 's' type 0, 'k' type 0: what a list's entries begin with. */
+static void list_prefix(struct kv_key *key, char kind, struct str type)
 {
-    struct kv_key key;
-
-    kv_key_start(&key, kind);
-    kv_key_str(&key, type);
-    kv_key_add(&key, "", 1);
-    return key;
+    kv_key_start(key, kind);
+    kv_key_str(key, type);
+    kv_key_add(key, "", 1);
 }
 
-static struct kv_key row_key(char kind, struct str type, struct ulid id)
+static void row_key(struct kv_key *key, char kind, struct str type,
+                    struct ulid id)
 {
-    struct kv_key key = list_prefix(kind, type);
-
-    kv_key_ulid(&key, id);
-    return key;
+    list_prefix(key, kind, type);
+    kv_key_ulid(key, id);
 }
 
-static struct kv_key primary_key(struct str type, struct str name)
+static void primary_key(struct kv_key *key, struct str type, struct str name)
 {
-    struct kv_key key = list_prefix('k', type);
-
-    kv_key_str(&key, name);
-    return key;
-}
-
-static struct kv_key list_key(struct str type)
-{
-    struct kv_key key;
-
-    kv_key_start(&key, 'l');
-    kv_key_str(&key, type);
-    return key;
+    list_prefix(key, 'k', type);
+    kv_key_str(key, name);
 }
 
 static struct ulid ulid_at(const char *bytes)
@@ -55,95 +43,35 @@ static int gone_is_fine(int r)
     return r == ERR_NOT_FOUND ? 0 : r;
 }
 
-/* ---- list records (api/store-format.md) ---- */
-
-enum { LIST_COUNT = 8, LIST_REVISION = 16, LIST_BYTES = 24 };
-
-static int list_decode(struct store_txn *txn, struct str record,
-                       struct store_list *ret_list)
-{
-    if (record.n != LIST_BYTES || record.p[0] != KV_FORMAT) {
-        return kv_corrupt(txn);
-    }
-    ret_list->count = kv_le64(record.p + LIST_COUNT);
-    ret_list->revision = kv_le64(record.p + LIST_REVISION);
-    return 0;
-}
-
-static int list_read(struct store_txn *txn, MDB_dbi dbi,
-                     const struct kv_key *key, struct store_list *ret_list)
-{
-    struct str record;
-
-    int r = kv_get(txn, dbi, key, &record);
-    if (r == ERR_NOT_FOUND) {
-        *ret_list = (struct store_list){0, 0};
-        return 0;
-    }
-    return r == 0 ? list_decode(txn, record, ret_list) : r;
-}
-
-static int list_write(struct store_txn *txn, MDB_dbi dbi,
-                      const struct kv_key *key, const struct store_list *list)
-{
-    char record[LIST_BYTES] = {KV_FORMAT};
-
-    kv_set_le64(record + LIST_COUNT, list->count);
-    kv_set_le64(record + LIST_REVISION, list->revision);
-    return kv_put(txn, dbi, key, (struct str){record, sizeof record});
-}
-
-int store_list_get(struct store_txn *txn, uint64_t ns, struct str type,
-                   struct store_list *ret_list)
-{
-    struct kv_key key = list_key(type);
-    MDB_dbi dbi = 0;
-
-    int r = kv_ns(txn, ns, false, &dbi);
-    if (r == ERR_NOT_FOUND) {
-        *ret_list = (struct store_list){0, 0};
-        return 0;
-    }
-    return r == 0 ? list_read(txn, dbi, &key, ret_list) : r;
-}
-
-int store_list_next(struct store_txn *txn, uint64_t ns, struct str after,
-                    struct str *ret_type, struct store_list *ret_list)
-{
-    struct kv_key from = list_key(after);
-    struct str key;
-    struct str record;
-    MDB_dbi dbi = 0;
-
-    int r = kv_ns(txn, ns, false, &dbi);
-    if (r == 0) {
-        r = kv_first(txn, dbi, &from, 1, after.p != NULL, &key, &record);
-    }
-    if (r != 0) {
-        return r == ERR_NOT_FOUND ? ERR_END : r;
-    }
-    *ret_type = (struct str){key.p + 1, key.n - 1};
-    return list_decode(txn, record, ret_list);
-}
-
 /* ---- reading ---- */
 
 int store_row_get(struct store_txn *txn, uint64_t ns, struct str type,
                   struct ulid id, struct str *ret_row, struct str *ret_secret)
 {
-    struct kv_key open = row_key('r', type, id);
-    struct kv_key secret = row_key('s', type, id);
+    struct kv_key key;
     MDB_dbi dbi = 0;
 
     int r = kv_ns(txn, ns, false, &dbi);
     if (r == 0) {
-        r = kv_get(txn, dbi, &open, ret_row);
+        row_key(&key, 'r', type, id);
+        r = kv_get(txn, dbi, &key, ret_row);
     }
     if (r != 0 || ret_secret == NULL) {
         return r;
     }
     *ret_secret = STR_NONE;
-    return gone_is_fine(kv_get(txn, dbi, &secret, ret_secret));
+    row_key(&key, 's', type, id);
+    return gone_is_fine(kv_get(txn, dbi, &key, ret_secret));
+}
+
+static int holder_of(struct store_txn *txn, struct str value,
+                     struct ulid *ret_id)
+{
+    if (value.n != sizeof ret_id->b) {
+        return kv_corrupt(txn);
+    }
+    *ret_id = ulid_at(value.p);
+    return 0;
 }
 
 /* Whose a primary key is. Answers: NOT_FOUND. */
@@ -153,22 +81,16 @@ static int key_holder(struct store_txn *txn, MDB_dbi dbi,
     struct str value;
 
     int r = kv_get(txn, dbi, key, &value);
-    if (r != 0) {
-        return r;
-    }
-    if (value.n != sizeof ret_id->b) {
-        return kv_corrupt(txn);
-    }
-    *ret_id = ulid_at(value.p);
-    return 0;
+    return r == 0 ? holder_of(txn, value, ret_id) : r;
 }
 
 int store_row_find(struct store_txn *txn, uint64_t ns, struct str type,
                    struct str key, struct ulid *ret_id)
 {
-    struct kv_key entry = primary_key(type, key);
+    struct kv_key entry;
     MDB_dbi dbi = 0;
 
+    primary_key(&entry, type, key);
     int r = kv_ns(txn, ns, false, &dbi);
     return r == 0 ? key_holder(txn, dbi, &entry, ret_id) : r;
 }
@@ -177,11 +99,12 @@ int store_row_next(struct store_txn *txn, uint64_t ns, struct str type,
                    const struct ulid *after, struct ulid *ret_id,
                    struct str *ret_row)
 {
-    struct kv_key from = list_prefix('r', type);
-    size_t n_prefix = from.n;
+    struct kv_key from;
     struct str key;
     MDB_dbi dbi = 0;
 
+    list_prefix(&from, 'r', type);
+    size_t n_prefix = from.n;
     if (after != NULL) {
         kv_key_ulid(&from, *after);
     }
@@ -264,9 +187,10 @@ int store_rows_join(struct store_txn *txn, uint64_t ns, struct str type,
                     const struct ulid *after, uint64_t limit, struct buf *out,
                     uint64_t *ret_n, struct ulid *ret_last, bool *ret_more)
 {
-    struct join join = {.from = list_prefix('r', type)};
+    struct join join;
     MDB_dbi dbi = 0;
 
+    list_prefix(&join.from, 'r', type);
     int r = kv_ns(txn, ns, false, &dbi);
     if (r == ERR_NOT_FOUND) {
         *ret_n = 0;
@@ -295,33 +219,30 @@ int store_rows_join(struct store_txn *txn, uint64_t ns, struct str type,
 /* One row about to change. All keys are made before anything is written: what
  * the caller hands in may be lent from the very page that changes. */
 struct change {
-    uint64_t ns;
     struct ulid id;
     MDB_dbi dbi;
     struct kv_key row;
     struct kv_key secret;
-    struct kv_key list;
     struct kv_key key; /* n 0: none */
     struct kv_key old_key;
 };
 
-static struct kv_key optional_key(struct str type, struct str name)
+static void optional_key(struct kv_key *key, struct str type, struct str name)
 {
-    return name.p == NULL ? (struct kv_key){.n = 0} : primary_key(type, name);
+    key->n = 0;
+    if (name.p != NULL) {
+        primary_key(key, type, name);
+    }
 }
 
-static struct change change_of(uint64_t ns, struct str type, struct ulid id,
-                               struct str key, struct str old_key)
+static void begin_change(struct change *change, struct str type, struct ulid id,
+                         struct str key, struct str old_key)
 {
-    return (struct change){
-        .ns = ns,
-        .id = id,
-        .row = row_key('r', type, id),
-        .secret = row_key('s', type, id),
-        .list = list_key(type),
-        .key = optional_key(type, key),
-        .old_key = optional_key(type, old_key),
-    };
+    change->id = id;
+    row_key(&change->row, 'r', type, id);
+    row_key(&change->secret, 's', type, id);
+    optional_key(&change->key, type, key);
+    optional_key(&change->old_key, type, old_key);
 }
 
 static bool is_id(struct ulid a, struct ulid b)
@@ -333,7 +254,7 @@ static bool is_id(struct ulid a, struct ulid b)
  * taken the key over in the same operation. */
 static int drop_key(struct store_txn *txn, const struct change *change)
 {
-    struct ulid holder;
+    struct ulid holder = {{0}};
 
     int r = key_holder(txn, change->dbi, &change->old_key, &holder);
     if (r != 0) {
@@ -348,15 +269,17 @@ static int drop_key(struct store_txn *txn, const struct change *change)
 
 static int put_key(struct store_txn *txn, const struct change *change)
 {
-    struct ulid holder;
+    struct str there;
+    struct ulid holder = change->id;
 
-    int r = key_holder(txn, change->dbi, &change->key, &holder);
-    if (r != ERR_NOT_FOUND) {
+    int r = kv_add(
+        txn, change->dbi, &change->key,
+        (struct str){(const char *)change->id.b, sizeof change->id.b}, &there);
+    if (r == ERR_CONFLICT) {
+        r = holder_of(txn, there, &holder);
         assert(r < 0 || is_id(holder, change->id));
         return r;
     }
-    r = kv_put(txn, change->dbi, &change->key,
-               (struct str){(const char *)change->id.b, sizeof change->id.b});
     return r == 0 ? kv_index_put(txn, change->ns, &change->key) : r;
 }
 
@@ -384,36 +307,9 @@ static int put_secret(struct store_txn *txn, const struct change *change,
                : gone_is_fine(kv_del(txn, change->dbi, &change->secret));
 }
 
-enum effect { ROW_CHANGED, ROW_ADDED, ROW_REMOVED };
-
-/* What it means for the list, the namespace and the whole. */
-static int count(struct store_txn *txn, const struct change *change,
-                 enum effect effect, uint64_t revision)
-{
-    struct store_list list = {0};
-
-    int r = list_read(txn, change->dbi, &change->list, &list);
-    if (r != 0) {
-        return r;
-    }
-    list.revision = revision;
-    if (effect == ROW_ADDED) {
-        list.count++;
-        txn->meta.n_rows++;
-    } else if (effect == ROW_REMOVED) {
-        assert(list.count > 0 && txn->meta.n_rows > 0);
-        list.count--;
-        txn->meta.n_rows--;
-    }
-    r = list_write(txn, change->dbi, &change->list, &list);
-    if (r != 0 || effect == ROW_CHANGED) {
-        return r;
-    }
-    return kv_tree_count(txn, change->ns, effect == ROW_ADDED);
-}
-
+/* *ret_added: there was none of this id. */
 static int put_row(struct store_txn *txn, const struct change *change,
-                   struct str row, struct str secret, enum effect *ret_effect)
+                   struct str row, struct str secret, bool *ret_added)
 {
     struct buf *copy = &txn->scratch;
     struct str old;
@@ -422,41 +318,49 @@ static int put_row(struct store_txn *txn, const struct change *change,
     buf_clear(copy);
     buf_add_str(copy, row);
     buf_add_str(copy, secret);
-    int r = kv_get(txn, change->dbi, &change->row, &old);
-    if (r < 0) {
-        return r;
+    row.p = copy->p;
+    secret.p = copy->p + row.n;
+    int r = kv_add(txn, change->dbi, &change->row, row, &old);
+    *ret_added = r == 0;
+    if (r == ERR_CONFLICT) {
+        r = kv_put(txn, change->dbi, &change->row, row);
     }
-    *ret_effect = r == ERR_NOT_FOUND ? ROW_ADDED : ROW_CHANGED;
-    r = kv_put(txn, change->dbi, &change->row, (struct str){copy->p, row.n});
-    if (r == 0) {
-        r = put_secret(txn, change, (struct str){copy->p + row.n, secret.n});
-    }
-    return r;
+    return r == 0 && (secret.n > 0 || !*ret_added)
+               ? put_secret(txn, change, secret)
+               : r;
 }
 
 int store_row_put(struct store_txn *txn, uint64_t ns, struct str type,
                   struct ulid id, struct str row, struct str secret,
                   struct str key, struct str old_key, uint64_t revision)
 {
-    struct change change = change_of(ns, type, id, key, old_key);
-    enum effect effect = ROW_CHANGED;
+    struct change change;
+    bool added = false;
 
     assert(row.n > 0);
-    int r = kv_ns(txn, ns, true, &change.dbi);
+    begin_change(&change, type, id, key, old_key);
+    int r = kv_list_changed(txn, ns, type, revision);
     if (r == 0) {
-        r = put_row(txn, &change, row, secret, &effect);
+        r = kv_ns(txn, ns, true, &change.dbi);
+    }
+    if (r == 0) {
+        r = put_row(txn, &change, row, secret, &added);
     }
     if (r == 0) {
         r = move_key(txn, &change);
     }
-    return r == 0 ? count(txn, &change, effect, revision) : r;
+    if (r == 0 && added) {
+        kv_list_count(txn, true);
+    }
+    return r;
 }
 
 int store_row_del(struct store_txn *txn, uint64_t ns, struct str type,
                   struct ulid id, struct str old_key, uint64_t revision)
 {
-    struct change change = change_of(ns, type, id, STR_NONE, old_key);
+    struct change change;
 
+    begin_change(&change, type, id, STR_NONE, old_key);
     int r = kv_ns(txn, ns, false, &change.dbi);
     if (r == 0) {
         r = kv_del(txn, change.dbi, &change.row);
@@ -467,15 +371,22 @@ int store_row_del(struct store_txn *txn, uint64_t ns, struct str type,
     if (r == 0) {
         r = move_key(txn, &change);
     }
-    return r == 0 ? count(txn, &change, ROW_REMOVED, revision) : r;
+    if (r == 0) {
+        r = kv_list_changed(txn, ns, type, revision);
+    }
+    if (r == 0) {
+        kv_list_count(txn, false);
+    }
+    return r;
 }
 
 int store_row_unkey(struct store_txn *txn, uint64_t ns, struct str type,
                     struct str key)
 {
-    struct kv_key entry = primary_key(type, key);
+    struct kv_key entry;
     MDB_dbi dbi = 0;
 
+    primary_key(&entry, type, key);
     int r = kv_ns(txn, ns, false, &dbi);
     if (r == 0) {
         r = kv_del(txn, dbi, &entry);

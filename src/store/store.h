@@ -329,7 +329,8 @@ int store_rows_join(struct store_txn *txn, uint64_t ns, struct str type,
  * `old_key`: the one it had; p == NULL for none. The caller has made sure that
  * `key` is free. `secret`.n == 0: none. Its strings may be lent ones. The old
  * key is given up only while it is this row's. Faults: CORRUPT when the
- * namespace has no record. */
+ * namespace has no record; a later call may be the one that says so, or the
+ * commit. */
 int store_row_put(struct store_txn *txn, uint64_t ns, struct str type,
                   struct ulid id, struct str row, struct str secret,
                   struct str key, struct str old_key,

@@ -143,7 +143,10 @@ int store_node_get(struct store_txn *txn, uint64_t id,
     struct kv_key key = id_key('n', id);
     struct str record;
 
-    int r = tree_get(txn, &key, &record);
+    int r = txn->list.ns == id ? kv_list_settle(txn) : 0;
+    if (r == 0) {
+        r = tree_get(txn, &key, &record);
+    }
     if (r != 0) {
         return r;
     }
@@ -171,7 +174,10 @@ int store_node_next(struct store_txn *txn, uint64_t after,
     struct str record;
     uint64_t id = 0;
 
-    int r = next_id(txn, 'n', after, &id, &record);
+    int r = kv_list_settle(txn);
+    if (r == 0) {
+        r = next_id(txn, 'n', after, &id, &record);
+    }
     if (r != 0) {
         return r;
     }
@@ -250,7 +256,7 @@ int store_node_del(struct store_txn *txn, uint64_t id)
     return r == 0 ? tree_del(txn, &match) : r;
 }
 
-int kv_tree_count(struct store_txn *txn, uint64_t ns, bool more)
+int kv_tree_count(struct store_txn *txn, uint64_t ns, uint64_t plus)
 {
     struct kv_key key = id_key('n', ns);
     struct str record;
@@ -264,9 +270,9 @@ int kv_tree_count(struct store_txn *txn, uint64_t ns, bool more)
     }
     buf_clear(&txn->scratch);
     buf_add_str(&txn->scratch, record);
-    uint64_t n_rows = kv_le64(record.p + NODE_ROWS);
-    assert(more || n_rows > 0);
-    kv_set_le64(txn->scratch.p + NODE_ROWS, more ? n_rows + 1 : n_rows - 1);
+    uint64_t n_rows = kv_le64(record.p + NODE_ROWS) + plus;
+    assert(n_rows <= INT64_MAX); /* not below nothing */
+    kv_set_le64(txn->scratch.p + NODE_ROWS, n_rows);
     return tree_put(txn, &key, buf_str(&txn->scratch));
 }
 

@@ -88,6 +88,7 @@ int kv_write_begin(struct store *store, struct kv_gen *gen,
     txn->whole = NULL;
     txn->serial++;
     txn->opened.n = 0;
+    kv_list_forget(txn);
     int r = kv_meta_load(txn);
     if (r != 0) {
         store_write_abort(txn);
@@ -135,6 +136,9 @@ int store_ns_drop(struct store_txn *txn, uint64_t ns)
     int rc = mdb_drop(txn->mdb, dbi, 0);
     if (rc != 0) {
         return kv_fault(txn->store, txn, rc);
+    }
+    if (txn->list.ns == ns) {
+        kv_list_forget(txn);
     }
     kv_ids_add(&txn->gen->drops, ns);
     return 0;
@@ -191,6 +195,9 @@ int store_write_commit(struct store_txn *txn)
     assert(txn->write && txn->active && txn->whole == NULL);
     int r = txn->fault;
     if (r == 0) {
+        r = kv_list_settle(txn);
+    }
+    if (r == 0) {
         r = kv_meta_save(txn);
     }
     if (r == 0) {
@@ -222,6 +229,10 @@ int store_part_begin(struct store_txn *txn)
     if (txn->fault != 0) {
         return txn->fault;
     }
+    int r = kv_list_settle(txn);
+    if (r != 0) {
+        return r;
+    }
     int rc = mdb_txn_begin(txn->gen->env, txn->mdb, 0, &part);
     if (rc != 0) {
         return kv_fault(txn->store, txn, rc);
@@ -242,6 +253,7 @@ static void part_end(struct store_txn *txn)
 static void part_undo(struct store_txn *txn)
 {
     forget_opened(txn, txn->before_part.n_opened);
+    kv_list_forget(txn);
     txn->meta = txn->before_part.meta;
     part_end(txn);
 }

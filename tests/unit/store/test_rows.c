@@ -41,6 +41,75 @@ static void assert_free(struct store_txn *txn, const char *key)
                      ERR_NOT_FOUND);
 }
 
+/* What a list and its namespace count is kept aside while the list changes:
+ * whoever looks in between must not see the old numbers. */
+static void counts_are_seen_while_lists_take_turns(void **state)
+{
+    BED bed;
+    struct str type;
+    struct store_list list;
+    struct store_node node;
+
+    (void)state;
+    bed_make(&bed);
+    struct store_txn *txn = begin(&bed);
+    put_nodes(txn, 2);
+    for (uint64_t i = 1; i <= 10; i++) {
+        put_row(txn, 2 + i % 2, i, "{}", i);
+        assert_int_equal(list_of(txn, 2 + i % 2).count, (i + 1) / 2);
+        assert_int_equal(list_of(txn, 2 + i % 2).revision, i);
+    }
+    put_row(txn, 2, 11, "{}", 11);
+    assert_int_equal(rows_of(txn, 2), 6);
+    put_row(txn, 2, 12, "{}", 12);
+    assert_int_equal(store_node_next(txn, 1, &node), 0);
+    assert_int_equal(node.n_rows, 7);
+    put_row(txn, 2, 13, "{}", 13);
+    assert_int_equal(store_list_next(txn, 2, STR_NONE, &type, &list), 0);
+    assert_int_equal(list.count, 8);
+    assert_int_equal(list.revision, 13);
+    commit(txn);
+}
+
+static void counts_of_an_undone_part_are_undone(void **state)
+{
+    BED bed;
+
+    (void)state;
+    bed_make(&bed);
+    struct store_txn *txn = begin(&bed);
+    put_nodes(txn, 1);
+    put_row(txn, 2, 1, "{}", 1);
+    assert_int_equal(store_part_begin(txn), 0);
+    put_row(txn, 2, 2, "{}", 2);
+    put_row(txn, 2, 3, "{}", 3);
+    store_part_abort(txn);
+    assert_int_equal(list_of(txn, 2).count, 1);
+    assert_int_equal(list_of(txn, 2).revision, 1);
+    put_row(txn, 2, 4, "{}", 4);
+    assert_int_equal(rows_of(txn, 2), 2);
+    commit(txn);
+}
+
+/* A namespace that is emptied and used again in one transaction. */
+static void a_dropped_list_counts_from_nothing(void **state)
+{
+    BED bed;
+
+    (void)state;
+    bed_make(&bed);
+    struct store_txn *txn = begin(&bed);
+    put_nodes(txn, 1);
+    put_row(txn, 2, 1, "{}", 1);
+    assert_int_equal(store_row_del(txn, 2, MACHINE, ulid_of(1), STR_NONE, 2),
+                     0);
+    assert_int_equal(store_ns_drop(txn, 2), 0);
+    put_row(txn, 2, 3, "{}", 3);
+    assert_int_equal(list_of(txn, 2).count, 1);
+    assert_int_equal(rows_of(txn, 2), 1);
+    commit(txn);
+}
+
 static void a_row_comes_back_as_it_was_put(void **state)
 {
     BED bed;
@@ -335,6 +404,9 @@ static void the_largest_row_and_key_fit(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(counts_are_seen_while_lists_take_turns),
+        cmocka_unit_test(counts_of_an_undone_part_are_undone),
+        cmocka_unit_test(a_dropped_list_counts_from_nothing),
         cmocka_unit_test(a_row_comes_back_as_it_was_put),
         cmocka_unit_test(a_list_and_its_namespace_count_rows),
         cmocka_unit_test(an_emptied_list_keeps_its_revision),
