@@ -161,7 +161,7 @@ static char *grow_secret(struct buf *buf, size_t room)
 void buf_grow(struct buf *buf, size_t more)
 {
     size_t need = buf->n + more;
-    size_t room = buf->room < 64 ? 64 : buf->room;
+    size_t room = buf->room < 256 ? 256 : buf->room;
 
     while (room < need) {
         room += room / 2;

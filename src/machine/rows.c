@@ -81,6 +81,9 @@ static int check_masks(struct apply *a, const struct place *p,
     struct str key, value, k, v;
     int r = 0;
 
+    if (memmem(fields.p, fields.n, "\"" ROW_MASK "\"", 5) == NULL) {
+        return 0;
+    }
     for (size_t at = 0; r == 0 && row_next(fields, &at, &key, &value);) {
         bool behind = !str_is(value, ROW_MASK);
         for (size_t in = 0; !behind && row_next(secret, &in, &k, &v);) {
@@ -116,31 +119,29 @@ static int write_row(struct apply *a, const struct place *p, struct ulid id,
 {
     struct str old_key = old == NULL ? STR_NONE : key_of(a, p, old->fields);
     uint64_t revision = apply_revision(a);
-    struct buf row = {0};
+    struct buf *row = &a->res->row; /* single operations answer with it */
 
-    row_write(&row, id, revision, &now->server, now->fields);
-    int r = store_row_put(a->txn, p->ns, p->type, id, buf_str(&row),
-                          now->secret, now->key, old_key, revision);
+    buf_clear(row);
+    row_write(row, id, revision, &now->server, now->fields);
+    int r = store_row_put(a->txn, p->ns, p->type, id, buf_str(row), now->secret,
+                          now->key, old_key, revision);
     if (r == 0) {
         r = apply_type_touch(a, p->type);
     }
     if (r == 0) {
-        r = quota_row(a, p, id, old == NULL ? STR("") : old->row,
-                      buf_str(&row));
+        r = quota_row(a, p, id, old == NULL ? STR("") : old->row, buf_str(row));
     }
     if (r == 0) {
         r = webhook_row_put(a, p, id);
     }
     if (r == 0) {
-        r = event_row(a, revision, "put", p, id, buf_str(&row), old);
+        r = event_row(a, revision, "put", p, id, buf_str(row), old);
     }
     if (r == 0) {
         apply_touch(a, p->ns, p->type);
         a->res->id = id;
         a->res->n++;
-        answer_row(a, buf_str(&row));
     }
-    buf_done(&row);
     return r;
 }
 

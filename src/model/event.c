@@ -10,10 +10,15 @@ void event_write_head(struct buf *buf, const struct event_head *head)
 {
     buf_add_text(buf, "{\"revision\":");
     buf_add_u64(buf, head->revision);
-    buf_printf(buf, ",\"op\":\"%s\",\"ns\":\"%.*s\",\"ns_id\":", head->op,
-               STR_ARG(head->ns));
+    buf_add_text(buf, ",\"op\":\"");
+    buf_add_text(buf, head->op);
+    buf_add_text(buf, "\",\"ns\":\"");
+    buf_add_str(buf, head->ns);
+    buf_add_text(buf, "\",\"ns_id\":");
     buf_add_u64(buf, head->ns_id);
-    buf_printf(buf, ",\"cause\":\"%s\"", head->cause);
+    buf_add_text(buf, ",\"cause\":\"");
+    buf_add_text(buf, head->cause);
+    buf_add_char(buf, '"');
 }
 
 static void add_was(struct buf *buf, bool *first, struct str key,
@@ -81,8 +86,11 @@ void event_write_row(struct buf *buf, const struct event_head *head,
     ulid_format(id, text);
     buf_reserve(buf, row.n + 512);
     event_write_head(buf, head);
-    buf_printf(buf, ",\"type\":\"%.*s\",\"id\":\"%.*s\",\"resource\":",
-               STR_ARG(type), ULID_TEXT, text);
+    buf_add_text(buf, ",\"type\":\"");
+    buf_add_str(buf, type);
+    buf_add_text(buf, "\",\"id\":\"");
+    buf_add(buf, text, sizeof text);
+    buf_add_text(buf, "\",\"resource\":");
     buf_add_str(buf, row);
     if (old_fields.p != NULL) {
         row_split(row, &id, &revision, NULL, &fields);
@@ -159,34 +167,33 @@ static struct str plain(struct scan *scan)
     return (struct str){begin, (size_t)(end - begin)};
 }
 
-/* Behind the quote that opened it. */
-static void skip_string(struct scan *scan)
+/* From behind the quote that opened it to behind the one that ends it; NULL
+ * when there is none. */
+static const char *behind_string(const char *p, const char *end)
 {
-    const char *p = scan->text.p;
-
-    while (scan->at < scan->text.n && p[scan->at] != '"') {
-        scan->at += p[scan->at] == '\\' ? 2 : 1;
+    while (p < end && *p != '"') {
+        p += *p == '\\' ? 2 : 1;
     }
-    scan->bad = ++scan->at > scan->text.n || scan->bad;
+    return p < end ? p + 1 : NULL;
 }
 
 /* An object of plain values, braces and all. */
 static struct str object(struct scan *scan)
 {
-    size_t begin = scan->at;
+    const char *begin = scan->text.p + scan->at;
+    const char *end = scan->text.p + scan->text.n;
 
     expect(scan, "{");
-    for (bool open = true; open && !scan->bad;) {
-        if (scan->at >= scan->text.n) {
-            scan->bad = true;
-        } else if (scan->text.p[scan->at++] == '"') {
-            skip_string(scan);
-        } else {
-            open = scan->text.p[scan->at - 1] != '}';
-        }
+    const char *p = scan->bad ? NULL : begin + 1;
+    while (p != NULL && p < end && *p != '}') {
+        p = *p == '"' ? behind_string(p + 1, end) : p + 1;
     }
-    return scan->bad ? STR("{}")
-                     : (struct str){scan->text.p + begin, scan->at - begin};
+    if (p == NULL || p == end) {
+        scan->bad = true;
+        return STR("{}");
+    }
+    scan->at += (size_t)(p - begin);
+    return (struct str){begin, (size_t)(p + 1 - begin)};
 }
 
 static struct str inside(struct str object)

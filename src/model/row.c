@@ -286,6 +286,11 @@ void row_mask(struct arena *arena, struct str fields, bool patch,
     struct entry entry;
     size_t at = 0;
 
+    if (n_secret == 0) {
+        *ret_open = fields;
+        *ret_secret = STR("");
+        return;
+    }
     while (entry_next(fields, &at, &entry)) {
         if (is_named(entry.key, secret, n_secret, &room)) {
             mask_entry(&entry, patch, &open, &hidden);

@@ -89,18 +89,22 @@ static int compare_spans(const void *a, const void *b)
 static struct str join_sorted(struct arena *arena, const struct buf *encoded,
                               struct span *spans, size_t n)
 {
-    struct buf fields = {0};
+    char *fields = arena_alloc(arena, encoded->n + n);
+    char *at = fields;
 
     for (size_t i = 0; i < n; i++) {
         spans[i].bytes = encoded->p;
     }
     qsort(spans, n, sizeof *spans, compare_spans);
     for (size_t i = 0; i < n; i++) {
-        buf_add_text(&fields, i > 0 ? "," : "");
-        buf_add(&fields, encoded->p + spans[i].begin,
-                spans[i].end - spans[i].begin);
+        size_t bytes = spans[i].end - spans[i].begin;
+        if (i > 0) {
+            *at++ = ',';
+        }
+        memcpy(at, encoded->p + spans[i].begin, bytes);
+        at += bytes;
     }
-    return arena_take(arena, &fields);
+    return (struct str){fields, (size_t)(at - fields)};
 }
 
 static int read_members(const struct json *object, bool patch,

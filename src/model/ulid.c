@@ -109,15 +109,12 @@ void ulid_format(struct ulid id, char ret_text[ULID_TEXT])
     }
 }
 
-/* 0..31, or -1 for what is not in the alphabet. */
-static int digit_of(char c)
-{
-    if (c >= 'a' && c <= 'z') {
-        c = (char)(c - 'a' + 'A');
-    }
-    const char *found = memchr(alphabet, c, sizeof alphabet - 1);
-    return found == NULL ? -1 : (int)(found - alphabet);
-}
+/* From '0' to 'z': 1 more than the digit that it is, 0 for what is none. */
+static const uint8_t digits[] = {
+    1,  2,  3,  4,  5,  6,  7, 8,  9,  10, 0,  0,  0,  0,  0,  0,  0,  11, 12,
+    13, 14, 15, 16, 17, 18, 0, 19, 20, 0,  21, 22, 0,  23, 24, 25, 26, 27, 0,
+    28, 29, 30, 31, 32, 0,  0, 0,  0,  0,  0,  11, 12, 13, 14, 15, 16, 17, 18,
+    0,  19, 20, 0,  21, 22, 0, 23, 24, 25, 26, 27, 0,  28, 29, 30, 31, 32};
 
 int ulid_parse(struct str text, struct ulid *ret_id)
 {
@@ -128,12 +125,12 @@ int ulid_parse(struct str text, struct ulid *ret_id)
         return ERR_INVALID;
     }
     for (size_t i = 0; i < ULID_TEXT; i++) {
-        int digit = digit_of(text.p[i]);
-        if (digit < 0) {
+        unsigned at = (unsigned char)text.p[i] - (unsigned)'0';
+        if (at >= sizeof digits || digits[at] == 0) {
             return ERR_INVALID;
         }
         number.high = number.high << 5 | number.low >> 59;
-        number.low = number.low << 5 | (uint64_t)digit;
+        number.low = number.low << 5 | (digits[at] - 1U);
     }
     *ret_id = narrow(number);
     return 0;
