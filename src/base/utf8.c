@@ -51,13 +51,14 @@ size_t utf8_step(struct str text)
 
 bool utf8_is_valid(struct str text)
 {
-    while (text.n > 0) {
-        size_t step = utf8_step(text);
+    const uint8_t *p = (const uint8_t *)text.p;
+
+    for (size_t at = 0; at < text.n;) {
+        size_t step = p[at] < 0x80 ? 1 : step_long(p + at, text.n - at);
         if (step == 0) {
             return false;
         }
-        text.p += step;
-        text.n -= step;
+        at += step;
     }
     return true;
 }

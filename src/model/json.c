@@ -202,15 +202,17 @@ static bool is_plain(char c)
 static void decode_plain(struct parser *p, char **out)
 {
     char *from = p->at;
+    char *to = from; /* not p->at: any of the bytes could be a part of `p` */
 
-    while (p->at < p->end && is_plain(*p->at)) {
-        p->at++;
+    while (to < p->end && is_plain(*to)) {
+        to++;
     }
-    size_t n = (size_t)(p->at - from);
+    size_t n = (size_t)(to - from);
     if (*out != from) {
         memmove(*out, from, n);
     }
     *out += n;
+    p->at = to;
 }
 
 /* `at` stands behind the opening quote. */

@@ -98,15 +98,23 @@ struct ulid ulid_plus(struct ulid from, uint64_t n)
     return narrow(plus(widen(from), n));
 }
 
+/* The lowest bits of a number as `n` digits. */
+static void put_digits(uint64_t number, size_t n, char *ret_digits)
+{
+    while (n-- > 0) {
+        ret_digits[n] = alphabet[number & 31];
+        number >>= 5;
+    }
+}
+
 void ulid_format(struct ulid id, char ret_text[ULID_TEXT])
 {
-    struct wide rest = widen(id);
+    struct wide number = widen(id);
 
-    for (size_t i = ULID_TEXT; i-- > 0;) {
-        ret_text[i] = alphabet[rest.low & 31];
-        rest.low = rest.low >> 5 | rest.high << 59;
-        rest.high >>= 5;
-    }
+    /* Of 128 bits 12 digits hold the lowest 60, and 12 the next 60. */
+    put_digits(number.high >> 56, 2, ret_text);
+    put_digits(number.high << 4 | number.low >> 60, 12, ret_text + 2);
+    put_digits(number.low, 12, ret_text + 14);
 }
 
 /* From '0' to 'z': 1 more than the digit that it is, 0 for what is none. */

@@ -69,25 +69,22 @@ static int drop_oldest(struct store_txn *txn)
 {
     struct store_meta *meta = &txn->meta;
     struct kv_key key = revision_key(meta->history_first);
-    struct str event;
+    struct str next;
 
     int r = meta->history_n <= meta->history_limit ? ERR_END : spare_bytes(txn);
     if (r != 0) {
         return r;
     }
-    r = kv_del(txn, history(txn), &key);
-    if (r == ERR_NOT_FOUND) {
+    r = kv_del_first(txn, history(txn), &key, &next);
+    if (r == ERR_NOT_FOUND || (r == 0 && next.n != 8)) {
         return kv_corrupt(txn);
     }
-    if (r == 0) {
-        meta->history_n--;
-        r = first(txn, meta->history_first, true, &meta->history_first, &event);
+    if (r < 0) {
+        return r;
     }
-    if (r == ERR_END) {
-        meta->history_first = 0;
-        r = 0;
-    }
-    return r;
+    meta->history_n--;
+    meta->history_first = r == ERR_END ? 0 : kv_be64(next.p);
+    return 0;
 }
 
 int store_event_put(struct store_txn *txn, uint64_t revision, struct str event)

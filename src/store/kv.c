@@ -228,6 +228,40 @@ static bool same(MDB_val found, const struct kv_key *key)
            memcmp(found.mv_data, key->b, key->n) == 0;
 }
 
+int kv_del_first(struct store_txn *txn, MDB_dbi dbi, const struct kv_key *key,
+                 struct str *ret_next)
+{
+    MDB_cursor *cursor = NULL;
+    MDB_val k;
+    MDB_val v;
+
+    assert(txn->write);
+    if (txn->fault != 0) {
+        return txn->fault;
+    }
+    int rc = mdb_cursor_open(txn->mdb, dbi, &cursor);
+    if (rc != 0) {
+        return kv_fault(txn->store, txn, rc);
+    }
+    rc = mdb_cursor_get(cursor, &k, &v, MDB_FIRST);
+    bool found = rc == 0 && same(k, key);
+    if (found) {
+        rc = mdb_cursor_del(cursor, 0);
+    }
+    if (found && rc == 0) {
+        rc = mdb_cursor_get(cursor, &k, &v, MDB_FIRST);
+    }
+    mdb_cursor_close(cursor);
+    if (rc != 0 && rc != MDB_NOTFOUND) {
+        return kv_fault(txn->store, txn, rc);
+    }
+    if (!found || rc == MDB_NOTFOUND) {
+        return found ? ERR_END : ERR_NOT_FOUND;
+    }
+    *ret_next = str_of_val(k);
+    return 0;
+}
+
 int kv_first(struct store_txn *txn, MDB_dbi dbi, const struct kv_key *from,
              size_t n_prefix, bool after, struct str *ret_key,
              struct str *ret_value)

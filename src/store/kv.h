@@ -192,6 +192,10 @@ int kv_append(struct store_txn *txn, MDB_dbi dbi, const struct kv_key *key,
 /* Answers: NOT_FOUND. */
 int kv_del(struct store_txn *txn, MDB_dbi dbi,
            const struct kv_key *key) MUST_USE;
+/* The first entry of the whole, which must be this one; *ret_next: the key that
+ * is the first then. Answers: NOT_FOUND (another is), END (there is none). */
+int kv_del_first(struct store_txn *txn, MDB_dbi dbi, const struct kv_key *key,
+                 struct str *ret_next) MUST_USE;
 /* The first entry at `from` or behind it (behind it only: `after`) whose key
  * begins with the first `n_prefix` bytes of `from`. Answers: END. */
 int kv_first(struct store_txn *txn, MDB_dbi dbi, const struct kv_key *from,
