@@ -280,6 +280,16 @@ static bool read_parts(struct str text, struct event *event)
     return !scan.bad;
 }
 
+uint64_t event_revision(struct str text)
+{
+    struct scan scan = {.text = text};
+
+    expect(&scan, "{\"revision\":");
+    uint64_t revision = number(&scan);
+    assert(!scan.bad);
+    return revision;
+}
+
 void event_read(struct str text, struct event *ret_event)
 {
     struct event event = {.text = text};

@@ -78,6 +78,8 @@ struct event {
     bool gone;         /* it is no more */
 };
 void event_read(struct str text, struct event *ret_event);
+/* What event_read would say of it, for less. */
+uint64_t event_revision(struct str text);
 /* Whether a text that somebody else wrote may be given to it. */
 bool event_is_sound(struct arena *arena, struct str text) MUST_USE;
 /* The still escaped value that a field had before the event (key given

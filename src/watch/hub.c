@@ -9,6 +9,9 @@ enum { LOAD_BACK = 16384 };
 
 struct watch_hub {
     pthread_mutex_t lock; /* all but `revision`, which is written under it */
+    /* While events are taken apart: the core, which publishes, does not wait
+     * for that. Never held together with `lock`. */
+    pthread_mutex_t reading;
     struct watch_event **ring; /* a power of two of places */
     size_t room, begin, n;
     uint64_t bytes, most_bytes;
@@ -26,8 +29,25 @@ static struct watch_event *event_new(struct str text)
 
     memcpy(event->bytes, text.p, text.n);
     atomic_init(&event->users, 1);
-    event_read((struct str){event->bytes, text.n}, &event->event);
+    event->is_read = false;
+    event->revision = event_revision(text);
+    event->n = text.n;
     return event;
+}
+
+/* Most are never taken: where nobody watches, a write need not pay for it. */
+static void read_all(struct watch_hub *hub, struct watch_event **events,
+                     size_t n)
+{
+    (void)pthread_mutex_lock(&hub->reading);
+    for (size_t i = 0; i < n; i++) {
+        struct watch_event *event = events[i];
+        if (!event->is_read) {
+            event_read((struct str){event->bytes, event->n}, &event->event);
+            event->is_read = true;
+        }
+    }
+    (void)pthread_mutex_unlock(&hub->reading);
 }
 
 void watch_event_ref(struct watch_event *event)
@@ -55,8 +75,8 @@ static void drop_oldest(struct watch_hub *hub)
 {
     struct watch_event *event = at(hub, 0);
 
-    hub->first = event->event.revision;
-    hub->bytes -= event->event.text.n;
+    hub->first = event->revision;
+    hub->bytes -= event->n;
     hub->begin++;
     hub->n--;
     (void)watch_event_unref(event);
@@ -84,7 +104,7 @@ static void add(struct watch_hub *hub, struct watch_event *event)
     }
     hub->ring[(hub->begin + hub->n) & (hub->room - 1)] = event;
     hub->n++;
-    hub->bytes += event->event.text.n;
+    hub->bytes += event->n;
     hub->published++;
     while (hub->bytes > hub->most_bytes && hub->n > 1) {
         drop_oldest(hub);
@@ -104,6 +124,7 @@ struct watch_hub *watch_hub_new(uint64_t most_bytes)
     struct watch_hub *hub = mem_zero(sizeof *hub);
 
     (void)pthread_mutex_init(&hub->lock, NULL);
+    (void)pthread_mutex_init(&hub->reading, NULL);
     hub->most_bytes = most_bytes;
     return hub;
 }
@@ -117,6 +138,7 @@ struct watch_hub *watch_hub_free(struct watch_hub *hub)
     empty(hub, 0);
     (void)mem_free(hub->ring);
     (void)pthread_mutex_destroy(&hub->lock);
+    (void)pthread_mutex_destroy(&hub->reading);
     return mem_free(hub);
 }
 
@@ -223,7 +245,7 @@ static size_t find(const struct watch_hub *hub, uint64_t after)
 
     while (low < high) {
         size_t middle = low + (high - low) / 2;
-        if (at(hub, middle)->event.revision <= after) {
+        if (at(hub, middle)->revision <= after) {
             low = middle + 1;
         } else {
             high = middle;
@@ -248,11 +270,11 @@ int watch_hub_take(struct watch_hub *hub, uint64_t after,
         r = 0;
         for (size_t i = find(hub, after); i < hub->n; i++) {
             struct watch_event *event = at(hub, i);
-            if (event->event.revision > revision) {
+            if (event->revision > revision) {
                 break;
             }
             if (*ret_n == most) {
-                *ret_upto = ret_events[most - 1]->event.revision;
+                *ret_upto = ret_events[most - 1]->revision;
                 break;
             }
             watch_event_ref(event);
@@ -260,6 +282,7 @@ int watch_hub_take(struct watch_hub *hub, uint64_t after,
         }
     }
     (void)pthread_mutex_unlock(&hub->lock);
+    read_all(hub, ret_events, *ret_n);
     return r;
 }
 

@@ -51,11 +51,15 @@ struct watch_hub; /* opaque */
 
 #define WATCH_RING_BYTES (UINT64_C(16) << 20)
 
-/* One of the ring's. Immutable; counted. */
+/* One of the ring's. Immutable, but that it is taken apart when somebody takes
+ * it for the first time; counted. */
 struct watch_event {
     _Atomic unsigned users;
-    struct event event;
-    char bytes[]; /* its text */
+    bool is_read;       /* as `event`: under the hub's second lock */
+    uint64_t revision;  /* as in the event, before it is read, too */
+    size_t n;           /* bytes of its text */
+    struct event event; /* of one that was taken */
+    char bytes[];
 };
 void watch_event_ref(struct watch_event *event);
 /* Always NULL. */
