@@ -13,6 +13,7 @@
  * All who wait share a round; who comes while one is out waits for the next. */
 #include "base/clock.h"
 #include "base/err.h"
+#include "base/wake.h"
 #include "raft/inside.h"
 
 void confirm_add(struct core *core, struct core_request *fence)
@@ -27,12 +28,14 @@ static void finish(struct core *core)
 
     core->confirm.first = NULL;
     core->confirm.out = false;
+    wake_hold();
     while (link != NULL) {
         struct core_request *fence = request_of(link);
         link = link->next;
         fence->index = machine_view(core->machine).applied;
         order_complete(core, fence, 0);
     }
+    wake_release();
 }
 
 static void count(struct core *core)

@@ -1,6 +1,7 @@
 #include "base/clock.h"
 #include "base/err.h"
 #include "base/log.h"
+#include "base/wake.h"
 #include "raft/link.h"
 
 /* The way of a request through this room:
@@ -444,11 +445,8 @@ static void tell_awaited(struct core *core)
 
 /* ---- one turn of the loop ---- */
 
-void order_turn(struct core *core, uint64_t now_ms)
+static void tell(struct core *core)
 {
-    if (core->stalled) {
-        applied_retry(core, now_ms);
-    }
     if (core->stalled && core->stopping) {
         /* It is in the log: the next start applies it. */
         order_refuse_all(core);
@@ -457,7 +455,7 @@ void order_turn(struct core *core, uint64_t now_ms)
             finish_pack(core, ERR_UNKNOWN);
         }
     } else if (!core->stalled && applied_commit(core) != 0) {
-        return; /* Stalled: nothing may be completed or sent. */
+        return; /* Stalled: nothing may be completed. */
     }
     if (core->stalled) {
         return;
@@ -467,6 +465,19 @@ void order_turn(struct core *core, uint64_t now_ms)
     }
     sent_tell(core);
     tell_awaited(core);
+}
+
+void order_turn(struct core *core, uint64_t now_ms)
+{
+    if (core->stalled) {
+        applied_retry(core, now_ms);
+    }
+    wake_hold(); /* Their loops are woken once for all that is told. */
+    tell(core);
+    wake_release();
+    if (core->stalled) {
+        return;
+    }
     if (log_leads(core)) {
         take_back_fences(core);
         lead(core);

@@ -10,6 +10,7 @@
 #include "base/clock.h"
 #include "base/err.h"
 #include "base/log.h"
+#include "base/wake.h"
 #include "rest/state.h"
 #include "rest/stream.h"
 #include "rest/taken.h"
@@ -28,10 +29,7 @@ static uint64_t busy(const _Atomic uint64_t *counter)
 
 void rest_loop_poke(struct rest_loop *loop)
 {
-    const uint64_t one = 1;
-
-    /* It can only fail when the counter is full: then it is readable. */
-    (void)!write(loop->poke, &one, sizeof one);
+    wake_ring(loop->poke);
 }
 
 static void resume_woken(struct rest_loop *loop)
