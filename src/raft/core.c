@@ -88,6 +88,8 @@ static void on_prepare(uv_prepare_t *handle)
     struct core *core = handle->data;
     uint64_t now = clock_mono_ms();
 
+    /* Before the look at the queue: see core_submit. */
+    atomic_store(&core->busy, false);
     (void)core_step(core, CORE_STEP_PEERS);
     run_calls(core);
     (void)core_step(core, CORE_STEP_STATE);
@@ -109,6 +111,7 @@ static void on_prepare(uv_prepare_t *handle)
         core->closing = true;
         uv_stop(&core->loop);
     }
+    atomic_store(&core->busy, core->pack.in_flight && log_leads(core));
     note_turn(core);
 }
 
@@ -489,15 +492,19 @@ struct core *core_close(struct core *core)
 
 /* ---- any thread ---- */
 
+/* While a pack is out the loop is not woken for a command: that joins the next,
+ * which is made in the turn in which libraft tells of this one. A fence is not
+ * behind it, and may come upon commands that woke nobody. */
 void core_submit(struct core *core, struct core_request *request)
 {
     request->since_us = clock_mono_us();
+    bool fence = request->command.n == 0;
     bool first = queue_push(&core->queue, &request->link);
     /* Orders the push before the look, as the other side does the reverse. */
     atomic_thread_fence(memory_order_seq_cst);
     if (atomic_load(&core->over)) {
         order_refuse_late(core); /* The request may be gone. */
-    } else if (first) {
+    } else if (atomic_load(&core->busy) ? fence : first) {
         (void)uv_async_send(&core->wake);
     }
 }

@@ -157,6 +157,7 @@ struct core {
     bool ending; /* the loop has ended: nothing begins any more */
     bool stop_told;
     _Atomic bool over; /* nobody looks at the queue any more */
+    _Atomic bool busy; /* a pack is out: a command can only wait for its end */
 
     struct raft raft;
     struct raft_io io;

@@ -21,6 +21,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/err.h"
 #include "base/log.h"
 #include "kit.h"
@@ -513,6 +514,72 @@ static void a_stop_ends_also_under_load(void **state)
     node_free(node);
 }
 
+/* ---- who waits for the pack that is out ---- */
+
+enum { WRITERS = 16, EACH = 200 };
+
+struct writer {
+    struct node *node;
+    uint64_t from;
+    pthread_t thread;
+};
+
+/* Fences go between: one that comes upon commands that woke nobody is answered
+ * all the same. */
+static void *write_and_read(void *user)
+{
+    struct writer *writer = user;
+    struct kit_call fence;
+
+    for (uint64_t i = 0; i < EACH; i++) {
+        assert_int_equal(add(writer->node, writer->from + i, 10), 0);
+        if (i % 50 == 0) {
+            kit_send(writer->node->core, &fence, STR_NONE);
+            assert_int_equal(kit_hear(&fence), 0);
+        }
+    }
+    return NULL;
+}
+
+static uint64_t turns(const struct core_stats *stats)
+{
+    uint64_t sum = 0;
+
+    for (size_t i = 0; i <= HISTOGRAM_BOUNDS; i++) {
+        sum += stats->turns.buckets[i];
+    }
+    return sum;
+}
+
+/* A turn that begins a pack, one that ends it and begins the next; and those of
+ * the clock and of the log's files. */
+static void commands_behind_a_pack_do_not_wake_the_loop(void **state)
+{
+    struct node *node = node_new();
+    struct writer writers[WRITERS];
+
+    (void)state;
+    node_start(node);
+    uint64_t began_ms = clock_mono_ms();
+    struct core_stats before = core_stats(node->core);
+    for (size_t i = 0; i < WRITERS; i++) {
+        writers[i] = (struct writer){.node = node, .from = i * EACH};
+        assert_int_equal(pthread_create(&writers[i].thread, NULL,
+                                        write_and_read, &writers[i]),
+                         0);
+    }
+    for (size_t i = 0; i < WRITERS; i++) {
+        (void)pthread_join(writers[i].thread, NULL);
+    }
+    struct core_stats after = core_stats(node->core);
+    uint64_t ticks = (clock_mono_ms() - began_ms) / CORE_TICK_MS;
+    assert_in_range(turns(&after) - turns(&before), 1,
+                    (after.packs - before.packs) * 5 / 2 + 2 * ticks + 50);
+    assert_int_equal(count(node), WRITERS * EACH);
+    node_stop(node);
+    node_free(node);
+}
+
 /* ---- a request that is made when it is ordered ---- */
 
 struct late {
@@ -652,12 +719,12 @@ static void a_second_process_is_refused(void **state)
  * for the kernel to forget what they were written with. */
 static void full_segments_of_the_log_keep_nobody_waiting(void **state)
 {
-    enum { ROW = 200 << 10, ROWS = 250 };
+    enum { ROW = 200 << 10, ROWS = 130 };
     struct node *node = node_new();
     uint64_t before = aio_counts().destroyed;
 
     (void)state;
-    node->snapshot_bytes = 20 << 20;
+    node->snapshot_bytes = 10 << 20;
     node_start(node);
     for (uint64_t i = 0; i < ROWS; i++) {
         assert_int_equal(add(node, i, ROW), 0);
@@ -706,6 +773,7 @@ int main(void)
         cmocka_unit_test(a_log_over_many_namespaces_is_applied_at_start),
         cmocka_unit_test(a_write_of_the_log_that_fails_stops_the_process),
         cmocka_unit_test(a_stop_ends_also_under_load),
+        cmocka_unit_test(commands_behind_a_pack_do_not_wake_the_loop),
         cmocka_unit_test(a_request_is_prepared_when_all_before_it_is_applied),
         cmocka_unit_test(many_small_commands_are_not_applied_in_one_step),
         cmocka_unit_test(a_second_process_is_refused),
