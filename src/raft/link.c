@@ -12,6 +12,7 @@ enum {
     STATUS_MS = 500,
     SUSPECT_MS = 80, /* spreads who asks for votes first */
     SUSPECT_FOR_MS = 2000,
+    OUT_KEPT = 64 * 1024, /* of memory, from one write to the next */
 };
 
 void links_init(struct core *core)
@@ -133,6 +134,41 @@ static void on_written(uv_write_t *write, int status)
     }
 }
 
+static void write_later(struct link *link)
+{
+    struct written *written = mem_zero(sizeof *written);
+
+    written->bytes = link->out;
+    written->write.data = written;
+    link->out = (struct buf){0};
+    uv_buf_t buf = uv_buf_init(written->bytes.p, (unsigned)written->bytes.n);
+    if (uv_write(&written->write, (uv_stream_t *)&link->tcp, &buf, 1,
+                 on_written) != 0) {
+        buf_done(&written->bytes);
+        mem_free(written);
+        link_close(link);
+    }
+}
+
+/* Mostly the socket takes it all. Told of that by a callback, the loop would
+ * make another turn, and an epoll_ctl, for each write. A fault is found by the
+ * write that is left. */
+static bool write_now(struct link *link)
+{
+    struct buf *out = &link->out;
+    uv_buf_t buf = uv_buf_init(out->p, (unsigned)out->n);
+    int n = uv_try_write((uv_stream_t *)&link->tcp, &buf, 1);
+
+    if (n > 0) {
+        out->n -= (size_t)n;
+        memmove(out->p, out->p + n, out->n);
+    }
+    if (out->n == 0 && out->room > OUT_KEPT) {
+        buf_done(out);
+    }
+    return out->n == 0;
+}
+
 static void flush(struct link *link)
 {
     uv_stream_t *stream = (uv_stream_t *)&link->tcp;
@@ -146,15 +182,8 @@ static void flush(struct link *link)
         link_close(link);
         return;
     }
-    struct written *written = mem_zero(sizeof *written);
-    written->bytes = link->out;
-    written->write.data = written;
-    link->out = (struct buf){0};
-    uv_buf_t buf = uv_buf_init(written->bytes.p, (unsigned)written->bytes.n);
-    if (uv_write(&written->write, stream, &buf, 1, on_written) != 0) {
-        buf_done(&written->bytes);
-        mem_free(written);
-        link_close(link);
+    if (!write_now(link)) {
+        write_later(link);
     }
 }
 

@@ -327,6 +327,34 @@ static void rows_go_on_while_a_state_is_installed(void **state)
     cluster_free(c);
 }
 
+/* Several megabytes are out at the same time: a socket takes them in parts. */
+static void more_than_a_socket_takes_comes_through_a_follower(void **state)
+{
+    enum { LARGE = 64, LARGE_PAD = 150 << 10 };
+    struct cluster *c = cluster_new();
+    struct node *away = follower_of(c);
+    struct kit_call calls[LARGE];
+    struct buf bytes[LARGE] = {{0}};
+
+    (void)state;
+    for (uint64_t i = 0; i < LARGE; i++) {
+        kit_row(&bytes[i], i, LARGE_PAD);
+    }
+    for (size_t i = 0; i < LARGE; i++) {
+        kit_send(away->core, &calls[i], buf_str(&bytes[i]));
+    }
+    for (size_t i = 0; i < LARGE; i++) {
+        assert_int_equal(kit_hear(&calls[i]), 0);
+        buf_done(&bytes[i]);
+    }
+    assert_int_equal(core_stats(away->core).resent, 0);
+    are_equal(c);
+    for (unsigned i = 0; i < NODES; i++) {
+        assert_int_equal(count(&c->nodes[i]), LARGE);
+    }
+    cluster_free(c);
+}
+
 static void a_restore_at_any_node_is_one_everywhere(void **state)
 {
     struct cluster *c = cluster_new();
@@ -367,6 +395,7 @@ int main(void)
         cmocka_unit_test(a_node_behind_the_log_gets_the_state),
         cmocka_unit_test(rows_go_on_while_a_state_is_installed),
         cmocka_unit_test(a_restore_at_any_node_is_one_everywhere),
+        cmocka_unit_test(more_than_a_socket_takes_comes_through_a_follower),
     };
     (void)signal(SIGPIPE, SIG_IGN);
     return cmocka_run_group_tests(tests, NULL, NULL);
