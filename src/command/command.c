@@ -329,6 +329,9 @@ size_t command_weight(struct str bytes)
 {
     size_t weight = WEIGHT_OF_ANY + bytes.n;
 
+    if (bytes.n == 0) {
+        return 0;
+    }
     switch ((enum command_kind)(uint8_t)bytes.p[0]) {
     case COMMAND_RECLAIM:
     case COMMAND_TALLY:

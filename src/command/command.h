@@ -316,7 +316,7 @@ bool command_shrinks(enum command_kind kind);
 const char *command_name(enum command_kind kind);
 /* How long it takes to apply, as far as its bytes tell: in bytes of rows, of
  * which there are some 20 in a microsecond. What is in one pack is applied in
- * one step, and nobody else has a turn meanwhile. */
+ * one step, and nobody else has a turn meanwhile. Of no bytes (a fence): 0. */
 size_t command_weight(struct str bytes);
 
 struct command_pack {

@@ -355,6 +355,28 @@ static void a_key_adds_its_two_hashes(void **state)
                      KEYED_HEAD + 8);
 }
 
+static size_t weight_of(enum command_kind kind)
+{
+    struct command c = {.kind = kind};
+    struct buf bytes = {0};
+
+    command_encode(&bytes, &c);
+    size_t weight = command_weight(buf_str(&bytes));
+    buf_done(&bytes);
+    return weight;
+}
+
+/* A fence has no bytes, and is in packs. */
+static void what_takes_long_to_apply_weighs_more(void **state)
+{
+    (void)state;
+    assert_int_equal(command_weight((struct str){NULL, 0}), 0);
+    assert_in_range(weight_of(COMMAND_ROW_DELETE), 512, 1024);
+    assert_true(weight_of(COMMAND_RECLAIM) * 2 > COMMAND_PACK_WEIGHT);
+    assert_true(weight_of(COMMAND_TALLY) < COMMAND_PACK_WEIGHT);
+    assert_true(weight_of(COMMAND_AGENT_PUT) > weight_of(COMMAND_ROW_PUT));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -371,6 +393,7 @@ int main(void)
         cmocka_unit_test(numbers_in_the_log_stay),
         cmocka_unit_test(only_what_takes_away_shrinks),
         cmocka_unit_test(a_key_adds_its_two_hashes),
+        cmocka_unit_test(what_takes_long_to_apply_weighs_more),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
