@@ -95,17 +95,30 @@ bool lease_table_serves(struct lease_table *table)
     return serves;
 }
 
+bool lease_table_clear_some(struct lease_table *table, size_t *io_shard,
+                            size_t *ret_n)
+{
+    struct lease_shard *shard = &table->shards[*io_shard];
+    bool last = ++*io_shard == SHARDS;
+
+    lock_scopes(table);
+    lock(shard);
+    *ret_n = shard->n;
+    lease_shard_clear(shard);
+    unlock(shard);
+    if (last) {
+        lease_breaker_clear(&table->breaker);
+    }
+    unlock_scopes(table);
+    return !last;
+}
+
 void lease_table_clear(struct lease_table *table)
 {
-    lock_scopes(table);
-    for (size_t i = 0; i < SHARDS; i++) {
-        struct lease_shard *shard = &table->shards[i];
-        lock(shard);
-        lease_shard_clear(shard);
-        unlock(shard);
+    size_t shard = 0, n = 0;
+
+    while (lease_table_clear_some(table, &shard, &n)) {
     }
-    lease_breaker_clear(&table->breaker);
-    unlock_scopes(table);
 }
 
 void lease_table_put(struct lease_table *table,

@@ -77,6 +77,10 @@ bool lease_table_serves(struct lease_table *table);
 /* Forget all of them, as none of them had ever been, and the breaker's scopes.
  */
 void lease_table_clear(struct lease_table *table);
+/* The same a shard at a time: a million take a while. *io_shard is 0 at first.
+ * *ret_n: how many were forgotten. Whether there are more shards. */
+bool lease_table_clear_some(struct lease_table *table, size_t *io_shard,
+                            size_t *ret_n) MUST_USE;
 
 /* A lease is so (after its registration or a change of it was applied, or at
  * start from the store). A new one, one with another id and one that was
@@ -147,7 +151,7 @@ struct lease_breaker_change {
     uint64_t hold_ms; /* as in the command */
     uint64_t n, bad;
 };
-/* Core. Answers: END. */
+/* Core. Answers: END; always while the table does not serve. */
 int lease_table_change(struct lease_table *table,
                        struct lease_breaker_change *ret_change) MUST_USE;
 

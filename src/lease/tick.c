@@ -174,8 +174,10 @@ void lease_table_breaker(struct lease_table *table,
 int lease_table_change(struct lease_table *table,
                        struct lease_breaker_change *ret_change)
 {
-    return lease_breaker_change(&table->breaker, table->clock.tick_time,
-                                ret_change);
+    return !table->serving
+               ? ERR_END
+               : lease_breaker_change(&table->breaker, table->clock.tick_time,
+                                      ret_change);
 }
 
 void lease_table_scopes(struct lease_table *table, struct buf *out)

@@ -1,5 +1,4 @@
-/* The lease table: filled once, kept by what is applied, served by who leads.
- */
+/* The lease table: kept by what is applied, served by who leads. */
 #include "base/clock.h"
 #include "base/log.h"
 #include "machine/leased.h"
@@ -72,92 +71,6 @@ struct machine_hooks registry_machine_hooks(struct lease_table *leases)
     };
 }
 
-static int load_all(struct registry *registry, struct store_txn *txn,
-                    struct arena *arena)
-{
-    uint64_t now = clock_mono_ms();
-    struct agents_at at = {0};
-    struct store_lease lease;
-    struct machine_lease told;
-    int r;
-
-    for (;;) {
-        arena_reset(arena);
-        r = store_lease_next(txn, agents_at_str(&at), arena, &lease);
-        if (r != 0) {
-            return r == ERR_END ? 0 : r;
-        }
-        r = machine_lease_read(txn, &lease, arena, &told);
-        if (r != 0) {
-            return r;
-        }
-        lease_table_put(registry->leases, &told, now);
-        agents_at_set(&at, lease.hostname);
-    }
-}
-
-static int load_breaker(struct registry *registry, struct store_txn *txn)
-{
-    struct machine_breaker told = {.scope = 0};
-    const uint64_t *after = NULL;
-    uint64_t scope = 0;
-    int r;
-
-    while ((r = machine_breaker_next(txn, after, &told)) == 0) {
-        lease_table_breaker(registry->leases, &told, clock_mono_ms());
-        scope = told.scope;
-        after = &scope;
-    }
-    return r == ERR_END ? 0 : r;
-}
-
-static int load(struct registry *registry, struct store_txn *txn,
-                struct arena *arena)
-{
-    int r = load_all(registry, txn, arena);
-
-    return r != 0 ? r : load_breaker(registry, txn);
-}
-
-typedef int leases_func(struct registry *registry, struct store_txn *txn,
-                        struct arena *arena);
-
-static int on_leases(struct registry *registry, leases_func *func)
-{
-    CLEANUP(arena_freep) struct arena *arena = arena_new();
-    struct store_reader *reader = NULL;
-    struct store_txn *txn = NULL;
-
-    int r = store_reader_new(core_store(registry->core), &reader);
-    if (r != 0) {
-        return r;
-    }
-    r = store_read_begin(reader, &txn);
-    if (r == 0) {
-        r = func(registry, txn, arena);
-        store_read_end(txn);
-    }
-    (void)store_reader_free(reader);
-    return r;
-}
-
-/* Nothing is applied meanwhile, for the core thread is ours: what is loaded is
- * what the hooks go on from. Replay may have told them of leases that a restore
- * behind has taken away. */
-int registry_load(struct registry *registry)
-{
-    lease_table_clear(registry->leases);
-    int r = on_leases(registry, load);
-    registry->knows_leases = r == 0;
-    if (r != 0) {
-        log_error(LOG_LEASE,
-                  "leases could not be loaded: while this node leads, "
-                  "heartbeats answer 503",
-                  LOG_TXT("why", err_text(r)), LOG_TXT("at", err_origin()));
-    }
-    return r;
-}
-
 /* Without all leases in the table nobody may be served: agents would be told
  * that they are unknown. */
 void registry_on_lead(struct registry *registry, bool leads)
@@ -166,7 +79,10 @@ void registry_on_lead(struct registry *registry, bool leads)
         lease_table_halt(registry->leases);
         return;
     }
-    if (registry->knows_leases || registry_load(registry) == 0) {
+    if (!registry->knows_leases && registry->loading == NULL) {
+        (void)!registry_load(registry); /* It failed before; logged. */
+    }
+    if (registry->knows_leases) {
         lease_table_serve(registry->leases, clock_mono_ms(),
                           core_status(registry->core).log_time_ms);
     }
@@ -210,7 +126,7 @@ void leading_tick(struct registry *registry)
     if (!registry->moving) {
         return;
     }
-    int r = on_leases(registry, tell_some);
+    int r = leases_read(registry, tell_some);
     if (r == ERR_END) {
         registry->moving = false;
     } else if (r < 0) {
@@ -224,7 +140,8 @@ void leading_tick(struct registry *registry)
 void registry_on_restored(struct registry *registry)
 {
     lease_table_halt(registry->leases);
-    if (registry_load(registry) == 0 && core_status(registry->core).leads) {
+    if (registry_load(registry) == 0 && registry->knows_leases &&
+        core_status(registry->core).leads) {
         registry_on_lead(registry, true);
     }
 }

@@ -45,6 +45,7 @@ struct registry *registry_free(struct registry *registry)
         return NULL;
     }
     assert(registry->waiting == NULL);
+    loading_end(registry);
     registry->desk = desk_free(registry->desk);
     registry->asks = asks_free(registry->asks);
     registry->gather = gather_free(registry->gather);

@@ -40,8 +40,8 @@ struct registry; /* opaque */
 
 struct registry *registry_new(struct core *core, struct cache *cache,
                               struct lease_table *leases) MUST_USE;
-/* Before core_run: fills the lease table from the store; from then on the
- * machine's hooks keep it. */
+/* Before core_run: begins to fill the lease table from the store, which goes on
+ * in turns of the core loop; from then on the machine's hooks keep it. */
 int registry_load(struct registry *registry) MUST_USE;
 struct registry *registry_free(struct registry *registry);
 
@@ -373,7 +373,7 @@ void registry_op_done(struct registry *registry, struct op *op);
 void registry_on_revision(struct registry *registry, uint64_t revision);
 void registry_on_tick(struct registry *registry);
 /* Core thread: leadership, see core.h. O(1): the lease table begins to serve,
- * or ends. */
+ * when it is filled, or ends. */
 void registry_on_lead(struct registry *registry, bool leads);
 /* Core thread: another node asks this one, which leads. */
 void registry_on_ask(struct registry *registry, struct core_asked *asked);

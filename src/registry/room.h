@@ -90,8 +90,9 @@ struct registry {
     _Atomic uint64_t shown;     /* the newest revision in an answer */
     _Atomic uint64_t ticked_ms; /* when the core loop was last seen to run */
     /* The core thread's: */
-    bool knows_leases; /* the table holds all there are */
-    bool moving;       /* scopes of leases are being read anew */
+    bool knows_leases;       /* the table holds all there are */
+    struct loading *loading; /* it is being filled, else NULL */
+    bool moving;             /* scopes of leases are being read anew */
     struct agents_at moved_at;
 
     struct asks *asks;
@@ -188,6 +189,14 @@ extern const struct verb verbs[OP_KINDS];
 /* ---- leading.c ---- */
 /* Core thread: reads on, for a few milliseconds, what moved. */
 void leading_tick(struct registry *registry);
+
+/* ---- loading.c ---- */
+typedef int leases_func(struct registry *registry, struct store_txn *txn,
+                        struct arena *arena);
+/* Calls it in a snapshot of its own. Core thread. */
+int leases_read(struct registry *registry, leases_func *func) MUST_USE;
+/* The registry goes: what is under way comes to nothing. */
+void loading_end(struct registry *registry);
 
 /* ---- snapshot.c ---- */
 typedef int snapshot_func(struct op_state *s, struct store_txn *txn,

@@ -225,6 +225,25 @@ const char *core_spool_dir(const struct core *core)
     return core->dir;
 }
 
+void core_call(struct core *core, struct core_call *call)
+{
+    call->link.next = core->calls;
+    core->calls = &call->link;
+}
+
+bool kit_turn(struct kit *k)
+{
+    struct queue_link *link = k->core.calls;
+
+    k->core.calls = NULL;
+    for (struct queue_link *next = NULL; link != NULL; link = next) {
+        struct core_call *call = CONTAINER(link, struct core_call, link);
+        next = link->next;
+        call->func(call);
+    }
+    return k->core.calls != NULL;
+}
+
 struct core_status core_status(const struct core *core)
 {
     return core->status;
@@ -353,6 +372,7 @@ void kit_free(struct kit *k)
 
     end_op(k);
     (void)registry_free(k->registry);
+    (void)kit_turn(k); /* As core_close does. */
     (void)machine_free(k->core.machine);
     (void)store_reader_free(k->reader);
     (void)store_close(k->core.store);

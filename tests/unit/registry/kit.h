@@ -49,7 +49,8 @@ struct core {
     bool holds_asks;
     struct core_ask *asks[8];
     unsigned n_held, n_asks;
-    struct buf asked; /* the last one's request */
+    struct buf asked;         /* the last one's request */
+    struct queue_link *calls; /* for kit_turn, the last one first */
     bool holds_fences;
     struct core_request *fence;
     struct core_member members[4];
@@ -77,6 +78,8 @@ struct kit {
 
 struct kit *kit_new(void);
 void kit_free(struct kit *k);
+/* What was given to core_call. Whether there is more for the next turn. */
+bool kit_turn(struct kit *k);
 
 /* A fresh op. */
 struct op *kit_op(struct kit *k, enum op_kind kind, const char *ns,

@@ -292,6 +292,92 @@ static void leases_are_those_of_the_restored_state(void **state)
     assert_int_equal(lease_stats(k->leases, clock_mono_ms()).held, 1);
 }
 
+static enum op_code register_host(struct kit *k, char first, int i)
+{
+    char host[32];
+    char body[64];
+
+    (void)snprintf(host, sizeof host, "%c%04d", first, i);
+    (void)snprintf(body, sizeof body, "{\"hostname\":\"%s\"}", host);
+    return kit_do(k, OP_AGENT_PUT, NULL, NULL, NULL, body);
+}
+
+static enum op_code beat(struct kit *k, const char *host)
+{
+    return kit_do(k, OP_HEARTBEAT, NULL, NULL, host, NULL);
+}
+
+enum { MANY = 2500 };
+
+static void register_many(struct kit *k)
+{
+    for (int i = 0; i < MANY; i++) {
+        assert_int_equal(register_host(k, 'h', i), OP_CREATED);
+    }
+}
+
+/* A million take seconds, and the core loop has more to do. */
+static void many_leases_are_read_in_several_turns(void **state)
+{
+    struct kit *k = *state;
+
+    register_many(k);
+    registry_on_restored(k->registry);
+    assert_int_equal(beat(k, "h0001"), OP_UNAVAILABLE);
+    assert_true(kit_turn(k)); /* Others had their turns by now. */
+    assert_in_range(lease_stats(k->leases, clock_mono_ms()).held, 1, MANY - 1);
+
+    /* What is applied meanwhile, before and behind the place. */
+    assert_int_equal(register_host(k, 'a', 0), OP_CREATED);
+    assert_int_equal(register_host(k, 'z', 0), OP_CREATED);
+    assert_int_equal(kit_do(k, OP_AGENT_DELETE, NULL, NULL, "h0002", NULL),
+                     OP_NO_CONTENT);
+    assert_int_equal(kit_do(k, OP_AGENT_DELETE, NULL, NULL, "h2499", NULL),
+                     OP_NO_CONTENT);
+    while (kit_turn(k)) {
+        assert_false(lease_table_serves(k->leases));
+    }
+    assert_int_equal(lease_stats(k->leases, clock_mono_ms()).held, MANY);
+    assert_int_equal(beat(k, "h0001"), OP_NO_CONTENT);
+    assert_int_equal(beat(k, "a0000"), OP_NO_CONTENT);
+    assert_int_equal(beat(k, "z0000"), OP_NO_CONTENT);
+    assert_int_equal(beat(k, "h0002"), OP_NOT_FOUND);
+    assert_int_equal(beat(k, "h2499"), OP_NOT_FOUND);
+}
+
+static void who_leads_before_all_is_read_serves_afterwards(void **state)
+{
+    struct kit *k = *state;
+
+    register_many(k);
+    k->core.status.leads = false;
+    registry_on_lead(k->registry, false);
+    registry_on_restored(k->registry);
+    registry_on_lead(k->registry, true);
+    k->core.status.leads = true;
+    assert_false(lease_table_serves(k->leases));
+    while (kit_turn(k)) {
+    }
+    assert_true(lease_table_serves(k->leases));
+    assert_int_equal(beat(k, "h2499"), OP_NO_CONTENT);
+}
+
+/* One restore after the other; and the end, while it is under way. */
+static void what_is_read_may_begin_anew(void **state)
+{
+    struct kit *k = *state;
+
+    register_many(k);
+    registry_on_restored(k->registry);
+    (void)kit_turn(k);
+    registry_on_restored(k->registry);
+    while (kit_turn(k)) {
+    }
+    assert_int_equal(lease_stats(k->leases, clock_mono_ms()).held, MANY);
+    registry_on_restored(k->registry);
+    registry_on_restored(k->registry);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int main(void)
@@ -309,6 +395,9 @@ int main(void)
         TEST(a_restore_whose_command_was_refused_is_unstaged),
         TEST(a_restore_takes_a_file_and_neither_key_nor_condition),
         TEST(a_digest_and_a_snapshot_tell_what_they_are_of),
+        TEST(many_leases_are_read_in_several_turns),
+        TEST(who_leads_before_all_is_read_serves_afterwards),
+        TEST(what_is_read_may_begin_anew),
         TEST(leases_are_those_of_the_restored_state),
     };
     return cmocka_run_group_tests_name("registry/admin", tests, NULL, NULL);
