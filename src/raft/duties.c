@@ -17,6 +17,8 @@ static void sent(struct core_request *request)
     }
     machine_result_done(&request->result);
     request->result = (struct machine_result){0};
+    /* There may be another step of it: duties_turn was before, in this turn. */
+    (void)uv_async_send(&duty->core->wake);
 }
 
 /* Refused a moment ago (a full disk, perhaps) is no reason to spin. */

@@ -36,6 +36,7 @@ struct node {
     sem_t led;
     uint64_t snapshot_bytes;
     uint64_t reserve_bytes;
+    _Atomic unsigned ticks;
 };
 
 static void on_lead(void *user, bool leads)
@@ -44,6 +45,12 @@ static void on_lead(void *user, bool leads)
     if (leads) {
         (void)sem_post(&node->led);
     }
+}
+
+static void on_tick(void *user)
+{
+    struct node *node = user;
+    node->ticks++;
 }
 
 static void *run(void *user)
@@ -59,6 +66,7 @@ static int node_open(struct node *node)
 
     config.user = node;
     config.on_lead = on_lead;
+    config.on_tick = on_tick;
     config.disk_reserve_bytes = node->reserve_bytes;
     if (node->snapshot_bytes != 0) {
         config.snapshot_bytes = node->snapshot_bytes;
@@ -702,6 +710,94 @@ static void many_small_commands_are_not_applied_in_one_step(void **state)
     node_free(node);
 }
 
+/* ---- what a leader does in steps ---- */
+
+static void kit_make_ns(struct buf *bytes, uint64_t parent, int i)
+{
+    struct command c = {.kind = COMMAND_NS_CREATE};
+    char name[16];
+
+    (void)snprintf(name, sizeof name, "n%d", i);
+    c.ns_create.parent = parent;
+    c.ns_create.kind = i < 0 ? STORE_BRANCH : STORE_LEAF;
+    c.ns_create.name = i < 0 ? STR("top") : str_of(name);
+    c.ns_create.match = c.ns_create.comment = STR("");
+    command_encode(bytes, &c);
+}
+
+static uint64_t make_top(struct node *node)
+{
+    struct kit_call call;
+    struct buf bytes = {0};
+
+    kit_make_ns(&bytes, STORE_ROOT, -1);
+    kit_send(node->core, &call, buf_str(&bytes));
+    while (sem_wait(&call.done) != 0) {
+    }
+    uint64_t ns = call.request.result.ns;
+    assert_int_equal(call.request.result.answer, 0);
+    machine_result_done(&call.request.result);
+    (void)sem_destroy(&call.done);
+    buf_done(&bytes);
+    return ns;
+}
+
+static bool has_trash(struct node *node)
+{
+    struct store_reader *reader = NULL;
+    struct store_txn *txn = NULL;
+    uint64_t id = 0;
+
+    assert_int_equal(store_reader_new(core_store(node->core), &reader), 0);
+    assert_int_equal(store_read_begin(reader, &txn), 0);
+    int r = store_trash_first(txn, &id);
+    store_read_end(txn);
+    (void)store_reader_free(reader);
+    return r == 0;
+}
+
+/* In steps of 500; nothing else wakes the loop but its tick. */
+static void a_step_of_reclaiming_does_not_wait_for_the_tick(void **state)
+{
+    struct node *node = node_new();
+    struct crowd *crowd = mem_zero(sizeof *crowd);
+    struct command c = {.kind = COMMAND_NS_DELETE};
+    struct kit_call call;
+    struct buf bytes = {0};
+
+    (void)state;
+    node_start(node);
+    crowd->core = node->core;
+    crowd->call.func = send_all;
+    assert_int_equal(sem_init(&crowd->sent, 0, 0), 0);
+    uint64_t top = make_top(node);
+    for (int i = 0; i < MANY; i++) {
+        kit_make_ns(&crowd->bytes[i], top, i);
+    }
+    core_call(node->core, &crowd->call);
+    assert_int_equal(sem_wait(&crowd->sent), 0);
+    for (int i = 0; i < MANY; i++) {
+        assert_int_equal(kit_hear(&crowd->calls[i]), 0);
+        buf_done(&crowd->bytes[i]);
+    }
+    c.ns_delete.id = top;
+    c.ns_delete.recursive = 1;
+    c.ns_delete.cond_revs = STR("");
+    command_encode(&bytes, &c);
+    node->ticks = 0;
+    kit_send(node->core, &call, buf_str(&bytes));
+    assert_int_equal(kit_hear(&call), 0);
+    while (has_trash(node)) {
+        (void)usleep(1000);
+    }
+    assert_true(node->ticks < MANY / 500);
+    buf_done(&bytes);
+    (void)sem_destroy(&crowd->sent);
+    mem_free(crowd);
+    node_stop(node);
+    node_free(node);
+}
+
 static void a_second_process_is_refused(void **state)
 {
     struct node *node = node_new();
@@ -776,6 +872,7 @@ int main(void)
         cmocka_unit_test(commands_behind_a_pack_do_not_wake_the_loop),
         cmocka_unit_test(a_request_is_prepared_when_all_before_it_is_applied),
         cmocka_unit_test(many_small_commands_are_not_applied_in_one_step),
+        cmocka_unit_test(a_step_of_reclaiming_does_not_wait_for_the_tick),
         cmocka_unit_test(a_second_process_is_refused),
         cmocka_unit_test(full_segments_of_the_log_keep_nobody_waiting),
         cmocka_unit_test(below_the_reserve_growth_is_refused),
