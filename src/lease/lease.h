@@ -116,7 +116,7 @@ int lease_get(struct lease_table *table, struct str hostname, uint64_t mono_ms,
  * that are due, marks them ending, and calls `due` for each (hostname lent for
  * the call; the table may be used from there). Returns how many. With `limit` 0
  * nobody ends, but who is suspect is still found. Costs the leases it looks at:
- * each about twice in a TTL or in 51 s, whichever is less. */
+ * each about twice in a TTL or in 38 s, whichever is less. */
 typedef void lease_due_func(struct str hostname, struct ulid id, void *user);
 size_t lease_tick(struct lease_table *table, uint64_t mono_ms, size_t limit,
                   lease_due_func *due, void *user);

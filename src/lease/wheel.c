@@ -5,7 +5,7 @@
 
 void lease_wheel_init(struct lease_wheel *wheel)
 {
-    wheel->cursor = 0;
+    wheel->cursor = wheel->n_beyond = 0;
     for (size_t i = 0; i < LEASE_WHEEL_SLOTS; i++) {
         lease_list_init(&wheel->slots[i]);
     }
@@ -25,7 +25,7 @@ void lease_wheel_put(struct lease_wheel *wheel, struct lease_link *link,
     if (number < wheel->cursor) {
         number = wheel->cursor;
     } else if (number > last) {
-        number = last;
+        number = last - wheel->n_beyond++ % (LEASE_WHEEL_SLOTS / 2);
     }
     lease_list_append(slot(wheel, number), link);
 }

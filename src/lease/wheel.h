@@ -3,8 +3,11 @@
  *
  * A slot says only when to look, not when a lease ends: a heartbeat moves the
  * end and leaves the link where it is; whoever looks too early puts it back
- * further on. What lies beyond the last slot is put there and looked at once a
- * turn (51 s), which is cheaper than a second wheel for long TTLs.
+ * further on. What lies beyond the last slot is put into one of the later half
+ * of them, each in turn, and looked at once or twice a turn (51 s), which is
+ * cheaper than a second wheel for long TTLs. (Into the last one? A million that
+ * are put while the wheel stands would stay together, and all be looked at in
+ * one advance.)
  *
  * Invariant
  *   [WHEEL-1] a link is looked at in the first advance whose time has reached
@@ -23,7 +26,8 @@
 #define LEASE_WHEEL_SLOT_MS 100
 
 struct lease_wheel {
-    uint64_t cursor; /* number of the slot advanced to, counted from time 0 */
+    uint64_t cursor;   /* number of the slot advanced to, counted from time 0 */
+    uint64_t n_beyond; /* so many were put that lie beyond */
     struct lease_link slots[LEASE_WHEEL_SLOTS];
 };
 

@@ -610,6 +610,49 @@ static void to_take_over_touches_no_lease(void **state)
     lease_scopes_done(&scopes);
 }
 
+/* ---- the wheel ---- */
+
+enum { CROWD = 5120, A_DAY_MS = 86400000 };
+
+struct round {
+    struct lease_wheel wheel;
+    struct lease_link links[CROWD];
+    size_t looked;
+    uint64_t now_ms;
+};
+
+static void put_back(struct lease_link *link, void *user)
+{
+    struct round *round = user;
+
+    round->looked++;
+    lease_wheel_put(&round->wheel, link, round->now_ms + A_DAY_MS);
+}
+
+/* As at a start, or after a restore. */
+static void many_put_at_one_moment_are_not_looked_at_in_one_tick(void **state)
+{
+    struct round *round = mem_zero(sizeof *round);
+    size_t all = 0;
+
+    (void)state;
+    lease_wheel_init(&round->wheel);
+    for (size_t i = 0; i < CROWD; i++) {
+        lease_list_init(&round->links[i]);
+        lease_wheel_put(&round->wheel, &round->links[i], A_DAY_MS);
+    }
+    for (size_t i = 0; i < (size_t)3 * LEASE_WHEEL_SLOTS; i++) {
+        round->now_ms += LEASE_WHEEL_SLOT_MS;
+        round->looked = 0;
+        lease_wheel_advance(&round->wheel, round->now_ms, put_back, round);
+        assert_true(round->looked <= CROWD / 32);
+        all += round->looked;
+    }
+    /* Each of them, once in a turn at least. */
+    assert_in_range(all, 2 * CROWD, 6 * CROWD);
+    mem_free(round);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -640,6 +683,7 @@ int main(void)
             leases_put_while_halted_have_a_full_ttl_when_it_serves),
         cmocka_unit_test(deposed_and_leader_again_nothing_of_before_counts),
         cmocka_unit_test(to_take_over_touches_no_lease),
+        cmocka_unit_test(many_put_at_one_moment_are_not_looked_at_in_one_tick),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
