@@ -90,7 +90,7 @@ static void on_prepare(uv_prepare_t *handle)
 
     /* Before the look at the queue: see core_submit. */
     atomic_store(&core->busy, false);
-    (void)core_step(core, CORE_STEP_PEERS);
+    (void)core_step(core, CORE_STEP_CALLS);
     run_calls(core);
     (void)core_step(core, CORE_STEP_STATE);
     staged_turn(core);

@@ -253,6 +253,7 @@ enum core_step {
     CORE_STEP_LEASES, /* the lease table changes hands, or is made anew */
     CORE_STEP_STATE,  /* snapshots, jobs, the state of another node */
     CORE_STEP_PEERS,  /* other nodes: links, members, questions */
+    CORE_STEP_CALLS,  /* core_call: leases that are read, by and by */
     CORE_STEPS,
 };
 const char *core_step_name(enum core_step step);

@@ -9,6 +9,7 @@ static const char *const names[CORE_STEPS] = {
     [CORE_STEP_COMMIT] = "commit", [CORE_STEP_ORDER] = "order",
     [CORE_STEP_TICK] = "tick",     [CORE_STEP_LEASES] = "leases",
     [CORE_STEP_STATE] = "state",   [CORE_STEP_PEERS] = "peers",
+    [CORE_STEP_CALLS] = "calls",
 };
 
 const char *core_step_name(enum core_step step)
