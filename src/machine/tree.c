@@ -199,7 +199,7 @@ static int depth_below(struct apply *a, uint64_t id, size_t *ret_most)
 static int check_place(struct apply *a, const struct store_node *node,
                        const struct store_node *changed)
 {
-    struct str above = STR_NONE;
+    struct str above = STR_NONE, old = STR_NONE;
     bool below = false;
     size_t deepest = 0;
 
@@ -209,12 +209,17 @@ static int check_place(struct apply *a, const struct store_node *node,
     }
     r = check_birth(a, changed->parent, changed->name, &above);
     if (r == 0) {
-        r = depth_below(a, node->id, &deepest);
+        r = path_hold(a, node->id, &old);
     }
-    if (r == 0 && above.n + 1 + changed->name.n + deepest > NAME_PATH_MAX) {
-        r = ERR_INVALID;
+    /* What is below fits already: a hundred thousand need not be looked at when
+     * their names become no longer. */
+    if (r != 0 || above.n + 1 + changed->name.n <= old.n) {
+        return r;
     }
-    return r;
+    r = depth_below(a, node->id, &deepest);
+    return r == 0 && above.n + 1 + changed->name.n + deepest > NAME_PATH_MAX
+               ? ERR_INVALID
+               : r;
 }
 
 static struct store_node changed_node(const struct store_node *node,

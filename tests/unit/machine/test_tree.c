@@ -133,6 +133,16 @@ static void a_path_that_a_rename_would_make_too_long_is_refused(void **state)
     struct command c = change(top, NS_NAME);
     c.ns_change.name = str_of(label);
     assert_int_equal(kit_do(k, &c), ERR_INVALID);
+    /* 253 bytes, which are the most; then other ones, and one more. */
+    label[60] = '\0';
+    c.ns_change.name = str_of(label);
+    assert_int_equal(kit_do(k, &c), 0);
+    label[0] = 'y';
+    assert_int_equal(kit_do(k, &c), 0);
+    label[60] = 'x';
+    label[61] = '\0';
+    c.ns_change.name = str_of(label);
+    assert_int_equal(kit_do(k, &c), ERR_INVALID);
     kit_free(k);
 }
 
