@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 
+import big
 import cluster
 import clusters
 import crowds
@@ -30,7 +31,7 @@ import watchers
 import writes
 
 GROUPS = (reads, writes, leases, watchers, restart, cluster, failover, joins,
-          threes, curves, growth, crowds, hostile)
+          threes, curves, growth, crowds, big, hostile)
 
 # What is measured, by how much time there is: measured time of one contestant
 # in ms, rounds, sizes.
