@@ -145,11 +145,14 @@ static void note_long(struct core *core, struct str bytes, uint64_t us)
     struct command_pack pack;
     struct str first;
 
-    if (us > LONG_TURN_US / 4 && command_pack_open(bytes, &pack) == 0 &&
-        command_pack_next(&pack, &first) == 0) {
+    if (us <= LONG_TURN_US / 4 || command_pack_open(bytes, &pack) != 0) {
+        return;
+    }
+    uint64_t n = pack.n;
+    if (command_pack_next(&pack, &first) == 0) {
         steps_about(&core->steps,
-                    command_name((enum command_kind)(uint8_t)first.p[0]),
-                    pack.n, us);
+                    command_name((enum command_kind)(uint8_t)first.p[0]), n,
+                    us);
     }
 }
 
