@@ -219,6 +219,7 @@ int store_rows_join(struct store_txn *txn, uint64_t ns, struct str type,
 /* One row about to change. All keys are made before anything is written: what
  * the caller hands in may be lent from the very page that changes. */
 struct change {
+    uint64_t ns;
     struct ulid id;
     MDB_dbi dbi;
     struct kv_key row;
@@ -235,9 +236,10 @@ static void optional_key(struct kv_key *key, struct str type, struct str name)
     }
 }
 
-static void begin_change(struct change *change, struct str type, struct ulid id,
-                         struct str key, struct str old_key)
+static void begin_change(struct change *change, uint64_t ns, struct str type,
+                         struct ulid id, struct str key, struct str old_key)
 {
+    change->ns = ns;
     change->id = id;
     row_key(&change->row, 'r', type, id);
     row_key(&change->secret, 's', type, id);
@@ -338,7 +340,7 @@ int store_row_put(struct store_txn *txn, uint64_t ns, struct str type,
     bool added = false;
 
     assert(row.n > 0);
-    begin_change(&change, type, id, key, old_key);
+    begin_change(&change, ns, type, id, key, old_key);
     int r = kv_list_changed(txn, ns, type, revision);
     if (r == 0) {
         r = kv_ns(txn, ns, true, &change.dbi);
@@ -360,7 +362,7 @@ int store_row_del(struct store_txn *txn, uint64_t ns, struct str type,
 {
     struct change change;
 
-    begin_change(&change, type, id, STR_NONE, old_key);
+    begin_change(&change, ns, type, id, STR_NONE, old_key);
     int r = kv_ns(txn, ns, false, &change.dbi);
     if (r == 0) {
         r = kv_del(txn, change.dbi, &change.row);
