@@ -65,6 +65,11 @@ static int refuse_revision(struct op_state *s, uint64_t revision)
                           (unsigned long long)s->op->if_.min_revision);
 }
 
+static int refuse_fence(struct op_state *s)
+{
+    return answer_busy(s, "no leader that a quorum follows was found");
+}
+
 static int see_revision(struct op_state *s)
 {
     uint64_t revision = snapshot_newest(s->registry);
@@ -79,6 +84,12 @@ static int see_revision(struct op_state *s)
         return refuse_revision(s, revision);
     }
     s->stage = STAGE_RUN;
+    if (s->op->fence == OP_FENCE_LOST) {
+        return refuse_fence(s);
+    }
+    if (s->op->fence == OP_FENCE_HOLDS && s->awaited <= revision) {
+        return 0;
+    }
     /* Behind a fence this node is sure to have all there is. A `since` that is
      * still beyond comes from somewhere else. */
     if (!s->op->query.linearizable && s->awaited <= revision) {
@@ -94,7 +105,7 @@ static int behind_fence(struct op_state *s)
     if (s->request.outcome == 0) {
         return 0;
     }
-    return answer_busy(s, "no leader that a quorum follows was found");
+    return refuse_fence(s);
 }
 
 /* ---- RUN, RESULT ---- */

@@ -241,6 +241,10 @@ struct op_answer {
     bool replayed; /* an Idempotency-Key gave this answer again */
 };
 
+/* Whether an op has to send one, or came before one of its mouth's
+ * (registry_fence) that is over. */
+enum op_fence { OP_FENCE_DUE, OP_FENCE_HOLDS, OP_FENCE_LOST };
+
 struct op_state; /* the registry's own memory of a running op */
 
 struct op {
@@ -261,6 +265,7 @@ struct op {
                          take away; NULL: none. Lent */
     bool head;        /* only the answer's headers are wanted */
     bool gzip;        /* a body of a whole list may be compressed */
+    enum op_fence fence; /* of a linearizable read */
     bool no_worker; /* OP_WORK cannot be had now: do without, if that can be */
     bool woken;     /* something of what it was parked for has changed */
     bool expired;   /* answer with what there is: OP_PARK no more */

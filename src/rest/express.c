@@ -85,24 +85,6 @@ static bool is_plain(struct rest_request *request, struct rest_head *head)
            request->credential_wrong == NULL;
 }
 
-/* Lists and resources as they are now: neither waits for anything. */
-static bool is_read(const struct rest_request *request)
-{
-    const struct op *op = &request->op;
-
-    return request->problem.status == 0 && request->route != NULL &&
-           request->route->place == REST_OP && !op->query.has_since &&
-           (op->kind == OP_LIST_GET || op->kind == OP_ROW_GET);
-}
-
-/* What was waited for is over. */
-static void set_fenced(struct rest_request *request)
-{
-    request->fenced = true;
-    request->op.query.linearizable = false;
-    request->op.query.max_stale_ms = UINT64_MAX;
-}
-
 /* Takes as long as it would in the library's hands; what takes longer is a
  * worker's, and the library waits for him. */
 static struct rest_shared *run(struct rest_request *request)
@@ -130,29 +112,31 @@ static struct rest_shared *run(struct rest_request *request)
 }
 
 /* What is not kept, or not any more. */
-static enum sight make(struct rest_request *request, bool covered,
-                       struct hit *ret_hit)
+static enum sight make(struct rest_request *request, struct hit *ret_hit)
 {
     rest_request_read_target(request);
-    if (!is_read(request)) {
+    if (!rest_kept_is_read(request)) {
         return OTHER;
     }
-    if (request->op.query.linearizable) {
-        if (!covered) {
-            return FENCED;
-        }
-        set_fenced(request);
+    if (rest_express_has_to_wait(request)) {
+        return FENCED;
     }
     ret_hit->answer = admits(request) ? run(request) : NULL;
     return ret_hit->answer == NULL ? OTHER : HIT;
 }
 
-static enum sight find(struct rest_request *request,
-                       struct rest_scanned *scanned, bool covered,
-                       struct hit *ret_hit)
+/* Where no leader was found the operation says so, whatever is kept. */
+static bool is_known(const struct rest_request *request,
+                     const struct rest_kept *kept)
 {
-    struct rest_loop *loop = request->loop;
+    return kept != NULL &&
+           (!kept->linearizable || request->op.fence != OP_FENCE_LOST) &&
+           rest_shared_date(kept->shared, request->loop->date);
+}
 
+static enum sight find(struct rest_request *request,
+                       struct rest_scanned *scanned, struct hit *ret_hit)
+{
     request->method = REST_GET;
     request->op.method = STR("GET");
     request->target = scanned->target;
@@ -161,11 +145,11 @@ static enum sight find(struct rest_request *request,
         return OTHER;
     }
     const struct rest_kept *kept = rest_kept_find(request);
-    ret_hit->known = kept != NULL && rest_shared_date(kept->shared, loop->date);
+    ret_hit->known = is_known(request, kept);
     if (!ret_hit->known) {
-        return make(request, covered, ret_hit);
+        return make(request, ret_hit);
     }
-    if (kept->linearizable && !covered) {
+    if (kept->linearizable && request->op.fence == OP_FENCE_DUE) {
         return FENCED;
     }
     if (!admits(request)) {
@@ -189,8 +173,9 @@ static enum sight look_at_next(struct batch *batch, struct hit *ret_hit)
     enum rest_scan r = rest_scan_head(bytes, request->arena, &scanned);
     ret_hit->end = batch->at + scanned.n;
     if (r == SCAN_WHOLE) {
-        sight =
-            find(request, &scanned, ret_hit->end <= batch->covered, ret_hit);
+        request->op.fence =
+            ret_hit->end <= batch->covered ? batch->taken->fence : OP_FENCE_DUE;
+        sight = find(request, &scanned, ret_hit);
     } else if (r == SCAN_PART && batch->n > 0 && batch->bytes.n == BYTES) {
         sight = MORE;
     }
@@ -358,6 +343,8 @@ static void begin_fence(struct rest_loop *loop)
     struct rest_express *express = &loop->express;
 
     rest_ring_move(&express->behind, &express->waiting);
+    express->requests_behind = express->requests;
+    express->requests = NULL;
     express->out = true;
     atomic_store(&express->over, false);
     rest_count(&loop->counts.in_flight, 1);
@@ -366,21 +353,49 @@ static void begin_fence(struct rest_loop *loop)
     registry_fence(loop->rest->registry, &express->fence);
 }
 
+static void resume(struct rest_request *request, enum op_fence fence)
+{
+    struct rest_loop *loop = request->loop;
+
+    request->op.fence = fence;
+    request->stage = request->woken_stage;
+    rest_count(&loop->counts.suspended, (uint64_t)-1);
+    MHD_resume_connection(request->connection);
+}
+
+/* Who waited is looked at when it is his turn, in whichever hands he is. */
 static void end_fence(struct rest_loop *loop)
 {
     struct rest_express *express = &loop->express;
+    enum op_fence said = express->fence.holds ? OP_FENCE_HOLDS : OP_FENCE_LOST;
+    struct rest_request *request = NULL;
 
     express->out = false;
     rest_count(&loop->counts.in_flight, (uint64_t)-1);
     rest_count(&loop->counts.suspended, (uint64_t)-1);
-    if (express->fence.holds) {
-        rest_ring_move(&express->ready, &express->behind);
+    while ((request = express->requests_behind) != NULL) {
+        express->requests_behind = request->next;
+        resume(request, said);
     }
-    /* What is to be said then says the operation. */
-    while (!rest_ring_is_empty(&express->behind)) {
-        rest_taken_give_back(
-            CONTAINER(express->behind.next, struct rest_taken, line));
+    for (struct rest_ring *at = express->behind.next; at != &express->behind;
+         at = at->next) {
+        CONTAINER(at, struct rest_taken, line)->fence = said;
     }
+    rest_ring_move(&express->ready, &express->behind);
+}
+
+bool rest_express_has_to_wait(const struct rest_request *request)
+{
+    return request->op.query.linearizable &&
+           request->op.fence == OP_FENCE_DUE && rest_kept_is_read(request);
+}
+
+void rest_express_wait(struct rest_request *request)
+{
+    struct rest_express *express = &request->loop->express;
+
+    request->next = express->requests;
+    express->requests = request;
 }
 
 /* What is unread came before the next fence. */
@@ -494,6 +509,12 @@ static void look_at_ready(struct rest_ring *ready)
     }
 }
 
+static bool is_awaited(const struct rest_express *express)
+{
+    return !express->out && (express->requests != NULL ||
+                             !rest_ring_is_empty(&express->waiting));
+}
+
 void rest_express_turn(struct rest_loop *loop)
 {
     struct rest_express *express = &loop->express;
@@ -502,12 +523,13 @@ void rest_express_turn(struct rest_loop *loop)
         end_fence(loop);
     }
     look_at_ready(&express->ready);
-    if (!express->out && !rest_ring_is_empty(&express->waiting)) {
+    if (is_awaited(express)) {
         begin_fence(loop);
     }
 }
 
 bool rest_express_has_more(const struct rest_loop *loop)
 {
-    return !rest_ring_is_empty(&loop->express.ready);
+    return !rest_ring_is_empty(&loop->express.ready) ||
+           is_awaited(&loop->express);
 }

@@ -37,6 +37,8 @@ struct rest_express {
     struct rest_ring ready;   /* there may be more to read */
     struct rest_ring waiting; /* for the next fence */
     struct rest_ring behind;  /* for the one that is out, or it is over */
+    /* The library's, which wait for the same: */
+    struct rest_request *requests, *requests_behind;
     struct registry_fence fence;
     bool out;
     atomic_bool over; /* said by the core */
@@ -50,6 +52,11 @@ bool rest_express_begin(struct rest_request *request,
                         struct rest_shared *answer) MUST_USE;
 /* Answers what has come. It may be gone then. */
 void rest_express_look(struct rest_taken *taken);
+/* Whether the request, whose target was taken apart, is for behind a fence that
+ * it has not got. */
+bool rest_express_has_to_wait(const struct rest_request *request);
+/* It gets one, that of the others; suspended meanwhile. */
+void rest_express_wait(struct rest_request *request);
 /* Its socket has something to say, and nothing is on its way there. */
 void rest_express_hear(struct rest_taken *taken, uint32_t events);
 /* It ends, or is given back. */

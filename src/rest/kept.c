@@ -100,6 +100,16 @@ const struct rest_kept *rest_kept_find(struct rest_request *request)
     return is_same(&kept->stamp, &now) ? kept : NULL;
 }
 
+bool rest_kept_is_read(const struct rest_request *request)
+{
+    const struct op *op = &request->op;
+
+    return request->plain && request->problem.status == 0 &&
+           request->route != NULL && request->route->place == REST_OP &&
+           !op->query.has_since &&
+           (op->kind == OP_LIST_GET || op->kind == OP_ROW_GET);
+}
+
 /* Of a list, all that stays in memory as long as the answer is kept: both of
  * its forms, whichever is sent. */
 static uint64_t held_bytes(const struct op_answer *answer)
@@ -151,9 +161,8 @@ struct rest_shared *rest_kept_keep(struct rest_request *request,
                                      request->answer_bytes};
     struct rest_kept *kept = mem_alloc(sizeof *kept);
 
-    *kept =
-        (struct rest_kept){rest_shared_new(&reply, body), *stamp,
-                           request->op.query.linearizable || request->fenced};
+    *kept = (struct rest_kept){rest_shared_new(&reply, body), *stamp,
+                               request->op.query.linearizable};
     if (cache_memo_keep(request->loop->kept, request->key, stamp->revision,
                         cost, kept)) {
         return kept->shared;

@@ -100,8 +100,35 @@ static enum op_step run_here(struct rest_request *request, bool no_worker)
     return registry_run(loop->rest->registry, &request->op, loop->reader);
 }
 
+/* Behind a fence what is kept will do. */
+static const struct rest_kept *find_fenced(struct rest_request *request)
+{
+    if (request->op.fence != OP_FENCE_HOLDS || request->opened) {
+        return NULL;
+    }
+    const struct rest_kept *kept = rest_kept_find(request);
+    bool fits =
+        kept != NULL && kept->linearizable && rest_kept_is_whole(request, kept);
+    return fits ? kept : NULL;
+}
+
+static enum MHD_Result answer_kept(struct rest_request *request,
+                                   const struct rest_kept *kept)
+{
+    rest_count(&request->loop->counts.kept, 1);
+    return rest_answer_shared(request, kept->shared);
+}
+
 static enum MHD_Result run_op(struct rest_request *request)
 {
+    if (rest_express_has_to_wait(request)) {
+        rest_express_wait(request);
+        return rest_request_suspend(request, REST_RUNNING);
+    }
+    const struct rest_kept *kept = find_fenced(request);
+    if (kept != NULL) {
+        return answer_kept(request, kept);
+    }
     enum op_step step = request->finished ? OP_DONE : run_here(request, false);
 
     if (step == OP_WORK) {
@@ -127,6 +154,10 @@ static enum MHD_Result run_op(struct rest_request *request)
 
 static enum MHD_Result run(struct rest_request *request)
 {
+    if (request->op.fence == OP_FENCE_HOLDS && !request->opened &&
+        request->loop->guarded) {
+        rest_who_renew(request); /* it may have been about him */
+    }
     if (request->problem.status != 0) {
         return rest_answer_problem(request, &request->problem);
     }
@@ -170,8 +201,7 @@ static enum MHD_Result start(struct rest_request *request)
         const struct rest_kept *kept = rest_kept_find(request);
         if (kept != NULL && !kept->linearizable &&
             rest_kept_is_whole(request, kept)) {
-            rest_count(&request->loop->counts.kept, 1);
-            return rest_answer_shared(request, kept->shared);
+            return answer_kept(request, kept);
         }
         rest_request_read_target(request);
     }

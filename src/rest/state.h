@@ -65,7 +65,7 @@ struct rest_problem {
 
 struct rest_request {
     struct queue_link link;    /* in its loop's woken queue */
-    struct rest_request *next; /* free list; a worker's queue */
+    struct rest_request *next; /* free list; a worker's queue; a fence's */
     struct arena *arena;       /* kept when the rest is cleared for the next */
     struct op op;
     struct rest_loop *loop;
@@ -91,7 +91,6 @@ struct rest_request {
                        only if that cannot */
     struct str key; /* of such a read */
     bool hit;       /* its answer was kept, or is one that is kept again */
-    bool fenced;    /* it is linearizable, and its fence is over */
     bool finished;  /* the operation has its answer */
     bool parks;     /* or has none and waits for news */
     bool opened;    /* registry_run was called: registry_op_done is due */
@@ -320,7 +319,7 @@ bool rest_header_has_room(const struct rest_request *request);
 struct rest_kept {
     struct rest_shared *shared;
     struct rest_stamp stamp;
-    bool linearizable; /* only for who asked before a fence that is over */
+    bool linearizable; /* only for who came before a fence that is over */
 };
 struct cache_memo *rest_kept_new(struct cache *cache) MUST_USE;
 /* Whether the head leaves it open that the answer is known already. */
@@ -332,6 +331,9 @@ const struct rest_kept *rest_kept_find(struct rest_request *request);
 /* The same to the second. */
 bool rest_kept_is_whole(const struct rest_request *request,
                         const struct rest_kept *kept);
+/* Lists and resources as they are now, of a request whose target was taken
+ * apart: they wait for nothing but a fence. */
+bool rest_kept_is_read(const struct rest_request *request);
 /* What it takes in memory to keep the operation's answer; 0: it is not worth
  * it.
  */

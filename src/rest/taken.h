@@ -52,6 +52,7 @@ struct rest_taken {
     bool ended;            /* nothing more comes from its client */
     bool reads;            /* what follows is looked at here: express.h */
     struct rest_ring line; /* it is its turn soon, or waits for a fence */
+    enum op_fence fence;   /* that one, when it is over */
     size_t covered;        /* of what is unread so much came before the fence */
 };
 

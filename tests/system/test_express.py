@@ -585,6 +585,31 @@ def linearizable_reads_are_answered_behind_fences(s):
     assert metric(s, "roster_http_requests_suspended") == 0
 
 
+@shared
+def connections_of_the_library_share_the_fences(s):
+    """Who does not read in a row stays with the library, as who speaks TLS."""
+    things = things_of(s)
+    newest, lock = [0], threading.Lock()
+
+    def one(k):
+        c = s.client()
+        for i in range(60):
+            with lock:
+                least = newest[0]
+            got = int(c.get(things + "/n1?consistency=linearizable").must(200)
+                      .json.get("i", 0))
+            assert got >= least, f"{got} after {least}"
+            if k == 0:
+                c.put(things + "/n1", {"name": "n1", "i": str(i)}).must(200)
+            with lock:
+                newest[0] = max(newest[0], got, i if k == 0 else 0)
+            c.get("/livez").must(200)
+            assert c.get(things + "/nobody?consistency=linearizable").status == 404
+
+    in_threads(8, one)
+    assert metric(s, "roster_http_requests_suspended") == 0
+
+
 @bare(timeout=180)
 def on_three_nodes_they_see_all_that_anybody_was_told():
     if harness.TLS:
