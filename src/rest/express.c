@@ -1,14 +1,11 @@
 #include "rest/express.h"
 
-#include <assert.h>
 #include <errno.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
 
-#include "rest/scan.h"
+#include "rest/express_find.h"
 #include "rest/state.h"
-#include "rest/taken.h"
-#include "rest/trace.h"
 
 enum {
     HITS_ENOUGH = 16,
@@ -16,29 +13,14 @@ enum {
     TOGETHER = 32,    /* answers of one call */
 };
 
-/* What was found of the next request. */
-enum sight {
-    HIT,
-    NOTHING, /* all that has come is answered */
-    MORE,    /* not all was looked at */
-    FENCED,  /* its answer is for behind a fence */
-    OTHER,   /* it is for the library */
-};
-
-struct hit {
-    struct rest_shared *answer; /* held */
-    bool known;                 /* it was kept */
-    size_t end;                 /* of its request */
-};
-
 /* Requests of one connection. */
 struct batch {
     struct rest_taken *taken;
     struct str bytes;
     size_t covered;
-    size_t at; /* the next */
+    size_t gone; /* of them: taken out of the socket */
     size_t n;
-    struct hit hits[TOGETHER];
+    struct rest_hit hits[TOGETHER];
 };
 
 void rest_express_init(struct rest_express *express)
@@ -54,156 +36,33 @@ void rest_express_done(struct rest_express *express)
     express->bytes = mem_free(express->bytes);
 }
 
-/* ---- one request ---- */
-
-/* Counted once: should the library get it, it knows. */
-static bool admits(struct rest_request *request)
-{
-    struct rest_peer *peer = request->peer;
-
-    peer->counted = true;
-    peer->refused =
-        !registry_admit(request->loop->rest->registry, request->op.who,
-                        request->op.from, &peer->limit);
-    request->limit = peer->limit;
-    return !peer->refused;
-}
-
-/* Whether what it says can be answered with what is kept. */
-static bool is_plain(struct rest_request *request, struct rest_head *head)
-{
-    struct rest_refusal refusal;
-
-    if (rest_head_check(head, STR("HTTP/1.1"), REST_NOTHING, 0, &refusal) !=
-        0) {
-        return false;
-    }
-    rest_who_find(request, head->authorization);
-    rest_request_set_head(request, head);
-    request->op.if_ = head->conditions;
-    return request->plain && request->problem.status == 0 &&
-           request->credential_wrong == NULL;
-}
-
-/* Takes as long as it would in the library's hands; what takes longer is a
- * worker's, and the library waits for him. */
-static struct rest_shared *run(struct rest_request *request)
-{
-    struct rest_loop *loop = request->loop;
-
-    if (request->op.request.n == 0) {
-        request->op.request = rest_trace_make(request->arena, loop->traces);
-    }
-    request->opened = true;
-    enum op_step step =
-        registry_run(loop->rest->registry, &request->op, loop->reader);
-    assert(step != OP_WAIT && step != OP_PARK);
-    if (step != OP_DONE) {
-        return NULL;
-    }
-    request->made = rest_shared_new(&(struct rest_reply){.status = 0}, STR(""));
-    (void)rest_answer_op(request);
-    if (request->made->reply.response != NULL) {
-        rest_shared_write(request->made);
-        return request->made;
-    }
-    rest_shared_unref(request->made);
-    return NULL;
-}
-
-/* What is not kept, or not any more. */
-static enum sight make(struct rest_request *request, struct hit *ret_hit)
-{
-    rest_request_read_target(request);
-    if (!rest_kept_is_read(request)) {
-        return OTHER;
-    }
-    if (rest_express_has_to_wait(request)) {
-        return FENCED;
-    }
-    ret_hit->answer = admits(request) ? run(request) : NULL;
-    return ret_hit->answer == NULL ? OTHER : HIT;
-}
-
-/* Where no leader was found the operation says so, whatever is kept. */
-static bool is_known(const struct rest_request *request,
-                     const struct rest_kept *kept)
-{
-    return kept != NULL &&
-           (!kept->linearizable || request->op.fence != OP_FENCE_LOST) &&
-           rest_shared_date(kept->shared, request->loop->date);
-}
-
-static enum sight find(struct rest_request *request,
-                       struct rest_scanned *scanned, struct hit *ret_hit)
-{
-    request->method = REST_GET;
-    request->op.method = STR("GET");
-    request->target = scanned->target;
-    if (!is_plain(request, &scanned->head) ||
-        rest_header_is_draining(request)) {
-        return OTHER;
-    }
-    const struct rest_kept *kept = rest_kept_find(request);
-    ret_hit->known = is_known(request, kept);
-    if (!ret_hit->known) {
-        return make(request, ret_hit);
-    }
-    if (kept->linearizable && request->op.fence == OP_FENCE_DUE) {
-        return FENCED;
-    }
-    if (!admits(request)) {
-        return OTHER;
-    }
-    ret_hit->answer = rest_shared_ref(kept->shared);
-    return HIT;
-}
-
-static enum sight look_at_next(struct batch *batch, struct hit *ret_hit)
-{
-    struct rest_loop *loop = batch->taken->loop;
-    struct str bytes = {batch->bytes.p + batch->at, batch->bytes.n - batch->at};
-    struct rest_request *request = rest_request_new(loop);
-    struct rest_scanned scanned;
-    enum sight sight = OTHER;
-
-    request->loop = loop;
-    request->peer = &batch->taken->own;
-    request->peer->counted = false;
-    enum rest_scan r = rest_scan_head(bytes, request->arena, &scanned);
-    ret_hit->end = batch->at + scanned.n;
-    if (r == SCAN_WHOLE) {
-        request->op.fence =
-            ret_hit->end <= batch->covered ? batch->taken->fence : OP_FENCE_DUE;
-        sight = find(request, &scanned, ret_hit);
-    } else if (r == SCAN_PART && batch->n > 0 && batch->bytes.n == BYTES) {
-        sight = MORE;
-    }
-    rest_request_release(request);
-    return sight;
-}
-
 /* As many as can be answered together; what is behind them. */
-static enum sight look(struct batch *batch)
+static enum rest_sight look(struct batch *batch)
 {
-    enum sight sight = HIT;
+    bool is_full = batch->bytes.n == BYTES;
+    size_t at = 0;
 
-    while (batch->at < batch->bytes.n && batch->n < TOGETHER) {
-        struct hit *hit = &batch->hits[batch->n];
-        sight = look_at_next(batch, hit);
+    while (at < batch->bytes.n && batch->n < TOGETHER) {
+        struct rest_hit *hit = &batch->hits[batch->n];
+        const struct str left = {batch->bytes.p + at, batch->bytes.n - at};
+        size_t covered = batch->covered > at ? batch->covered - at : 0;
+        enum rest_sight sight =
+            rest_express_find(batch->taken, left, covered, hit);
+        if (sight == PART) {
+            return is_full && batch->n > 0 ? MORE : OTHER;
+        }
         if (sight != HIT) {
             return sight;
         }
-        batch->at = hit->end;
+        at += hit->n;
         batch->n++;
     }
-    return batch->at < batch->bytes.n || batch->bytes.n == BYTES ? MORE
-                                                                 : NOTHING;
+    return at < batch->bytes.n || is_full ? MORE : NOTHING;
 }
 
 /* ---- answers ---- */
 
-static size_t length(const struct hit *hit)
+static size_t length(const struct rest_hit *hit)
 {
     return hit->answer->head.n + hit->answer->body.n;
 }
@@ -245,7 +104,7 @@ static size_t count_whole(const struct batch *batch, size_t sent,
     size_t i = 0;
 
     while (i < batch->n && sent >= length(&batch->hits[i])) {
-        const struct hit *hit = &batch->hits[i++];
+        const struct rest_hit *hit = &batch->hits[i++];
         sent -= length(hit);
         rest_count_answer(taken->loop, &hit->answer->reply, false,
                           taken->began_us);
@@ -282,10 +141,12 @@ static bool answer(struct batch *batch)
     size_t whole = sent < 0 ? 0 : count_whole(batch, (size_t)sent, &part);
     size_t begun = whole + (part > 0);
 
-    batch->at = begun == 0 ? 0 : batch->hits[begun - 1].end;
+    for (size_t i = 0; i < begun; i++) {
+        batch->gone += batch->hits[i].n;
+    }
     rest_count(&counts->kept, n_known(batch, begun));
     rest_count(&counts->express, begun);
-    if (sent < 0 || (begun > 0 && !consume(taken, batch->at))) {
+    if (sent < 0 || (begun > 0 && !consume(taken, batch->gone))) {
         rest_taken_shut(taken);
     } else if (part > 0) {
         rest_taken_owe(taken, batch->hits[whole].answer, part);
@@ -440,7 +301,8 @@ static void rest_it(struct rest_taken *taken, bool again)
     }
 }
 
-static void go_on(struct rest_taken *taken, enum sight sight, size_t unread)
+static void go_on(struct rest_taken *taken, enum rest_sight sight,
+                  size_t unread)
 {
     if (sight == OTHER) {
         rest_taken_give_back(taken);
@@ -473,17 +335,17 @@ void rest_express_look(struct rest_taken *taken)
     }
     batch.taken = taken; /* not all of it: the hits are many */
     batch.covered = take_covered(taken);
-    batch.at = batch.n = 0;
+    batch.gone = batch.n = 0;
     if (n <= 0) {
         read_nothing(taken, n < 0 ? errno : 0);
         return;
     }
     batch.bytes = (struct str){loop->express.bytes, (size_t)n};
-    enum sight sight = look(&batch);
+    enum rest_sight sight = look(&batch);
     bool goes_on = batch.n == 0 || answer(&batch);
     let_go(&batch);
     if (goes_on) {
-        go_on(taken, sight, batch.bytes.n - batch.at);
+        go_on(taken, sight, batch.bytes.n - batch.gone);
     }
 }
 

@@ -1,0 +1,35 @@
+/* One request of a connection in our hands, and its answer. Private to
+ * express.c. */
+#ifndef REST_EXPRESS_FIND_H
+#define REST_EXPRESS_FIND_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "rest/shared.h"
+#include "rest/taken.h"
+
+/* What was found of the next request. */
+enum rest_sight {
+    HIT,
+    NOTHING, /* all that has come is answered */
+    MORE,    /* not all was looked at */
+    FENCED,  /* its answer is for behind a fence */
+    PART,    /* it has not come whole */
+    OTHER,   /* it is for the library */
+};
+
+struct rest_hit {
+    struct rest_shared *answer; /* held */
+    bool known;                 /* it was kept */
+    size_t n;                   /* bytes of its request */
+};
+
+/* The one that the bytes begin with; `covered` is how many of them came before
+ * the fence that is over. HIT, with an answer for the caller to unref, FENCED,
+ * PART or OTHER. */
+enum rest_sight rest_express_find(struct rest_taken *taken, struct str bytes,
+                                  size_t covered,
+                                  struct rest_hit *ret_hit) MUST_USE;
+
+#endif
