@@ -128,6 +128,7 @@ struct held {
     struct row_server server;
     struct str fields;
     struct str secret;
+    struct str found_by; /* its primary key, p == NULL: looked for by its id */
 };
 
 /* Whether the first command has been applied. */

@@ -33,7 +33,11 @@ int row_target(struct apply *a, const struct place *p, bool by_key,
             return r;
         }
     }
-    return row_hold(a, p, id, ret_held);
+    int r = row_hold(a, p, id, ret_held);
+    if (r == 0 && by_key) {
+        ret_held->found_by = key;
+    }
+    return r;
 }
 
 static struct str key_of(struct apply *a, const struct place *p,
@@ -170,7 +174,8 @@ static int put_checked(struct apply *a, const struct place *p, struct ulid id,
     if (key.p != NULL && !name_is_key(key)) {
         return ERR_INVALID;
     }
-    if (key.p != NULL) {
+    bool keeps = old != NULL && str_equal(key, old->found_by);
+    if (key.p != NULL && !keeps) {
         r = check_key_free(a, p, id, key);
         if (r != 0) {
             return r;
