@@ -265,7 +265,7 @@ struct core_stats {
     uint64_t packs, commands, pack_bytes, refused, unknown;
     uint64_t submit_to_done_us;
     uint64_t snapshots, snapshot_failures, snapshot_us;
-    uint64_t log_bytes; /* since the last snapshot was begun */
+    uint64_t log_bytes; /* since the last snapshot was begun, as they count */
     uint64_t log_waits; /* times writes waited for one to be stored */
     uint64_t forwarded; /* commands that went to another node's log */
     uint64_t resent;    /* and again, because a leader was lost */

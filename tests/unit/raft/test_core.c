@@ -811,6 +811,28 @@ static void a_second_process_is_refused(void **state)
     node_free(node);
 }
 
+/* Freeing them takes as long as freeing long ones. */
+static void short_entries_count_for_more_than_their_bytes(void **state)
+{
+    struct node *node = node_new();
+
+    (void)state;
+    node->snapshot_bytes = 100 << 10;
+    node_start(node);
+    for (uint64_t n = 0; n < 250; n++) {
+        assert_int_equal(add(node, n, 0), 0);
+    }
+    struct core_stats stats = core_stats(node->core);
+    assert_true(stats.pack_bytes < node->snapshot_bytes);
+    for (unsigned i = 0; i < 1000 && stats.snapshots == 0; i++) {
+        (void)usleep(10000);
+        stats = core_stats(node->core);
+    }
+    assert_int_equal(stats.snapshots, 1);
+    node_stop(node);
+    node_free(node);
+}
+
 /* [AIO-1] Segments of the log are closed, and snapshots made, and nobody waited
  * for the kernel to forget what they were written with. */
 static void full_segments_of_the_log_keep_nobody_waiting(void **state)
@@ -875,6 +897,7 @@ int main(void)
         cmocka_unit_test(a_step_of_reclaiming_does_not_wait_for_the_tick),
         cmocka_unit_test(a_second_process_is_refused),
         cmocka_unit_test(full_segments_of_the_log_keep_nobody_waiting),
+        cmocka_unit_test(short_entries_count_for_more_than_their_bytes),
         cmocka_unit_test(below_the_reserve_growth_is_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
