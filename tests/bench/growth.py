@@ -4,6 +4,7 @@ import functools
 
 import bodies
 import curves
+from leases import register
 from method import Row
 
 ROWS = {
@@ -139,9 +140,8 @@ def leases(bench, row):
     asks = Asks(bench)
     for size in bench.options.leases:
         server = bench.up(f"roster {size}", bench.make_roster)
-        made = fill(bench, row, server, "POST", "/v1/agents", {
-            "hostname": "h" + bodies.ITEM, "ttl": "24h",
-            "resource": {"address": "192.0.2.17"}}, n=size, connections=256)
+        made = register(bench, server, 0, size)
+        row.faults += made["faults"]
         row.notes.append(f"{size:,} registrations at {made['rate']:,.0f}/s, "
                          f"RssAnon {server.memory()['rss_anon'] / 2**20:.1f} MiB")
         asks.add("heartbeat", size, server, bodies.http(

@@ -29,6 +29,13 @@ def comma(values):
     return ",".join(str(v) for v in values)
 
 
+def refusal(answer):
+    """Of an answer on one line, with blanks for the ends of lines: its status
+    and its body, when there is one."""
+    head, _, body = answer.partition(" " * 4)
+    return f"{head[:40]} ... {body[:240]}" if body else head[:240]
+
+
 class Bench:
     """One run: its place, its sizes, the servers that are up."""
 
@@ -132,7 +139,7 @@ class Bench:
         if sample["refused"] or sample["broken"]:
             sample["faults"].append(
                 f"{sample['refused']} refused, {sample['broken']} broken: "
-                f"{sample['first_refused'][:160]}")
+                f"{refusal(sample['first_refused'])}")
         if not sample["counted"]:
             sample["faults"].append("nothing was answered in time")
         if not repeats:

@@ -15,7 +15,7 @@ struct tally {
     uint64_t bytes;
     uint64_t last_ns;
     struct spread latency; /* of those counted */
-    char first_refused[400];
+    char first_refused[800];
 };
 
 void tally_answer(struct tally *t, bool good, uint64_t since_ns,
