@@ -21,13 +21,15 @@ def group(bench, wants):
     for way, names in ways.wanted(bench, ROWS, wants, PLAIN):
         roster = bench.up("roster", lambda w=way: bench.make_roster(way=w))
         empty = roster.memory()
-        register(bench, roster, 0, 1000)
+        faults = register(bench, roster, 0, 1000)["faults"]
         if "heartbeat" in names:
-            yield singly(bench, way, roster, Row(way.of("heartbeat"),
-                                                 ROWS[way.of("heartbeat")]))
+            row = Row(way.of("heartbeat"), ROWS[way.of("heartbeat")])
+            row.faults += faults
+            yield singly(bench, way, roster, row)
         if "heartbeats" in names or "leases-memory" in names:
             row, held = (Row(way.of(n), PLAIN[n] + way.said())
                          for n in ("heartbeats", "leases-memory"))
+            row.faults += faults
             batches(bench, way, roster, empty, row, held)
             yield from (r for r in (row, held)
                         if r.name in ROWS and wants(r.name))

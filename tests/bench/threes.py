@@ -85,14 +85,14 @@ class Unpinned(servers.Bare):
 
 def heartbeat(bench, way, row):
     cluster = roster(bench, way)
-    leases.register(bench, cluster, 0, 1000)
+    row.faults += leases.register(bench, cluster, 0, 1000)["faults"]
     return leases.singly(bench, way, cluster, row, clusters.NODES)
 
 
 def heartbeats(bench, way, row):
     """As many leases as in one batch."""
     cluster = roster(bench, way)
-    leases.register(bench, cluster, 0, 1000)
+    row.faults += leases.register(bench, cluster, 0, 1000)["faults"]
     leases.batches(bench, ways.BOTH, cluster, cluster.memory(), row,
                    Row("", ""))
     return row

@@ -20,7 +20,7 @@ PLAIN = {
 ROWS = ways.rows(PLAIN, "watch", "watch-memory")
 EACH = 5 << 10          # bytes of a watcher
 BARE = 1.5              # times a bare server that writes to as many sockets
-REST_S = 3
+REST = 3        # times as long as is measured
 FIGURES = ("p50_us", "p99_us", "last_us", "answer_us", "cpu_us")
 
 
@@ -93,11 +93,11 @@ def wait_for(server, name, n):
         time.sleep(0.1)
 
 
-def rest(row, server, what):
+def rest(row, server, what, seconds):
     """Processor time while nothing happens."""
     time.sleep(0.5)
     before, began = server.cpu_us(), time.monotonic()
-    time.sleep(REST_S)
+    time.sleep(seconds)
     share = (server.cpu_us() - before) / 1e4 / (time.monotonic() - began)
     row.notes.append(f"at rest with {what}: {share:.2f} % of a processor")
 
@@ -187,7 +187,8 @@ class Contest:
         roster, n = self.roster, self.n
         before = roster.memory()["rss_anon"]
         add()
-        rest(self.memory, roster, f"{n:,} {what} more")
+        rest(self.memory, roster, f"{n:,} {what} more",
+             REST * self.bench.options.ms / 1000)
         each = (roster.memory()["rss_anon"] - before) / n
         self.memory.figures[name] = {"each": middle([each])}
         # As few are less than the allocator's steps.

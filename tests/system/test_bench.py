@@ -17,7 +17,7 @@ from harness import (BUILD, REPOSITORY, Skip, Wire, bare, binary, environment,
                      memory_counts, run, spawn, until)
 
 BENCH = os.path.join(REPOSITORY, "scripts", "bench")
-TINY = ("--quick", "--rounds", "2", "--ms", "100", "--leases", "1000",
+TINY = ("--quick", "--rounds", "2", "--ms", "200", "--leases", "1000",
         "--resources", "2000", "--namespaces", "200", "--pin", "none",
         "--failovers", "1", "--joined", "1000", "--watchers", "40",
         "--most", "10", "--idle", "50")
@@ -51,12 +51,12 @@ def row_names():
     return [line.split()[0] for line in out.splitlines()]
 
 
-@bare(timeout=150)
+@bare(timeout=300)
 def each_row_that_is_listed_is_measured_and_says_so():
     needs_compiler()
     if not memory_counts():
         raise Skip("a sanitized build is not measured")
-    code, found, out = bench(*TINY, *ALONE, "--only", PLAIN)
+    code, found, out = bench(*TINY, *ALONE, "--only", PLAIN, timeout=280)
     assert code == 0, out
     assert [r["row"] for r in found["rows"]] == [
         n for n in row_names() if re.fullmatch(PLAIN, n)], out
@@ -84,14 +84,15 @@ def each_row_that_is_listed_is_measured_and_says_so():
         assert len(words[words.index("-a") + 1].split(",")) == n_ports, words
 
 
-@bare(timeout=150)
+@bare(timeout=300)
 def a_row_is_asked_for_in_each_way_that_clients_come_in():
     needs_compiler()
     wanted = ["read-one.access", "read-one.tls", "write-64.both",
               "heartbeat.tls", "watch.both", "cluster-read.both",
               "cluster-kill.both", "idle.tls"]
     code, found, out = bench(*TINY, *ALONE, *(
-        w for name in wanted for w in ("--only", re.escape(name))))
+        w for name in wanted for w in ("--only", re.escape(name))),
+        timeout=280)
     assert code == 0, out
     rows = {r["row"]: r for r in found["rows"]}
     assert sorted(rows) == sorted(wanted), out
