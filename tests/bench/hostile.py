@@ -100,8 +100,6 @@ def measure(bench, row, name, server, limited):
 
 
 def group(bench, wants):
-    if not (bench.options.full or bench.options.only):
-        return      # thousands of connections, each time: that takes minutes
     for name in attacks.ATTACKS:
         if not wants(f"attack.{name}"):
             continue

@@ -42,12 +42,8 @@ def rows(plain, *names, among=GUARDED):
 
 def wanted(bench, all_rows, wants, plain):
     """Yields each way, and the plain names of the rows that are wanted in it.
-    They are shorter but for the plain ones. Where there is little time, the ways
-    are those that it is enough for, unless a row is asked for by its name."""
+    They are shorter but for the plain ones."""
     for way in (PLAIN, *GUARDED):
-        if not bench.options.only and \
-                way.name not in ("", *bench.options.ways):
-            continue
         names = [n for n in plain if way.of(n) in all_rows and
                  wants(way.of(n))]
         if names:
