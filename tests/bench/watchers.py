@@ -139,8 +139,7 @@ class Contest:
         self.mine()
         if bench.have("redis") and nodes == 1:
             self.redis()
-        # Its gateway asks itself by TLS once more for each who waits.
-        if bench.have("etcd") and not way.tls:
+        if bench.have("etcd"):
             self.etcd()
 
     def add(self, name, server, question, change, **more):
@@ -199,14 +198,15 @@ class Contest:
                 middle([each]) if n >= 1000 else None, lambda v: v <= EACH)
 
     def redis(self):
-        if self.way.access:
-            return      # its watchers would have to say who they are first
         redis = self.bench.up("redis watched", lambda: servers.Redis(
             self.bench.place, False, self.way))
         redis.ask("CONFIG", "SET", "maxclients",
                   str(self.n + 100))
-        self.add("redis", redis, servers.command("SUBSCRIBE", "watched"),
-                 servers.command("PUBLISH", "watched", json.dumps({
+        # Who asks is said first, and answered along with the rest.
+        first = redis.hello or b""
+        self.add("redis", redis,
+                 first + servers.command("SUBSCRIBE", "watched"),
+                 first + servers.command("PUBLISH", "watched", json.dumps({
                      **bodies.resource("r"), "text": bodies.ITEM})),
                  greeting="subscribe")
 
@@ -244,5 +244,6 @@ def contested(bench, way, row, memory, nodes=1):
     for one, other in (("roster", "etcd"), ("roster's polls", "bare"),
                        ("roster's polls", "redis"), ("roster's polls", "etcd")):
         row.inform("last_us", one, other)
+    row.notes.append(f"{contest.n:,} of each kind")
     memory.faults = list(row.faults)
     return row, memory
