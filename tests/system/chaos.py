@@ -540,9 +540,10 @@ class Storm:
         self.cluster.heal()
         self.cluster.wait_ready()
         self.cluster.leader()
+        gone = self.agents_are_there()   # first: their heartbeats have ended
         self.read_all()
         wrong = self.history.wrong + self.count_rows()
-        wrong += self.agents_are_there() + self.cluster.faults()
+        wrong += gone + self.cluster.faults()
         try:
             self.digest = self.cluster.digests_agree()
         except AssertionError as e:
