@@ -8,7 +8,7 @@ from leases import register
 from method import Row
 
 ROWS = {
-    "curve-list": "appends, reads of one row, a page of 100, by rows of the list",
+    "curve-list": "appends, reads of one row, a page of 10, by rows of the list",
     "curve-namespaces": "additions, reads of a list, new leaves, by namespaces",
     "curve-resources": "reads of one and additions, by resources in leaves of "
                        "1,000",
@@ -83,7 +83,7 @@ def lists(bench, row):
                  bodies.http("GET", f"{target}/n{bodies.ITEM}"), items=size,
                  requests=n)
         asks.add("a page", size, roster,
-                 bodies.http("GET", target + "?limit=100"), items=1, requests=n)
+                 bodies.http("GET", target + "?limit=10"), items=1, requests=n)
         row.notes.append(f"{size:,} rows: {n:,} lists")
     return "rows of a list", bench.options.rows, asks.made
 
