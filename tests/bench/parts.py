@@ -156,24 +156,13 @@ def put(full, text):
 
 # ---- the process table ----
 
-def _threads(pid):
-    try:
-        return os.listdir(f"/proc/{pid}/task")
-    except OSError:
-        return []
-
-
 def cpu_us(pid):
-    """Processor time of all threads, by the scheduler's clock."""
-    total = 0
-    for thread in _threads(pid):
-        try:
-            with open(f"/proc/{pid}/task/{thread}/schedstat",
-                      encoding="ascii") as f:
-                total += int(f.read().split()[0])
-        except OSError:
-            pass
-    return total / 1000
+    """Processor time of all threads, also of those that have ended, by the
+    scheduler's clock: clock_getcpuclockid(3) of another process."""
+    try:
+        return time.clock_gettime_ns((~pid << 3) | 2) / 1000
+    except OSError:
+        return 0
 
 
 def memory(pid):
