@@ -7,6 +7,7 @@
 
 enum {
     MATCHES_QUICK = 1000, /* more are matched by a worker */
+    MAKING_QUICK = 16,    /* more are compiled by a worker */
     STEPS_FIRST = 100000,
     STEPS_EACH = 200,
     COSTLY_MOST = 8,
@@ -138,16 +139,17 @@ static int collect(struct op_state *s, struct store_txn *txn, void *user)
     uint64_t ns = 0;
     struct str text;
     bool reachable = false;
+    unsigned n = 0;
     int r;
 
     making->ready = shared(s->registry, store_meta(txn)->tree_rev, false);
     if (making->ready != NULL) {
         return 0;
     }
-    if (!s->on_worker) {
-        return NEEDS_WORKER;
-    }
     while ((r = store_match_next(txn, ns, &ns, &text)) == 0) {
+        if (!s->on_worker && ++n > MAKING_QUICK) {
+            return NEEDS_WORKER;
+        }
         r = is_reachable(txn, ns, &reachable);
         if (r != 0) {
             return r;

@@ -469,6 +469,35 @@ static void a_new_match_is_seen_by_the_next_registration(void **state)
     assert_true(kit_says(k, "\"placements\":{\"db.roster\":\""));
 }
 
+static enum op_step first_step_of_a_registration(struct kit *k)
+{
+    struct op *op =
+        kit_op(k, OP_AGENT_PUT, NULL, NULL, NULL, "{\"hostname\":\"db-1\"}");
+    enum op_step step = registry_run(k->registry, op, k->reader);
+
+    (void)kit_run(k);
+    return step;
+}
+
+/* A fleet that comes at once would fill the workers' queue. */
+static void few_patterns_need_no_worker(void **state)
+{
+    struct kit *k = *state;
+    char body[128];
+
+    assert_int_not_equal(first_step_of_a_registration(k), OP_WORK);
+    for (int i = 0; i < 20; i++) {
+        (void)snprintf(body, sizeof body,
+                       "{\"parent\":\"roster\",\"name\":\"n%d\","
+                       "\"match\":\"^n%d-\"}",
+                       i, i);
+        assert_int_equal(kit_do(k, OP_NS_CREATE, NULL, NULL, NULL, body),
+                         OP_CREATED);
+    }
+    assert_int_equal(first_step_of_a_registration(k), OP_WORK);
+    assert_int_not_equal(first_step_of_a_registration(k), OP_WORK);
+}
+
 static void note_due(struct str hostname, struct ulid id, void *user)
 {
     (void)hostname;
@@ -576,6 +605,7 @@ int main(void)
         TEST(a_field_changes_sides_only_while_no_row_has_it),
         TEST(a_registration_is_a_heartbeat),
         TEST(a_new_match_is_seen_by_the_next_registration),
+        TEST(few_patterns_need_no_worker),
         TEST(a_heartbeat_of_an_ending_lease_waits_for_the_outcome),
         TEST(heartbeats_name_the_unknown),
         TEST(a_node_is_ready_when_it_leads_and_keeps_leases),
