@@ -16,7 +16,7 @@ import count_server
 import count_work
 import parts
 
-sys.path.insert(0, os.path.join(parts.REPOSITORY, "tests", "system"))
+sys.path.append(os.path.join(parts.REPOSITORY, "tests", "system"))
 import certs  # noqa: E402  pylint: disable=wrong-import-position
 
 KEPT = os.path.join(parts.HERE, "counts.json")

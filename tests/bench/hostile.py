@@ -12,7 +12,7 @@ import servers
 import ways
 from method import Row, middle
 
-sys.path.insert(0, os.path.join(parts.REPOSITORY, "tests", "system"))
+sys.path.append(os.path.join(parts.REPOSITORY, "tests", "system"))
 import attacks  # noqa: E402  pylint: disable=wrong-import-position
 
 ROWS = {f"attack.{name}": f"{f.__doc__}: what others notice"

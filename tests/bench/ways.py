@@ -7,7 +7,7 @@ import typing
 
 import parts
 
-sys.path.insert(0, os.path.join(parts.REPOSITORY, "tests", "system"))
+sys.path.append(os.path.join(parts.REPOSITORY, "tests", "system"))
 import certs    # noqa: E402  pylint: disable=wrong-import-position
 
 PASSWORD = "a-password-of-the-bench"

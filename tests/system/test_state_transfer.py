@@ -166,7 +166,9 @@ def a_restore_through_any_node_is_one_on_all():
         for name in c.names:
             add(c.node(name), [t for t in rows
                                if int(t[1:]) % 3 == c.names.index(name)])
-        backup = c.node(c.names[0]).get("/v1/admin/backup").must(200).body
+        # What another node has said yes to may be on its way to this one.
+        backup = c.node(c.names[0]).get(
+            "/v1/admin/backup?consistency=linearizable").must(200).body
         add(c.node(c.leader()), [f"later{i}" for i in range(50)])
         for name in (follower(c), c.leader(), c.followers()[1]):
             a = c.node(name).call(

@@ -68,7 +68,7 @@ static bool find_place(struct kit *k, enum store_kind kind, struct place *ret)
     struct store_txn *txn = NULL;
     struct store_node node;
     struct buf path = {0};
-    struct place found[PLACES];
+    struct place found[PLACES] = {0};
     size_t n = 0;
 
     assert_int_equal(store_read_begin(k->reader, &txn), 0);
