@@ -12,16 +12,33 @@ void applied_init(struct core *core)
     core->redo_end = &core->redo;
 }
 
+static void drop_first(struct core *core)
+{
+    struct redo *redo = core->redo;
+
+    core->redo = redo->next;
+    core->redo_bytes -= redo->bytes.n;
+    buf_done(&redo->bytes);
+    mem_free(redo);
+    if (core->redo == NULL) {
+        core->redo_end = &core->redo;
+    }
+}
+
 static void drop_redo(struct core *core)
 {
     while (core->redo != NULL) {
-        struct redo *redo = core->redo;
-        core->redo = redo->next;
-        buf_done(&redo->bytes);
-        mem_free(redo);
+        drop_first(core);
     }
-    core->redo_end = &core->redo;
-    core->redo_bytes = 0;
+}
+
+static void drop_applied(struct core *core)
+{
+    uint64_t applied = machine_view(core->machine).applied;
+
+    while (core->redo != NULL && core->redo->index <= applied) {
+        drop_first(core);
+    }
 }
 
 static void remember(struct core *core, uint64_t index, struct str bytes)
@@ -179,6 +196,24 @@ static int apply_one(struct core *core, uint64_t index, struct str bytes)
     return r;
 }
 
+/* A node that catches up gets thousands of entries at once. In one turn they
+ * would keep it from answering its leader, and its own clients. */
+static bool is_enough(const struct core *core)
+{
+    uint64_t most =
+        core->config.apply_us == 0 ? APPLY_US : core->config.apply_us;
+
+    return core->running &&
+           steps_of_turn(&core->steps, CORE_STEP_APPLY) >= most;
+}
+
+static void put_off(struct core *core)
+{
+    core->late = true;
+    atomic_fetch_add_explicit(&core->stats.put_off, 1, memory_order_relaxed);
+    (void)uv_async_send(&core->wake);
+}
+
 int applied_add(struct core *core, uint64_t index, struct str bytes)
 {
     if (core->refused) {
@@ -189,7 +224,11 @@ int applied_add(struct core *core, uint64_t index, struct str bytes)
                       clock_mono_us() - core->pack.sent_us);
     }
     remember(core, index, bytes);
-    if (core->stalled) {
+    if (applied_waits(core)) {
+        return 0;
+    }
+    core->late = is_enough(core); /* applied_go_on is in this turn, too */
+    if (core->late) {
         return 0;
     }
     int r = apply_one(core, index, bytes);
@@ -209,13 +248,36 @@ int applied_commit(struct core *core)
     int r = machine_is_open(core->machine) ? commit(core) : 0;
 
     if (r == 0 && !core->stalled) {
-        drop_redo(core);
+        drop_applied(core);
     }
     return r;
 }
 
+/* From the first that is not applied. What stands in the way of one is the
+ * business of applied_retry from then on. */
+static void apply_next(struct core *core)
+{
+    int r = applied_commit(core);
+
+    core->late = false;
+    for (struct redo *redo = core->redo; r == 0 && redo != NULL;
+         redo = redo->next) {
+        if (is_enough(core)) {
+            put_off(core);
+            break;
+        }
+        r = apply_one(core, redo->index, buf_str(&redo->bytes));
+        if (r == 0 && machine_is_spread(core->machine)) {
+            r = commit(core);
+        }
+    }
+    if (r == 0) {
+        (void)!applied_commit(core);
+    }
+}
+
 /* All that was applied since the last commit, again. */
-void applied_retry(struct core *core, uint64_t now_ms)
+static void applied_retry(struct core *core, uint64_t now_ms)
 {
     if (now_ms - core->stall_tried_ms < STALL_RETRY_MS) {
         return;
@@ -242,16 +304,30 @@ void applied_retry(struct core *core, uint64_t now_ms)
     }
 }
 
+void applied_go_on(struct core *core, uint64_t now_ms)
+{
+    if (core->stalled) {
+        applied_retry(core, now_ms);
+    } else if (core->late) {
+        apply_next(core);
+    }
+}
+
+bool applied_waits(const struct core *core)
+{
+    return core->stalled || core->late;
+}
+
 bool applied_is_full(const struct core *core)
 {
-    return core->stalled && core->redo_bytes > REDO_MOST;
+    return applied_waits(core) && core->redo_bytes > REDO_MOST;
 }
 
 void applied_forget(struct core *core)
 {
     machine_abort(core->machine);
     drop_redo(core);
-    core->stalled = false;
+    core->stalled = core->late = false;
     atomic_store(&core->status.stalled, false);
 }
 

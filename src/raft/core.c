@@ -247,7 +247,7 @@ static int check_domain(struct core *core)
  * acknowledged before would be missing. */
 void core_catch_up(struct core *core)
 {
-    if (!core->stalled && log_leads(core) && members_voters(core) <= 1 &&
+    if (!applied_waits(core) && log_leads(core) && members_voters(core) <= 1 &&
         machine_view(core->machine).initialized) {
         atomic_store(&core->status.caught_up, true);
     }
@@ -611,6 +611,7 @@ struct core_stats core_stats(const struct core *core)
         READ(fetches_failed),
         READ(received_bytes),
         READ(installs),
+        READ(put_off),
         .aio_waits = aio_counts().destroyed,
     };
 #undef READ

@@ -52,6 +52,7 @@ struct core_config {
     uint64_t store_limit_bytes;
     uint64_t disk_reserve_bytes;
     uint64_t snapshot_bytes; /* log bytes between snapshots */
+    uint64_t apply_us;       /* of a turn, at most; 0: as long as is good */
     struct tls *tls;         /* between nodes; NULL: plain */
     struct cache *cache;
     struct machine_hooks machine_hooks;
@@ -276,6 +277,7 @@ struct core_stats {
     uint64_t fetches, fetches_failed, received_bytes;
     uint64_t installs;  /* of another node's state in the place of this one */
     uint64_t aio_waits; /* for the end of a context of the kernel's I/O */
+    uint64_t put_off;   /* turns in which not all was applied */
     struct histogram_sum turns; /* of the loop, without its sleep */
     struct core_step_stats steps[CORE_STEPS];
     /* Processor time of turns; good to a millisecond. */

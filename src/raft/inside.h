@@ -39,6 +39,7 @@ enum {
     SEGMENT_BYTES = 12 * 1024 * 1024,
     ENTRY_MOST = SEGMENT_BYTES - 1024 * 1024, /* one command alone */
     REPLAY_COMMIT = 8 * 1024 * 1024,
+    APPLY_US = 5000, /* of a turn; the last entry may take as long again */
     REDO_MOST = 64 * 1024 * 1024, /* kept while nothing can be applied */
     /* libraft may take a segment or two of it before LMDB does. */
     BALLAST_BYTES = 24 * 1024 * 1024,
@@ -237,6 +238,7 @@ struct core {
     size_t redo_bytes;
     bool refused; /* an entry cannot be applied: the start fails */
     bool stalled; /* the loop's own; status.stalled is for others */
+    bool late;    /* `redo` is applied in turns, this one has done its part */
     uint64_t stall_tried_ms;
 
     struct duty init, epoch, reclaim, count, index, recover, nudge;
@@ -268,7 +270,7 @@ struct core {
             submit_to_done_us, snapshots, snapshot_failures, snapshot_us,
             log_bytes, log_waits, forwarded, resent, guests, rounds, transfers,
             transfers_failed, sent_bytes, fetches, fetches_failed,
-            received_bytes, installs;
+            received_bytes, installs, put_off;
         struct histogram turns, writes, commits; /* the loop alone adds */
     } stats;
 };
@@ -431,12 +433,15 @@ void questions_take(struct core *core, uint64_t link, uint64_t seq,
 /* ---- applied.c: entries, and the transactions they are applied in ---- */
 void applied_init(struct core *core);
 int applied_add(struct core *core, uint64_t index, struct str bytes) MUST_USE;
-/* Nothing can be applied, and as much waits for it as may. */
+/* What is committed is not all applied: nothing may be completed. */
+bool applied_waits(const struct core *core);
+/* As much waits to be applied as may. */
 bool applied_is_full(const struct core *core);
 /* Commits what is open. */
 int applied_commit(struct core *core) MUST_USE;
-/* While stalled: all since the last commit, again, after a while. */
-void applied_retry(struct core *core, uint64_t now_ms);
+/* Of what waits: while stalled all since the last commit, again, after a while;
+ * else what is left, as much as a turn may take. */
+void applied_go_on(struct core *core, uint64_t now_ms);
 /* Another state takes the place of this one and all that waits: what was not
  * committed is dropped (applied_forget), then the new state shown. */
 void applied_forget(struct core *core);

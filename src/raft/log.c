@@ -52,9 +52,10 @@ static int take_snapshot(struct raft_fsm *fsm, struct raft_buffer *bufs[],
     struct core *core = core_of(fsm);
     struct state_info info = {.index = raft_last_applied(&core->raft)};
 
-    if (core->raft.configuration_uncommitted_index != 0) {
+    if (core->raft.configuration_uncommitted_index != 0 || core->late) {
         /* It would be stored with the members before (0.22.1 takes those that
-         * it knows are committed): with a later entry. */
+         * it knows are committed), or without what is applied in later turns:
+         * with a later entry. */
         return RAFT_BUSY;
     }
     raft_set_snapshot_threshold(&core->raft, NEVER);

@@ -457,7 +457,7 @@ static void tell(struct core *core)
     } else if (!core->stalled && applied_commit(core) != 0) {
         return; /* Stalled: nothing may be completed. */
     }
-    if (core->stalled) {
+    if (applied_waits(core)) {
         return;
     }
     if (core->pack.in_flight && core->pack.answered) {
@@ -469,13 +469,11 @@ static void tell(struct core *core)
 
 void order_turn(struct core *core, uint64_t now_ms)
 {
-    if (core->stalled) {
-        applied_retry(core, now_ms);
-    }
+    applied_go_on(core, now_ms);
     wake_hold(); /* Their loops are woken once for all that is told. */
     tell(core);
     wake_release();
-    if (core->stalled) {
+    if (applied_waits(core)) {
         return;
     }
     if (log_leads(core)) {

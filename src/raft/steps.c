@@ -69,6 +69,11 @@ void steps_about_none(struct steps *steps)
     steps->about_us = steps->about_n = 0;
 }
 
+uint64_t steps_of_turn(const struct steps *steps, enum core_step step)
+{
+    return steps->turn[step];
+}
+
 bool steps_want_cpu(const struct steps *steps, uint64_t now_us)
 {
     return now_us - steps->cpu_at_us >= ASK_US;

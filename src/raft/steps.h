@@ -57,6 +57,8 @@ void steps_about(struct steps *steps, const char *what, uint64_t n,
 void steps_about_none(struct steps *steps);
 /* Whether steps_end wants to know the processor's clock. */
 bool steps_want_cpu(const struct steps *steps, uint64_t now_us);
+/* How long that step was on in this turn, up to when it was last left. */
+uint64_t steps_of_turn(const struct steps *steps, enum core_step step);
 /* The end of a turn; `slept_us`: of all turns. `cpu_us`: of this thread, 0: was
  * not asked. */
 struct turn steps_end(struct steps *steps, uint64_t now_us, uint64_t slept_us,

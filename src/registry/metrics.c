@@ -146,6 +146,10 @@ static void add_times(const struct core_stats *stats, struct buf *out)
                    "Contexts of the kernel's asynchronous I/O whose end the "
                    "core loop waited for, some 30 ms each.",
                    stats->aio_waits);
+    metric_counter(out, "roster_loop_apply_put_off_total",
+                   "Turns of the core loop after which committed entries were "
+                   "left for the next: the node catches up.",
+                   stats->put_off);
     metric_seconds(out, "roster_loop_turn_cpu_max_seconds", "gauge",
                    "Most processor time of a turn of the core loop.",
                    stats->turn_cpu_max_us);

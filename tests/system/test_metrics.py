@@ -66,6 +66,7 @@ def what_an_operator_looks_for_is_there(s):
             "roster_loop_step_max_seconds", "roster_loop_long_turns_total",
             "roster_store_used_bytes",
             "roster_log_context_waits_total",
+            "roster_loop_apply_put_off_total",
             "roster_store_limit_bytes", "roster_store_readers",
             "roster_cache_bytes", "roster_cache_limit_bytes",
             "roster_disk_is_low", "roster_disk_free_bytes",

@@ -33,6 +33,7 @@ enum { NODES = 3, PAD = 60 * 1000 };
 struct node {
     char dir[64], id[8], listen[32];
     const char *cluster;
+    uint64_t apply_us;
     struct core *core;
     struct cache *cache;
     pthread_t thread;
@@ -72,6 +73,7 @@ static void node_start(struct node *node)
     config.raft_listen = node->listen;
     config.raft_address = node->listen;
     config.cluster = node->cluster;
+    config.apply_us = node->apply_us;
     config.user = node;
     config.on_lead = ignore_lead;
     config.on_restored = on_restored;
@@ -305,6 +307,35 @@ static void a_node_behind_the_log_gets_the_state(void **state)
     cluster_free(c);
 }
 
+/* Its leader, and its own clients, have their turns in between. */
+static void who_catches_up_applies_in_turns(void **state)
+{
+    struct cluster *c = cluster_new();
+    struct node *away = follower_of(c);
+    uint64_t rows = 10;
+
+    (void)state;
+    add_rows(leader_of(c), 0, rows, 20);
+    wait_for(away, rows);
+    node_stop(away);
+    for (unsigned i = 0; i < 60; i++) {
+        add_rows(leader_of(c), rows, rows + 5, 20);
+        rows += 5;
+    }
+    away->apply_us = 1; /* one entry a turn */
+    node_start(away);
+    add_rows(away, rows, rows + 10, 20);
+    assert_int_equal(count(away), rows + 10);
+    assert_true(core_stats(away->core).put_off > 20);
+    assert_int_equal(core_stats(away->core).installs, 0);
+    (void)do_job(away, CORE_STATE_SNAPSHOT, NULL);
+    are_equal(c);
+    node_stop(away);
+    node_start(away);
+    are_equal(c);
+    cluster_free(c);
+}
+
 static void rows_go_on_while_a_state_is_installed(void **state)
 {
     struct cluster *c = cluster_new();
@@ -393,6 +424,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_node_behind_the_log_gets_the_state),
+        cmocka_unit_test(who_catches_up_applies_in_turns),
         cmocka_unit_test(rows_go_on_while_a_state_is_installed),
         cmocka_unit_test(a_restore_at_any_node_is_one_everywhere),
         cmocka_unit_test(more_than_a_socket_takes_comes_through_a_follower),
