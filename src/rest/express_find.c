@@ -72,6 +72,9 @@ static enum rest_sight make(struct rest_request *request,
     if (rest_express_has_to_wait(request)) {
         return FENCED;
     }
+    if (!request->op.query.linearizable) {
+        request->op.fence = OP_FENCE_DUE; /* how that ended is nothing to it */
+    }
     ret_hit->answer = admits(request) ? run(request) : NULL;
     return ret_hit->answer == NULL ? OTHER : HIT;
 }

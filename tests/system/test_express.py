@@ -650,3 +650,25 @@ def on_three_nodes_they_see_all_that_anybody_was_told():
             assert a != "silent" and a.status in (200, 503), a
         for w in wires:
             w.close()
+
+
+@bare(timeout=180)
+def without_a_leader_only_those_who_want_a_fence_are_refused():
+    if harness.TLS:
+        raise Skip("sessions of TLS are the library's")
+    with Cluster(3) as c:
+        lonely = c.node(c.agreed_leader())
+        things = things_of(lonely)
+        with lonely.wire() as w:
+            earn(lonely, w, things)
+            for name in [name for name in c.nodes if c.node(name) is not lonely]:
+                c.kill(name)
+            before = express(lonely)
+            w.send(read(things + "/n1?consistency=linearizable") +
+                   read(things + "?limit=2") + read(things))
+            a = w.answer_within(30 * PATIENCE)
+            assert a != "silent" and a.status == 503, a
+            for n in (2, 3):
+                a = w.answer()
+                assert a.status == 200 and len(a.json) == n, (n, a.status, a.body)
+            assert express(lonely) == before + 3
