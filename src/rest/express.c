@@ -132,8 +132,9 @@ static void let_go(struct batch *batch)
     }
 }
 
-/* Sends, and takes out of the socket what has at least begun to be answered.
- * False: it waits for room, or is gone. */
+/* Sends, and takes them out of the socket, up to the first that is not sent
+ * whole. What is behind that is found again later, counted for its caller
+ * already. False: it waits for room, or is gone. */
 static bool answer(struct batch *batch)
 {
     struct rest_taken *taken = batch->taken;
@@ -141,19 +142,18 @@ static bool answer(struct batch *batch)
     ssize_t sent = send_hits(batch);
     size_t part = 0;
     size_t whole = sent < 0 ? 0 : count_whole(batch, (size_t)sent, &part);
-    size_t begun = whole + (part > 0);
+    size_t begun = sent < 0 ? 0 : whole + (whole < batch->n);
 
     for (size_t i = 0; i < begun; i++) {
         batch->gone += batch->hits[i].n;
     }
     rest_count(&counts->kept, n_known(batch, begun));
     rest_count(&counts->express, begun);
-    if (sent < 0 || (begun > 0 && !consume(taken, batch->gone))) {
+    if (sent < 0 || !consume(taken, batch->gone)) {
         rest_taken_shut(taken);
-    } else if (part > 0) {
-        rest_taken_owe(taken, batch->hits[whole].answer, part);
     } else if (whole < batch->n) {
-        rest_taken_owe(taken, NULL, 0);
+        taken->own.n_counted += (unsigned)(batch->n - begun);
+        rest_taken_owe(taken, batch->hits[whole].answer, part);
     } else {
         return true;
     }

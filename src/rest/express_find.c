@@ -13,8 +13,10 @@ static bool admits(struct rest_request *request)
 
     peer->counted = true;
     peer->refused =
+        peer->n_counted == 0 &&
         !registry_admit(request->loop->rest->registry, request->op.who,
                         request->op.from, &peer->limit);
+    peer->n_counted -= peer->n_counted > 0;
     request->limit = peer->limit;
     return !peer->refused;
 }

@@ -51,6 +51,8 @@ struct rest_peer {
     unsigned n_hits; /* reads in a row whose answers were kept */
     bool counted;    /* what comes next was, and refused or not, by a limit: */
     bool refused;
+    unsigned n_counted; /* so many that are unread were, none of them refused:
+                           express.h */
     struct registry_limit limit;
     uint64_t acked; /* bytes sent to it that had arrived then */
     uint64_t read;  /* bytes of it that the library has read, as far as known */

@@ -303,9 +303,7 @@ void rest_taken_answer(struct rest_taken *taken, struct rest_shared *answer)
 void rest_taken_owe(struct rest_taken *taken, struct rest_shared *answer,
                     size_t sent)
 {
-    if (answer != NULL) {
-        begin_answer(taken, answer, sent);
-    }
+    begin_answer(taken, answer, sent);
     if (!waits_for_room(taken)) {
         rest_taken_shut(taken);
     }

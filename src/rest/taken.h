@@ -66,7 +66,7 @@ struct rest_taken *rest_taken_begin(struct rest_request *request) MUST_USE;
  * without a response: there is none, and it is closed. */
 void rest_taken_answer(struct rest_taken *taken, struct rest_shared *answer);
 /* Of such an answer that much is sent already: the rest of it goes when its
- * socket takes more. NULL: nothing of any is sent. */
+ * socket takes more. */
 void rest_taken_owe(struct rest_taken *taken, struct rest_shared *answer,
                     size_t sent);
 /* What is to be told of it from now on (side.h). False: it cannot be. */

@@ -484,6 +484,26 @@ def requests_beyond_a_limit_are_429_and_counted_once(s):
     assert refused <= 2, refused
 
 
+@test(flags=("--rate-address", "200"))
+def who_reads_slowly_pays_once_for_each_request(s):
+    """What was looked at and found no room is looked at again."""
+    things = make_list(s)
+    s.post(things, [{"name": f"n{i}", "text": "z" * 1000}
+                    for i in range(220)]).must(201)
+    body = s.get(things).must(200).body
+    with s.wire() as w:
+        earn(s, w, things)
+        time.sleep(1.5)  # all that was taken is there again
+        w.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
+        n = 150
+        sender = threading.Thread(target=w.send, args=(read(things) * n,))
+        sender.start()
+        for i in range(n):
+            a = w.answer()
+            assert a.status == 200 and a.body == body, (i, a.status)
+        sender.join()
+
+
 # ---- ends -------------------------------------------------------------------
 
 @bare
