@@ -72,8 +72,9 @@ struct rest *rest_close(struct rest *rest);
 void rest_drain(struct rest *rest);
 /* Any thread but a loop: no new connections, finish what is in flight, end. The
  * core has to run on so that waiting operations end. When some do not within
- * ten seconds their number is returned and nothing is freed: then the process
- * may only leave. */
+ * ten seconds their number is returned: then the process may only leave. 0:
+ * rest_close is due when the core has ended, which may be about to wake a loop
+ * that has seen already what it is woken for. */
 unsigned rest_stop(struct rest *rest) MUST_USE;
 
 /* "127.0.0.1:43211", as bound. Lends. */

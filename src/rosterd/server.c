@@ -425,9 +425,8 @@ int server_run(const struct settings *settings, int argc, char **argv)
         leave_if_torn(&server);
         (void)pthread_join(server.ending, NULL);
         r = core_failed(server.core) ? ERR_INVALID : 0;
-    } else {
-        server.rest = rest_close(server.rest);
     }
+    server.rest = rest_close(server.rest);
     close_all(&server);
     return r;
 }
