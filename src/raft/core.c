@@ -497,7 +497,8 @@ struct core *core_close(struct core *core)
  * behind it, and may come upon commands that woke nobody. */
 void core_submit(struct core *core, struct core_request *request)
 {
-    request->since_us = clock_mono_us();
+    request->since_us =
+        request->asked_us != 0 ? request->asked_us : clock_mono_us();
     bool fence = request->command.n == 0;
     bool first = queue_push(&core->queue, &request->link);
     /* Orders the push before the look, as the other side does the reverse. */

@@ -96,6 +96,8 @@ struct core_request {
     struct machine_result result;               /* the submitter ends it */
     void (*done)(struct core_request *request); /* on the core thread; once
                            that has left core_run, on the submitter's */
+    uint64_t asked_us; /* by the monotonic clock, when it was wanted; 0: just
+                          now. For want of a leader it waits from then on */
     bool local; /* for this node's own leadership: goes to no other, and only
                    once */
     /* Core thread, of a local one, or NULL: called right before it is put first

@@ -109,7 +109,8 @@ static void on_fence(struct core_request *request)
 
 void registry_fence(struct registry *registry, struct registry_fence *fence)
 {
-    fence->request = (struct core_request){.shrinks = true, .done = on_fence};
+    fence->request = (struct core_request){
+        .shrinks = true, .asked_us = fence->asked_us, .done = on_fence};
     core_submit(registry->core, &fence->request);
 }
 

@@ -213,6 +213,7 @@ static void begin_fence(struct rest_loop *loop)
     rest_count(&loop->counts.in_flight, 1);
     rest_count(&loop->counts.suspended, 1);
     express->fence.over = on_over;
+    express->fence.asked_us = express->since_us;
     registry_fence(loop->rest->registry, &express->fence);
 }
 
@@ -247,6 +248,19 @@ static void end_fence(struct rest_loop *loop)
     rest_ring_move(&express->ready, &express->behind);
 }
 
+static bool is_wanted(const struct rest_express *express)
+{
+    return express->requests != NULL || !rest_ring_is_empty(&express->waiting);
+}
+
+/* Before he is in line. */
+static void note_who_waits(struct rest_loop *loop)
+{
+    if (!is_wanted(&loop->express)) {
+        loop->express.since_us = loop->now_us;
+    }
+}
+
 bool rest_express_has_to_wait(const struct rest_request *request)
 {
     return request->op.query.linearizable &&
@@ -257,6 +271,7 @@ void rest_express_wait(struct rest_request *request)
 {
     struct rest_express *express = &request->loop->express;
 
+    note_who_waits(request->loop);
     request->next = express->requests;
     express->requests = request;
 }
@@ -266,6 +281,7 @@ static void wait_for_fence(struct rest_taken *taken, size_t unread)
 {
     struct rest_loop *loop = taken->loop;
 
+    note_who_waits(loop);
     taken->covered = unread;
     rest_count(&loop->counts.in_flight, 1);
     rest_deadlines_enter(&loop->deadlines, &taken->own, REST_NONE, 0);
@@ -375,8 +391,7 @@ static void look_at_ready(struct rest_ring *ready)
 
 static bool is_awaited(const struct rest_express *express)
 {
-    return !express->out && (express->requests != NULL ||
-                             !rest_ring_is_empty(&express->waiting));
+    return !express->out && is_wanted(express);
 }
 
 void rest_express_turn(struct rest_loop *loop)

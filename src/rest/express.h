@@ -40,6 +40,7 @@ struct rest_express {
     /* The library's, which wait for the same: */
     struct rest_request *requests, *requests_behind;
     struct registry_fence fence;
+    uint64_t since_us; /* who waits the longest for the next */
     bool out;
     atomic_bool over; /* said by the core */
 };

@@ -692,3 +692,27 @@ def without_a_leader_only_those_who_want_a_fence_are_refused():
                 a = w.answer()
                 assert a.status == 200 and len(a.json) == n, (n, a.status, a.body)
             assert express(lonely) == before + 3
+
+
+@bare(timeout=180)
+def without_a_leader_nobody_waits_for_two_fences():
+    """Who comes while one is out shares the next, which is as old as he is."""
+    with Cluster(3) as c:
+        lonely = c.node(c.agreed_leader())
+        things = things_of(lonely)
+        request = read(things + "/n1?consistency=linearizable")
+        with lonely.wire() as first, lonely.wire() as second:
+            for w in (first, second):
+                w.sock.settimeout(40 * PATIENCE)
+                w.send(request)
+                assert w.answer().status == 200
+            for name in [name for name in c.nodes if c.node(name) is not lonely]:
+                c.kill(name)
+            first.send(request)
+            until(lambda: metric(lonely, "roster_http_requests_suspended") == 2)
+            time.sleep(1)
+            second.send(request)
+            assert first.answer().status == 503
+            told = time.monotonic()
+            assert second.answer().status == 503
+            assert time.monotonic() - told < 4, "it waits anew"
