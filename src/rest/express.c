@@ -367,9 +367,8 @@ void rest_express_look(struct rest_taken *taken)
     }
 }
 
-void rest_express_hear(struct rest_taken *taken, uint32_t events)
+void rest_express_hear(struct rest_taken *taken)
 {
-    taken->ended = taken->ended || (events & EPOLLRDHUP) != 0;
     if (taken->line.next == NULL) {
         rest_express_look(taken);
     }

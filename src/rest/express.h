@@ -59,7 +59,7 @@ bool rest_express_has_to_wait(const struct rest_request *request);
 /* It gets one, that of the others; suspended meanwhile. */
 void rest_express_wait(struct rest_request *request);
 /* Its socket has something to say, and nothing is on its way there. */
-void rest_express_hear(struct rest_taken *taken, uint32_t events);
+void rest_express_hear(struct rest_taken *taken);
 /* It ends, or is given back. */
 void rest_express_forget(struct rest_taken *taken);
 /* Whose turn it is. */

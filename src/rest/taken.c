@@ -328,6 +328,8 @@ static void hear(struct rest_side *side, uint32_t events)
 {
     struct rest_taken *taken = CONTAINER(side, struct rest_taken, side);
 
+    /* It may be told only once, whatever it is that goes on meanwhile. */
+    taken->ended = taken->ended || (events & EPOLLRDHUP) != 0;
     if (taken->waiter != NULL) {
         rest_park_leave(taken->waiter);
     } else if ((events & (EPOLLERR | EPOLLHUP)) != 0) {
@@ -335,7 +337,7 @@ static void hear(struct rest_side *side, uint32_t events)
     } else if (taken->answer != NULL) {
         go_on(taken, false);
     } else if (taken->reads) {
-        rest_express_hear(taken, events);
+        rest_express_hear(taken);
     } else {
         hear_idle(taken, events);
     }

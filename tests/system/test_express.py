@@ -526,6 +526,25 @@ def who_reads_slowly_gets_all_of_it():
             sender.join()
 
 
+@shared
+def who_ends_his_side_while_he_is_answered_hears_the_end(s):
+    things = make_list(s)
+    s.post(things, [{"name": f"n{i}", "text": "z" * 1000}
+                    for i in range(200)]).must(201)
+    body = s.get(things).must(200).body
+    for n in range(30, 42):  # how many of them fit the last time is chance
+        with s.wire() as w:
+            earn(s, w, things)
+            w.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
+            w.send(read(things) * n)
+            until(lambda: metric(s, "roster_http_requests_in_flight") == 2)
+            w.sock.shutdown(socket.SHUT_WR)
+            time.sleep(0.1)
+            for i in range(n):
+                assert w.answer().body == body, i
+            assert w.closed_within(5 * PATIENCE), n
+
+
 @bare
 def who_hangs_up_is_forgotten():
     with Server() as s:
