@@ -81,13 +81,12 @@ static int find(struct store_txn *txn, MDB_dbi dbi, struct str type,
     for (size_t seen = 0;
          (r = kv_first(txn, dbi, &from, n_prefix, seen > 0, &key, &value)) == 0;
          seen++) {
-        if (key.n < n_least) {
-            return kv_corrupt(txn);
-        }
         if (seen == most) {
             return ERR_FULL;
         }
-        if (prefix || key.n == n_least) { /* Else a longer text. */
+        /* Else a shorter text, when that looked for ends in zero bytes as the
+         * id begins with, or a longer one. */
+        if (key.n == n_least || (prefix && key.n > n_least)) {
             ret_ns[(*ret_n)++] = kv_be64(key.p + key.n - 8);
         }
         from.n = key.n;

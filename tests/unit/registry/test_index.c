@@ -255,8 +255,9 @@ static struct str ask(struct kit *k, const struct asked *asked, bool scans)
 {
     struct buf pattern = {0};
 
-    buf_printf(&pattern, "^\\Q%.*s\\E%s", STR_ARG(asked->text),
-               asked->prefix ? "" : "\\z");
+    buf_add_text(&pattern, "^\\Q");
+    buf_add_str(&pattern, asked->text);
+    buf_add_text(&pattern, asked->prefix ? "\\E" : "\\E\\z");
     struct op_query *query =
         &kit_op(k, OP_SEARCH, NULL, NULL, NULL, NULL)->query;
     query->ns = str_of(asked->top);
@@ -588,6 +589,34 @@ static void a_type_gets_another_key(void **state)
     kit_free(k);
 }
 
+/* A key may have zero bytes in it, and they stand between the parts of an
+ * entry, too. */
+static void zero_bytes_are_bytes_of_a_key(void **state)
+{
+    static const struct str texts[] = {{"a", 1},     {"a\0", 2},
+                                       {"a\0\0", 3}, {"a\0\0\0\0", 5},
+                                       {"a\0b", 3},  {"a\0\0\0\0\0\0\0\0", 9},
+                                       {"\0", 1},    {"a\0\0\0\0\0\0", 7}};
+    struct kit *k = kit_new();
+    struct asked asked = {
+        .top = "roster", .type = STR("service"), .field = STR("name")};
+
+    (void)state;
+    rise(k);
+    create(k, "roster", "l", "leaf");
+    assert_int_equal(kit_do(k, OP_LIST_ADD, "l.roster", "service", NULL,
+                            "[{\"name\":\"a\"},{\"name\":\"a\\u0000b\"},"
+                            "{\"name\":\"a\\u0000\\u0000\"}]"),
+                     OP_CREATED);
+    for (size_t i = 0; i < 2 * sizeof texts / sizeof texts[0]; i++) {
+        asked.text = texts[i / 2];
+        asked.prefix = i % 2 == 0;
+        asked.after[0] = '\0';
+        compare_page(k, &asked);
+    }
+    kit_free(k);
+}
+
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
@@ -596,6 +625,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(what_few_have_is_answered_at_once),
         cmocka_unit_test(what_is_everywhere_is_found_too),
         cmocka_unit_test(a_type_gets_another_key),
+        cmocka_unit_test(zero_bytes_are_bytes_of_a_key),
     };
     seed = argc > 1 ? strtoull(argv[1], NULL, 10) : seed;
     return cmocka_run_group_tests(tests, NULL, NULL);
