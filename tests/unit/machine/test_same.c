@@ -155,6 +155,85 @@ static void one_log_makes_one_state(void **state)
     }
 }
 
+/* ---- a disk that becomes full again and again ---- */
+
+static void reopen(struct kit *k, uint64_t limit_bytes)
+{
+    const struct machine_hooks nobody = {.lease_user = NULL};
+    const struct store_config config = {k->dir, limit_bytes, 8, 8};
+
+    (void)store_reader_free(k->reader);
+    (void)machine_free(k->m);
+    k->store = store_close(k->store);
+    assert_int_equal(store_open(&config, &k->store), 0);
+    k->m = machine_new(k->store, k->cache, &nobody);
+    assert_int_equal(machine_load(k->m), 0);
+    assert_int_equal(store_reader_new(k->store, &k->reader), 0);
+}
+
+/* What commands kept aside until the commit may be what finds no room. */
+static int apply_some(struct kit *k, const struct buf *entries, size_t from,
+                      size_t to)
+{
+    for (size_t i = from; i < to; i++) {
+        int r = machine_apply(k->m, 2 + i, buf_str(&entries[i]), NULL);
+        if (r != 0) {
+            machine_abort(k->m);
+            return r;
+        }
+    }
+    return machine_commit(k->m);
+}
+
+static unsigned apply_in_little_room(struct kit *k, const struct buf *entries,
+                                     size_t n, size_t per_commit)
+{
+    enum { LEAST = 160 << 10, MORE = 16 << 10 };
+    uint64_t limit = LEAST;
+    unsigned n_full = 0;
+    int r;
+
+    reopen(k, limit);
+    for (size_t from = 0; from < n; from += per_commit) {
+        size_t to = from + per_commit < n ? from + per_commit : n;
+        while ((r = apply_some(k, entries, from, to)) != 0) {
+            assert_int_equal(r, ERR_DISK_FULL);
+            assert_true(machine_view(k->m).applied == 1 + from);
+            if (++n_full % 2 == 0) {
+                reopen(k, limit += MORE);
+            }
+        }
+    }
+    return n_full;
+}
+
+static void a_full_disk_changes_nothing(void **state)
+{
+    enum { ENTRIES = 1500 };
+    static const size_t per_commit[] = {1, 37, 400};
+    uint8_t first[32], other[32];
+
+    (void)state;
+    seed = 21;
+    struct kit *a = kit_new();
+    struct buf *entries = make_history(a, ENTRIES);
+    apply_all(a, entries, ENTRIES, 1, false);
+    digest(a, first);
+    for (size_t i = 0; i < 3; i++) {
+        struct kit *b = kit_new();
+        assert_true(apply_in_little_room(b, entries, ENTRIES, per_commit[i]) >
+                    4);
+        digest(b, other);
+        assert_memory_equal(first, other, sizeof first);
+        kit_free(b);
+    }
+    for (size_t i = 0; i < ENTRIES; i++) {
+        buf_done(&entries[i]);
+    }
+    mem_free(entries);
+    kit_free(a);
+}
+
 /* ---- a log with a restore in it ---- */
 
 static struct buf make_restore(uint64_t revision, uint64_t time_ms)
@@ -345,6 +424,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(one_log_makes_one_state),
+        cmocka_unit_test(a_full_disk_changes_nothing),
         cmocka_unit_test(one_log_with_a_restore_makes_one_state),
         cmocka_unit_test(a_restore_without_a_file_keeps_the_rows),
         cmocka_unit_test(a_feature_level_begins_at_one_and_rises),
