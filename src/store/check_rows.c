@@ -147,11 +147,14 @@ static int note_indexed(struct check *c, struct str type, struct str rest)
 static int check_key(struct check *c, struct str type, struct str rest,
                      struct str value)
 {
-    struct kv_key row = key_like('r', type, value);
+    bool good = rest.n > 0 && rest.n <= NAME_KEY_MAX && value.n == 16;
 
-    if (rest.n == 0 || rest.n > NAME_KEY_MAX || value.n != 16 ||
-        (c->ns_linked && !is_there(c, &row))) {
-        /* While a namespace is freed its keys stay for the end. */
+    /* While a namespace is freed its keys stay for the end. */
+    if (good && c->ns_linked) {
+        struct kv_key row = key_like('r', type, value);
+        good = is_there(c, &row);
+    }
+    if (!good) {
         return check_wrong(c, "a primary key is nobody's");
     }
     c->ns_keyed++;

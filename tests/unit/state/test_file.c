@@ -716,6 +716,9 @@ static void damage(struct bench *b, const struct damage *d)
 #define ID_9 "\0\0\0\0\0\0\0\x99"
 #define ULID_NEW                                                               \
     "\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff"
+#define ULIDS_8                                                                \
+    ULID_NEW ULID_NEW ULID_NEW ULID_NEW ULID_NEW ULID_NEW ULID_NEW ULID_NEW
+#define LONGER_THAN_A_KEY ULIDS_8 ULIDS_8 ULIDS_8 ULIDS_8 ULIDS_8
 #define LOG_TIME_AT "\x28"
 #define EPOCH_AT "\x30"
 #define NEXT_NS_AT "\x38"
@@ -815,6 +818,8 @@ static void a_file_with_right_sums_and_wrong_records_is_refused(void **state)
         {POOL_DB, PUT, BYTES("sservice\0" ULID_NEW), BYTES("\"a\":\"b\""),
          "secret fields"},
         {POOL_DB, PUT, BYTES("kservice\0nobody"), BYTES(ULID_NEW),
+         "a primary key is nobody's"},
+        {POOL_DB, PUT, BYTES("kservice\0nobody"), BYTES(LONGER_THAN_A_KEY),
          "a primary key is nobody's"},
         {POOL_DB, PUT, BYTES("lservice"), BYTES("\x01"), "a list has not"},
         {POOL_DB, PUT, BYTES("lother"), BYTES("\x01"), "a list has not"},
