@@ -139,9 +139,13 @@ static MDB_dbi leases(const struct store_txn *txn)
 int store_lease_get(struct store_txn *txn, struct str hostname,
                     struct arena *arena, struct store_lease *ret_lease)
 {
-    struct kv_key key = host_key(hostname);
+    struct kv_key key;
     struct str record;
 
+    if (hostname.n >= KV_KEY_MAX) {
+        return ERR_NOT_FOUND; /* In a file that somebody else wrote. */
+    }
+    key = host_key(hostname);
     int r = kv_get(txn, leases(txn), &key, &record);
     return r == 0 ? lease_decode(txn, hostname, record, arena, ret_lease) : r;
 }

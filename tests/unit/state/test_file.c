@@ -718,6 +718,7 @@ static void damage(struct bench *b, const struct damage *d)
     "\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff"
 #define ULIDS_8                                                                \
     ULID_NEW ULID_NEW ULID_NEW ULID_NEW ULID_NEW ULID_NEW ULID_NEW ULID_NEW
+#define ULIDS_3 ULID_NEW ULID_NEW ULID_NEW
 #define LONGER_THAN_A_KEY ULIDS_8 ULIDS_8 ULIDS_8 ULIDS_8 ULIDS_8
 #define LOG_TIME_AT "\x28"
 #define EPOCH_AT "\x30"
@@ -752,6 +753,10 @@ static void a_file_with_right_sums_and_wrong_records_is_refused(void **state)
         {"leases", PUT, BYTES("lweb-1"), BYTES("\x01"), "a lease is damaged"},
         {"leases", PUT, BYTES("lweb-9"), BYTES("\x01"), "a lease is damaged"},
         {"leases", PUT, BYTES("z"), BYTES(""), "among the leases"},
+        {"leases", PUT, BYTES("i" ULID_NEW), BYTES(LONGER_THAN_A_KEY),
+         "a lease is damaged"},
+        {"leases", OVER, BYTES("i"), BYTES(LONGER_THAN_A_KEY),
+         "a lease is damaged"},
         {"leases", PUT, BYTES("i" ULID_NEW), BYTES("web-1"),
          "not as much in it"},
         {"leases", PUT, BYTES("b" ULID_NEW ID_2 ULID_NEW "service"), BYTES(""),
@@ -800,6 +805,8 @@ static void a_file_with_right_sums_and_wrong_records_is_refused(void **state)
         {"keys", PUT, BYTES("mQbo"), BYTES(ZERO_8 BO(ZERO_8)),
          "a mark is damaged"},
         {"keys", PUT, BYTES("t" ID_1 "mweb-1"), BYTES(""), "a mark ends"},
+        {"keys", PUT, BYTES("t" ID_1 "m" ULIDS_8 ULIDS_8 ULIDS_8 ULIDS_3),
+         BYTES(""), "a mark ends"},
         {"history", PUT, BYTES("\0\0\0\0\0\0\0"), BYTES("{}"), "an event"},
         {"history", DELETE, BYTES(ID_2), BYTES(""), "not as much in it"},
         {POOL_DB, OVER, BYTES("rwebhook"), BYTES("{}"),
