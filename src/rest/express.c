@@ -11,6 +11,9 @@ enum {
     HITS_ENOUGH = 16,
     BYTES = 16 << 10, /* of requests looked at together */
     TOGETHER = 32,    /* answers of one call */
+    /* Bytes of answers that are found before they are sent: a socket takes
+     * little more, and what it does not take is made again. */
+    ENOUGH = 256 << 10,
 };
 
 /* Requests of one connection. */
@@ -36,13 +39,18 @@ void rest_express_done(struct rest_express *express)
     express->bytes = mem_free(express->bytes);
 }
 
+static size_t length(const struct rest_hit *hit)
+{
+    return hit->answer->head.n + hit->answer->body.n;
+}
+
 /* As many as can be answered together; what is behind them. */
 static enum rest_sight look(struct batch *batch)
 {
     bool is_full = batch->bytes.n == BYTES;
-    size_t at = 0;
+    size_t at = 0, found = 0;
 
-    while (at < batch->bytes.n && batch->n < TOGETHER) {
+    while (at < batch->bytes.n && batch->n < TOGETHER && found < ENOUGH) {
         struct rest_hit *hit = &batch->hits[batch->n];
         const struct str left = {batch->bytes.p + at, batch->bytes.n - at};
         size_t covered = batch->covered > at ? batch->covered - at : 0;
@@ -55,17 +63,13 @@ static enum rest_sight look(struct batch *batch)
             return sight;
         }
         at += hit->n;
+        found += length(hit);
         batch->n++;
     }
     return at < batch->bytes.n || is_full ? MORE : NOTHING;
 }
 
 /* ---- answers ---- */
-
-static size_t length(const struct rest_hit *hit)
-{
-    return hit->answer->head.n + hit->answer->body.n;
-}
 
 static ssize_t send_hits(const struct batch *batch)
 {
