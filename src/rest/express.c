@@ -4,13 +4,16 @@
 #include <sys/socket.h>
 #include <sys/uio.h>
 
+#include "rest/express_fence.h"
 #include "rest/express_find.h"
+#include "rest/scan.h"
 #include "rest/state.h"
 
 enum {
     HITS_ENOUGH = 16,
-    BYTES = 16 << 10, /* of requests looked at together */
-    TOGETHER = 32,    /* answers of one call */
+    /* Of requests looked at together; there is room for any write. */
+    BYTES = 16 << 10,
+    TOGETHER = 32, /* answers of one call */
     /* Bytes of answers that are found before they are sent: a socket takes
      * little more, and what it does not take is made again. */
     ENOUGH = 256 << 10,
@@ -24,7 +27,10 @@ struct batch {
     size_t gone; /* of them: taken out of the socket */
     size_t n;
     struct rest_hit hits[TOGETHER];
+    struct rest_write write;
 };
+_Static_assert(REST_SCAN_MOST + REST_EXPRESS_BODY <= BYTES,
+               "a write fits into what is looked at");
 
 void rest_express_init(struct rest_express *express)
 {
@@ -37,6 +43,17 @@ void rest_express_init(struct rest_express *express)
 void rest_express_done(struct rest_express *express)
 {
     express->bytes = mem_free(express->bytes);
+}
+
+/* One at a time: those in front of it are answered first. */
+static enum rest_sight look_at_write(struct batch *batch, struct str bytes)
+{
+    if (batch->n > 0) {
+        return MORE;
+    }
+    enum rest_sight sight =
+        rest_express_find_write(batch->taken, bytes, &batch->write);
+    return sight == PART ? OTHER : sight;
 }
 
 static size_t length(const struct rest_hit *hit)
@@ -54,6 +71,9 @@ static enum rest_sight look(struct batch *batch)
         struct rest_hit *hit = &batch->hits[batch->n];
         const struct str left = {batch->bytes.p + at, batch->bytes.n - at};
         size_t covered = batch->covered > at ? batch->covered - at : 0;
+        if (rest_express_is_write(left)) {
+            return look_at_write(batch, left);
+        }
         enum rest_sight sight =
             rest_express_find(batch->taken, left, covered, hit);
         if (sight == PART) {
@@ -89,17 +109,6 @@ static ssize_t send_hits(const struct batch *batch)
                     MSG_NOSIGNAL | MSG_DONTWAIT);
     } while (n < 0 && errno == EINTR);
     return n < 0 && errno == EAGAIN ? 0 : n;
-}
-
-/* Takes them out of the socket. Nothing is written (tcp(7), MSG_TRUNC), but the
- * thread sanitizer thinks so. False: it is broken. */
-static bool consume(struct rest_taken *taken, size_t n)
-{
-    ssize_t gone = recv(taken->own.fd, taken->loop->express.bytes, n,
-                        MSG_TRUNC | MSG_DONTWAIT);
-
-    taken->own.read += n;
-    return gone >= 0 && (size_t)gone == n;
 }
 
 /* How many answers went out whole, of so many bytes; *ret_left of the next. */
@@ -153,7 +162,7 @@ static bool answer(struct batch *batch)
     }
     rest_count(&counts->kept, n_known(batch, begun));
     rest_count(&counts->express, begun);
-    if (sent < 0 || !consume(taken, batch->gone)) {
+    if (sent < 0 || !rest_taken_consume(taken, batch->gone)) {
         rest_taken_shut(taken);
     } else if (whole < batch->n) {
         taken->own.n_counted += (unsigned)(batch->n - begun);
@@ -179,9 +188,11 @@ bool rest_express_begin(struct rest_request *request,
         return false;
     }
     taken->reads = taken->after == REST_GOES_ON;
+    taken->more = true;
     taken->began_us = request->began_us;
     *request->context = NULL;
     rest_count(&loop->counts.in_flight, (uint64_t)-1);
+    rest_count(&loop->counts.received_bytes, request->received);
     rest_request_release(request);
     if (taken->reads &&
         !rest_taken_listen(taken, EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET)) {
@@ -192,121 +203,28 @@ bool rest_express_begin(struct rest_request *request,
     return true;
 }
 
-/* ---- fences ---- */
-
-static void on_over(struct registry_fence *fence)
-{
-    struct rest_express *express = CONTAINER(fence, struct rest_express, fence);
-    struct rest_loop *loop = CONTAINER(express, struct rest_loop, express);
-
-    /* Once it is said the loop may go on with it. */
-    atomic_store(&express->over, true);
-    rest_loop_poke(loop);
-}
-
-/* It counts as an operation of its own, which those who wait share. */
-static void begin_fence(struct rest_loop *loop)
-{
-    struct rest_express *express = &loop->express;
-
-    rest_ring_move(&express->behind, &express->waiting);
-    express->requests_behind = express->requests;
-    express->requests = NULL;
-    express->out = true;
-    atomic_store(&express->over, false);
-    rest_count(&loop->counts.in_flight, 1);
-    rest_count(&loop->counts.suspended, 1);
-    express->fence.over = on_over;
-    express->fence.asked_us = express->since_us;
-    registry_fence(loop->rest->registry, &express->fence);
-}
-
-static void resume(struct rest_request *request, enum op_fence fence)
-{
-    struct rest_loop *loop = request->loop;
-
-    request->op.fence = fence;
-    request->stage = request->woken_stage;
-    rest_count(&loop->counts.suspended, (uint64_t)-1);
-    MHD_resume_connection(request->connection);
-}
-
-/* Who waited is looked at when it is his turn, in whichever hands he is. */
-static void end_fence(struct rest_loop *loop)
-{
-    struct rest_express *express = &loop->express;
-    enum op_fence said = express->fence.holds ? OP_FENCE_HOLDS : OP_FENCE_LOST;
-    struct rest_request *request = NULL;
-
-    express->out = false;
-    rest_count(&loop->counts.in_flight, (uint64_t)-1);
-    rest_count(&loop->counts.suspended, (uint64_t)-1);
-    while ((request = express->requests_behind) != NULL) {
-        express->requests_behind = request->next;
-        resume(request, said);
-    }
-    for (struct rest_ring *at = express->behind.next; at != &express->behind;
-         at = at->next) {
-        CONTAINER(at, struct rest_taken, line)->fence = said;
-    }
-    rest_ring_move(&express->ready, &express->behind);
-}
-
-static bool is_wanted(const struct rest_express *express)
-{
-    return express->requests != NULL || !rest_ring_is_empty(&express->waiting);
-}
-
-/* Before he is in line. */
-static void note_who_waits(struct rest_loop *loop)
-{
-    if (!is_wanted(&loop->express)) {
-        loop->express.since_us = loop->now_us;
-    }
-}
-
-bool rest_express_has_to_wait(const struct rest_request *request)
-{
-    return request->op.query.linearizable &&
-           request->op.fence == OP_FENCE_DUE && rest_kept_is_read(request);
-}
-
-void rest_express_wait(struct rest_request *request)
-{
-    struct rest_express *express = &request->loop->express;
-
-    note_who_waits(request->loop);
-    request->next = express->requests;
-    express->requests = request;
-}
-
-/* What is unread came before the next fence. */
-static void wait_for_fence(struct rest_taken *taken, size_t unread)
-{
-    struct rest_loop *loop = taken->loop;
-
-    note_who_waits(loop);
-    taken->covered = unread;
-    rest_count(&loop->counts.in_flight, 1);
-    rest_deadlines_enter(&loop->deadlines, &taken->own, REST_NONE, 0);
-    rest_ring_add(&loop->express.waiting, &taken->line);
-}
-
-static size_t take_covered(struct rest_taken *taken)
-{
-    size_t covered = taken->covered;
-
-    if (covered > 0) {
-        rest_count(&taken->loop->counts.in_flight, (uint64_t)-1);
-        taken->covered = 0;
-    }
-    return covered;
-}
-
 void rest_express_forget(struct rest_taken *taken)
 {
     rest_ring_remove(&taken->line);
-    (void)take_covered(taken);
+    (void)rest_fence_take_covered(taken);
+}
+
+enum MHD_Result rest_express_answer(struct rest_request *request)
+{
+    request->hit = true;
+    if (request->peer->n_hits < HITS_ENOUGH ||
+        rest_header_is_draining(request)) {
+        return rest_answer_op(request);
+    }
+    request->made = rest_shared_new(&(struct rest_reply){.status = 0}, STR(""));
+    (void)rest_answer_op(request);
+    struct rest_shared *made = request->made;
+    request->made = NULL;
+    enum MHD_Result r = made->reply.response != NULL
+                            ? rest_answer_shared(request, made)
+                            : MHD_NO;
+    rest_shared_unref(made);
+    return r;
 }
 
 /* ---- turns ---- */
@@ -323,13 +241,25 @@ static void rest_it(struct rest_taken *taken, bool again)
     }
 }
 
-static void go_on(struct rest_taken *taken, enum rest_sight sight,
-                  size_t unread)
+void rest_express_go_on(struct rest_taken *taken)
 {
+    rest_it(taken, taken->more || taken->ended);
+}
+
+static void go_on(struct batch *batch, enum rest_sight sight)
+{
+    struct rest_taken *taken = batch->taken;
+    size_t unread = batch->bytes.n - batch->gone;
+
     if (sight == OTHER) {
+        /* The library overwrites secrets where it has them. */
+        explicit_bzero(taken->loop->express.bytes, batch->bytes.n);
         rest_taken_give_back(taken);
     } else if (sight == FENCED) {
-        wait_for_fence(taken, unread);
+        rest_fence_wait(taken, unread);
+    } else if (sight == WRITE) {
+        rest_express_run(taken, &batch->write,
+                         unread > batch->write.n || batch->bytes.n == BYTES);
     } else {
         rest_it(taken, sight == MORE || taken->ended);
     }
@@ -345,7 +275,7 @@ static void read_nothing(struct rest_taken *taken, int error)
     }
 }
 
-void rest_express_look(struct rest_taken *taken)
+static void look_into(struct rest_taken *taken)
 {
     struct rest_loop *loop = taken->loop;
     struct batch batch;
@@ -356,7 +286,7 @@ void rest_express_look(struct rest_taken *taken)
         taken->began_us = loop->now_us;
     }
     batch.taken = taken; /* not all of it: the hits are many */
-    batch.covered = take_covered(taken);
+    batch.covered = rest_fence_take_covered(taken);
     batch.gone = batch.n = 0;
     if (n <= 0) {
         read_nothing(taken, n < 0 ? errno : 0);
@@ -367,14 +297,14 @@ void rest_express_look(struct rest_taken *taken)
     bool goes_on = batch.n == 0 || answer(&batch);
     let_go(&batch);
     if (goes_on) {
-        go_on(taken, sight, batch.bytes.n - batch.gone);
+        go_on(&batch, sight);
     }
 }
 
 void rest_express_hear(struct rest_taken *taken)
 {
     if (taken->line.next == NULL) {
-        rest_express_look(taken);
+        look_into(taken);
     }
 }
 
@@ -388,30 +318,21 @@ static void look_at_ready(struct rest_ring *ready)
         struct rest_ring *at = ready->next;
         was_last = at == last;
         rest_ring_remove(at);
-        rest_express_look(CONTAINER(at, struct rest_taken, line));
+        look_into(CONTAINER(at, struct rest_taken, line));
     }
-}
-
-static bool is_awaited(const struct rest_express *express)
-{
-    return !express->out && is_wanted(express);
 }
 
 void rest_express_turn(struct rest_loop *loop)
 {
     struct rest_express *express = &loop->express;
 
-    if (express->out && atomic_load(&express->over)) {
-        end_fence(loop);
-    }
+    rest_fence_end(loop);
     look_at_ready(&express->ready);
-    if (is_awaited(express)) {
-        begin_fence(loop);
-    }
+    rest_fence_begin(loop);
 }
 
 bool rest_express_has_more(const struct rest_loop *loop)
 {
     return !rest_ring_is_empty(&loop->express.ready) ||
-           is_awaited(&loop->express);
+           rest_fence_is_awaited(&loop->express);
 }

@@ -1,24 +1,32 @@
-/* Plain reads without the library.
+/* Plain reads and small writes without the library.
  *
- * Who reads the same again and again gets what is kept (kept.c); of what that
- * costs, the library has most. So after some such reads in a row a connection's
- * socket is taken (taken.h), and its requests are looked at here:
+ * Of what a read costs whose answer is kept (kept.c), the library has most; of
+ * what a write costs, a fourth. So after some requests in a row that could do
+ * without it a connection's socket is taken (taken.h), and what comes is looked
+ * at here:
  *
- *   READS ─ a read whose answer is kept ─► answered, READS on
+ *   LOOKS ─ a read whose answer is kept ─► answered, LOOKS on
  *     │ ─── one that waits for a fence ──► in line, all of the loop behind one
- *     └──── anything else, or nothing kept ─► the library, its bytes unread
+ *     │ ─── a write that came whole ─────► read, run, perhaps it WAITS for the
+ *     │                                    log; answered, LOOKS on
+ *     └──── anything else ───────────────► the library, its bytes unread
  *
  * Who was given back has to earn it again, so that mixed requests do not go
- * back and forth. A request is taken out of the socket only when its answer
- * goes out: nothing is ever read that could not be put back.
+ * back and forth. A read is taken out of the socket only when its answer goes
+ * out: nothing is ever read that could not be put back.
  *
- * Whose request was whole before a fence began may have, when it is over, what
- * is kept then: kept.c. [EXPRESS-1]
+ * [EXPRESS-1] Whose request was whole before a fence began may have, when it is
+ *             over, what is kept then: kept.c.
+ * [EXPRESS-2] A write is taken out of the socket before it is run, and is never
+ *             given back after: it is run once. What comes behind it stays
+ *             where it is until its answer has gone out. Who hangs up meanwhile
+ *             does not end it: the socket is closed behind its operation.
  *
- * No allocation for an answer. One thread: the loop's. */
+ * No allocation for the answer of a read. One thread: the loop's. */
 #ifndef REST_EXPRESS_H
 #define REST_EXPRESS_H
 
+#include <microhttpd.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -26,6 +34,7 @@
 #include "registry/registry.h"
 #include "rest/ring.h"
 
+struct rest_head;
 struct rest_loop;
 struct rest_request;
 struct rest_shared;
@@ -51,8 +60,13 @@ void rest_express_done(struct rest_express *express);
  * and is taken: the request is over and gone, the answer on its way. */
 bool rest_express_begin(struct rest_request *request,
                         struct rest_shared *answer) MUST_USE;
-/* Answers what has come. It may be gone then. */
-void rest_express_look(struct rest_taken *taken);
+/* The request is done, and could have done without the library: it is answered
+ * by it, or its connection is taken as above. */
+enum MHD_Result rest_express_answer(struct rest_request *request);
+/* Whether a write whose head was looked at could be run past the library, if it
+ * came whole. */
+bool rest_express_suits(const struct rest_request *request,
+                        const struct rest_head *head);
 /* Whether the request, whose target was taken apart, is for behind a fence that
  * it has not got. */
 bool rest_express_has_to_wait(const struct rest_request *request);
@@ -60,6 +74,10 @@ bool rest_express_has_to_wait(const struct rest_request *request);
 void rest_express_wait(struct rest_request *request);
 /* Its socket has something to say, and nothing is on its way there. */
 void rest_express_hear(struct rest_taken *taken);
+/* Its answer has gone out. */
+void rest_express_go_on(struct rest_taken *taken);
+/* The operation of one that was read here is over, or goes on. */
+void rest_express_woken(struct rest_request *request);
 /* It ends, or is given back. */
 void rest_express_forget(struct rest_taken *taken);
 /* Whose turn it is. */

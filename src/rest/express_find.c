@@ -116,17 +116,24 @@ static enum rest_sight find(struct rest_request *request,
     return HIT;
 }
 
+static struct rest_request *new_request(struct rest_taken *taken)
+{
+    struct rest_request *request = rest_request_new(taken->loop);
+
+    request->loop = taken->loop;
+    request->peer = &taken->own;
+    request->peer->counted = false;
+    request->began_us = taken->began_us;
+    return request;
+}
+
 enum rest_sight rest_express_find(struct rest_taken *taken, struct str bytes,
                                   size_t covered, struct rest_hit *ret_hit)
 {
-    struct rest_loop *loop = taken->loop;
-    struct rest_request *request = rest_request_new(loop);
+    struct rest_request *request = new_request(taken);
     struct rest_scanned scanned;
     enum rest_sight sight = OTHER;
 
-    request->loop = loop;
-    request->peer = &taken->own;
-    request->peer->counted = false;
     enum rest_scan r = rest_scan_head(bytes, request->arena, &scanned);
     ret_hit->n = scanned.n;
     if (r == SCAN_WHOLE) {
@@ -136,5 +143,84 @@ enum rest_sight rest_express_find(struct rest_taken *taken, struct str bytes,
         sight = PART;
     }
     rest_request_release(request);
+    return sight;
+}
+
+/* ---- writes ---- */
+
+bool rest_express_suits(const struct rest_request *request,
+                        const struct rest_head *head)
+{
+    enum rest_takes takes = rest_body_takes(request);
+    bool known =
+        !request->loop->guarded || request->op.who->kind != ACCESS_ANONYMOUS;
+
+    return request->method != REST_GET && request->route != NULL &&
+           request->route->place == REST_OP && !request->old_http &&
+           (takes == REST_JSON || (takes == REST_NOTHING && !head->body)) &&
+           head->length <= REST_EXPRESS_BODY && head->expect.p == NULL &&
+           head->transfer_encoding.p == NULL && known &&
+           request->problem.status == 0 && request->credential_wrong == NULL;
+}
+
+static bool is_fine(struct rest_request *request, struct rest_scanned *scanned)
+{
+    struct rest_head *head = &scanned->head;
+    struct rest_refusal refusal;
+
+    request->method = scanned->method;
+    request->op.method = str_of(rest_method_name(scanned->method));
+    request->target = scanned->target;
+    rest_who_find(request, head->authorization);
+    rest_request_set_head(request, head);
+    rest_request_read_target(request);
+    if (rest_head_check(head, STR("HTTP/1.1"), rest_body_takes(request),
+                        request->loop->rest->config.max_body_bytes,
+                        &refusal) != 0) {
+        return false;
+    }
+    request->op.if_ = head->conditions;
+    return rest_express_suits(request, head) &&
+           !rest_header_is_draining(request);
+}
+
+/* What is behind the head. Counted when all else is settled. */
+static enum rest_sight take_body(struct rest_request *request, struct str rest,
+                                 uint64_t length)
+{
+    if (rest.n < length) {
+        return PART;
+    }
+    if (length > 0) {
+        (void)rest_body_take(request, (struct str){rest.p, (size_t)length});
+    }
+    return request->problem.status == 0 && admits(request) ? WRITE : OTHER;
+}
+
+/* Its head is a copy: it is needed when other bytes have come. What the library
+ * gets is overwritten, it may be a secret. */
+enum rest_sight rest_express_find_write(struct rest_taken *taken,
+                                        struct str bytes,
+                                        struct rest_write *ret_write)
+{
+    struct rest_request *request = new_request(taken);
+    size_t n = bytes.n < REST_SCAN_MOST ? bytes.n : REST_SCAN_MOST;
+    struct str copy = arena_str(request->arena, (struct str){bytes.p, n});
+    struct rest_scanned scanned;
+    enum rest_sight sight = OTHER;
+
+    enum rest_scan r = rest_scan_head(copy, request->arena, &scanned);
+    if (r == SCAN_WHOLE && is_fine(request, &scanned)) {
+        struct str rest = {bytes.p + scanned.n, bytes.n - scanned.n};
+        sight = take_body(request, rest, scanned.head.length);
+        ret_write->n = scanned.n + (size_t)scanned.head.length;
+    } else if (r == SCAN_PART) {
+        sight = PART;
+    }
+    ret_write->request = request;
+    if (sight != WRITE) {
+        explicit_bzero((char *)(uintptr_t)copy.p, copy.n);
+        rest_request_release(request);
+    }
     return sight;
 }

@@ -6,6 +6,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "rest/express_run.h"
 #include "rest/shared.h"
 #include "rest/taken.h"
 
@@ -15,6 +16,7 @@ enum rest_sight {
     NOTHING, /* all that has come is answered */
     MORE,    /* not all was looked at */
     FENCED,  /* its answer is for behind a fence */
+    WRITE,   /* it is to be run */
     PART,    /* it has not come whole */
     OTHER,   /* it is for the library */
 };
@@ -31,5 +33,16 @@ struct rest_hit {
 enum rest_sight rest_express_find(struct rest_taken *taken, struct str bytes,
                                   size_t covered,
                                   struct rest_hit *ret_hit) MUST_USE;
+
+/* Whether they begin a write, if anything that is not for the library. */
+static inline bool rest_express_is_write(struct str bytes)
+{
+    return bytes.p[0] != 'G';
+}
+/* The one that the bytes begin with. WRITE, with a request for the caller to
+ * release, PART or OTHER. */
+enum rest_sight rest_express_find_write(struct rest_taken *taken,
+                                        struct str bytes,
+                                        struct rest_write *ret_write) MUST_USE;
 
 #endif

@@ -162,6 +162,7 @@ static bool check_head(struct rest_request *request, struct collect *c,
     if (rest_head_check(&c->head, str_of(version), rest_body_takes(request),
                         most, &refusal) == 0) {
         request->op.if_ = c->head.conditions;
+        request->small = rest_express_suits(request, &c->head);
         request->unwanted = c->head.body && is_unwanted(request);
         if (c->head.body && request->problem.status == 0 &&
             !request->unwanted) {

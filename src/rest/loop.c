@@ -47,6 +47,10 @@ static void resume_woken(struct rest_loop *loop)
             rest_group_woken(request);
             continue;
         }
+        if (request->taken != NULL) {
+            rest_express_woken(request);
+            continue;
+        }
         if (request->stage == REST_READING) {
             rest_deadlines_enter(&loop->deadlines, request->peer, REST_BODY,
                                  loop->now_ms);

@@ -76,7 +76,9 @@ enum MHD_Result rest_request_suspend(struct rest_request *request,
     request->woken_stage = woken_stage;
     enter(request, REST_NONE);
     rest_count(&request->loop->counts.suspended, 1);
-    MHD_suspend_connection(request->connection);
+    if (request->taken == NULL) {
+        MHD_suspend_connection(request->connection);
+    }
     return MHD_YES;
 }
 
@@ -119,8 +121,25 @@ static enum MHD_Result answer_kept(struct rest_request *request,
     return rest_answer_shared(request, kept->shared);
 }
 
+/* What a worker had to do is not for the loop the next time, either. */
+static enum MHD_Result answer_op(struct rest_request *request, bool by_worker)
+{
+    bool alike = request->small || (rest_kept_is_read(request) &&
+                                    !request->head && !request->old_http);
+
+    request->finished = true;
+    if (request->op.kind == OP_WATCH && request->op.answer.watch != NULL) {
+        return rest_stream_begin(request);
+    }
+    return alike && !by_worker && request->taken == NULL
+               ? rest_express_answer(request)
+               : rest_answer_op(request);
+}
+
 static enum MHD_Result run_op(struct rest_request *request)
 {
+    bool by_worker = request->finished;
+
     if (rest_express_has_to_wait(request)) {
         rest_express_wait(request);
         return rest_request_suspend(request, REST_RUNNING);
@@ -129,7 +148,7 @@ static enum MHD_Result run_op(struct rest_request *request)
     if (kept != NULL) {
         return answer_kept(request, kept);
     }
-    enum op_step step = request->finished ? OP_DONE : run_here(request, false);
+    enum op_step step = by_worker ? OP_DONE : run_here(request, false);
 
     if (step == OP_WORK) {
         if (rest_workers_push(request->loop->rest, request)) {
@@ -141,10 +160,7 @@ static enum MHD_Result run_op(struct rest_request *request)
         return rest_request_suspend(request, REST_RUNNING);
     }
     if (step == OP_DONE) {
-        request->finished = true;
-        return request->op.kind == OP_WATCH && request->op.answer.watch != NULL
-                   ? rest_stream_begin(request)
-                   : rest_answer_op(request);
+        return answer_op(request, by_worker);
     }
     rest_request_wrong(request, 503,
                        STR("too many long requests are running: try again"),
@@ -152,7 +168,7 @@ static enum MHD_Result run_op(struct rest_request *request)
     return rest_answer_problem(request, &request->problem);
 }
 
-static enum MHD_Result run(struct rest_request *request)
+enum MHD_Result rest_request_run(struct rest_request *request)
 {
     if (request->op.fence == OP_FENCE_HOLDS && !request->opened &&
         request->loop->guarded) {
@@ -184,7 +200,7 @@ static enum MHD_Result answer_now(struct rest_request *request)
 {
     request->stage = REST_RUNNING;
     enter(request, REST_NONE);
-    return run(request);
+    return rest_request_run(request);
 }
 
 /* The whole request is there. */
@@ -206,7 +222,7 @@ static enum MHD_Result start(struct rest_request *request)
         rest_request_read_target(request);
     }
     enter(request, REST_NONE);
-    return run(request);
+    return rest_request_run(request);
 }
 
 enum MHD_Result rest_request_handle(void *user,
@@ -242,5 +258,5 @@ enum MHD_Result rest_request_handle(void *user,
     if (request->stage == REST_READING) {
         return start(request);
     }
-    return request->stage == REST_RUNNING ? run(request) : MHD_YES;
+    return request->stage == REST_RUNNING ? rest_request_run(request) : MHD_YES;
 }

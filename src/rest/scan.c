@@ -2,7 +2,7 @@
 
 #include <strings.h>
 
-enum { LINES_MOST = 64 };
+enum { LINES_MOST = 64, METHOD_MOST = 6 };
 
 static void skip(struct str *io_bytes, size_t n)
 {
@@ -50,9 +50,37 @@ static enum rest_scan take_until(struct str *io_bytes, char end, char least,
     return at == NULL ? SCAN_PART : SCAN_WHOLE;
 }
 
-static enum rest_scan take_target(struct str *io_bytes, struct str *ret_target)
+/* By the letter: HEAD would be a GET to others here. */
+static enum rest_method method_of(struct str name)
 {
-    enum rest_scan r = take_text(io_bytes, STR("GET "));
+    for (int i = 0; i < REST_METHODS; i++) {
+        if (str_is(name, rest_method_name((enum rest_method)i))) {
+            return (enum rest_method)i;
+        }
+    }
+    return REST_METHODS;
+}
+
+static enum rest_scan take_method(struct str *io_bytes,
+                                  enum rest_method *ret_method)
+{
+    struct str name;
+    enum rest_scan r = take_until(io_bytes, ' ', 'A', &name);
+
+    *ret_method = r == SCAN_WHOLE ? method_of(name) : REST_METHODS;
+    if (name.n > METHOD_MOST ||
+        (r == SCAN_WHOLE && *ret_method == REST_METHODS)) {
+        return SCAN_ODD;
+    }
+    skip(io_bytes, r == SCAN_WHOLE ? 1 : 0);
+    return r;
+}
+
+static enum rest_scan take_target(struct str *io_bytes,
+                                  struct rest_scanned *scanned)
+{
+    struct str *ret_target = &scanned->target;
+    enum rest_scan r = take_method(io_bytes, &scanned->method);
 
     if (r == SCAN_WHOLE) {
         r = take_until(io_bytes, ' ', '!', ret_target);
@@ -99,16 +127,19 @@ static enum rest_scan take_line(struct str *io_bytes, struct arena *arena,
     return r;
 }
 
-static bool is_longer(const struct rest_head *head)
+static bool is_odd(const struct rest_scanned *scanned)
 {
-    return head->wrong != NULL || head->content_length.p != NULL ||
-           head->transfer_encoding.p != NULL || head->expect.p != NULL;
+    const struct rest_head *head = &scanned->head;
+    bool longer = scanned->method == REST_GET && head->content_length.p != NULL;
+
+    return head->wrong != NULL || longer || head->transfer_encoding.p != NULL ||
+           head->expect.p != NULL;
 }
 
 static enum rest_scan take_head(struct str *io_bytes, struct arena *arena,
                                 struct rest_scanned *scanned)
 {
-    enum rest_scan r = take_target(io_bytes, &scanned->target);
+    enum rest_scan r = take_target(io_bytes, scanned);
 
     for (size_t i = 0; r == SCAN_WHOLE; i++) {
         if (io_bytes->n == 0) {
@@ -135,5 +166,5 @@ enum rest_scan rest_scan_head(struct str bytes, struct arena *arena,
     if (r == SCAN_PART && ret_scanned->n == REST_SCAN_MOST) {
         return SCAN_ODD;
     }
-    return r == SCAN_WHOLE && is_longer(&ret_scanned->head) ? SCAN_ODD : r;
+    return r == SCAN_WHOLE && is_odd(ret_scanned) ? SCAN_ODD : r;
 }

@@ -60,7 +60,10 @@ void rest_shared_write(struct rest_shared *shared)
                MHD_get_reason_phrase_for(status));
     shared->line_n = head->n;
     (void)MHD_get_response_headers(shared->reply.response, add_header, shared);
-    buf_printf(head, "Content-Length: %zu\r\n\r\n", shared->body.n);
+    if (status != MHD_HTTP_NO_CONTENT) { /* RFC 9110 8.6: it has none */
+        buf_printf(head, "Content-Length: %zu\r\n", shared->body.n);
+    }
+    buf_add_text(head, "\r\n");
 }
 
 bool rest_shared_date(struct rest_shared *shared, const char *date)

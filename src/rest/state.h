@@ -69,9 +69,12 @@ struct rest_request {
     struct arena *arena;       /* kept when the rest is cleared for the next */
     struct op op;
     struct rest_loop *loop;
-    struct MHD_Connection *connection; /* NULL: it is a group's runner */
-    struct rest_peer *peer;            /* NULL then */
+    struct MHD_Connection *connection; /* NULL: it is a group's runner, or came
+                                          past the library */
+    struct rest_peer *peer;            /* NULL: it is a group's runner */
     struct rest_group *group;          /* whose runner it is */
+    struct rest_taken *taken;          /* it came from that socket, past the
+                                          library */
     struct rest_shared *made;          /* its answer becomes that: it has no
                                           connection to send it to */
     void **context; /* where the library keeps it for the connection */
@@ -90,7 +93,8 @@ struct rest_request {
     bool plain;     /* a read that kept.c may answer: its target is taken apart
                        only if that cannot */
     struct str key; /* of such a read */
-    bool hit;       /* its answer was kept, or is one that is kept again */
+    bool small;     /* a write that could be run past the library: express.h */
+    bool hit;       /* it could have been answered there */
     bool finished;  /* the operation has its answer */
     bool parks;     /* or has none and waits for news */
     bool opened;    /* registry_run was called: registry_op_done is due */
@@ -235,6 +239,9 @@ void rest_request_release(struct rest_request *request);
 /* What is wrong with it, unless something is already. */
 void rest_request_wrong(struct rest_request *request, unsigned status,
                         struct str detail, struct str field);
+/* It is whole: runs it as far as it goes now. Answered, or suspended; or gone,
+ * with its connection taken. */
+enum MHD_Result rest_request_run(struct rest_request *request);
 /* Until it is woken; it goes on in that stage. */
 enum MHD_Result rest_request_suspend(struct rest_request *request,
                                      enum rest_stage woken_stage);

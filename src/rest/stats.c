@@ -164,8 +164,8 @@ static void add_requests(const struct rest_stats *stats, struct buf *out)
                    "up.",
                    stats->kept);
     metric_counter(out, "roster_http_answers_express_total",
-                   "Reads answered past the library, to those who keep "
-                   "reading.",
+                   "Requests answered past the library, to those who keep "
+                   "asking.",
                    stats->express);
     metric_counter(out, "roster_http_request_body_bytes_total",
                    "Bytes of bodies received.", stats->received_bytes);

@@ -8,7 +8,7 @@
  *
  *   library ─► (a poll WAITS: park.h) ─► SENDING ─► IDLE ────────► library
  *                          │                │  ▲      │
- *                          │                │  └── READS (express.h)
+ *                          │                │  └── LOOKS (express.h)
  *                          └──── hang-up ───┴─ time ──┴─────────► closed
  *
  * What the library has read cannot be put back. So one is taken only when the
@@ -44,12 +44,14 @@ struct rest_taken {
     struct rest_loop *loop;
     struct rest_peer own;
     struct rest_side side;
-    struct rest_waiter *waiter; /* a poll waits for news; NULL: none */
-    struct rest_shared *answer; /* on its way; NULL: none */
-    size_t sent;                /* of it */
-    uint64_t began_us;          /* the request that it is for */
+    struct rest_waiter *waiter;   /* a poll waits for news; NULL: none */
+    struct rest_shared *answer;   /* on its way; NULL: none */
+    struct rest_request *request; /* runs, and is read already; NULL: none */
+    size_t sent;                  /* of it */
+    uint64_t began_us;            /* the request that it is for */
     enum rest_after after;
     bool ended;            /* nothing more comes from its client */
+    bool more;             /* something may be unread */
     bool reads;            /* what follows is looked at here: express.h */
     struct rest_ring line; /* it is its turn soon, or waits for a fence */
     enum op_fence fence;   /* that one, when it is over */
@@ -69,6 +71,8 @@ void rest_taken_answer(struct rest_taken *taken, struct rest_shared *answer);
  * socket takes more. */
 void rest_taken_owe(struct rest_taken *taken, struct rest_shared *answer,
                     size_t sent);
+/* Takes so much out of its socket. False: it is broken. */
+bool rest_taken_consume(struct rest_taken *taken, size_t n) MUST_USE;
 /* What is to be told of it from now on (side.h). False: it cannot be. */
 bool rest_taken_listen(struct rest_taken *taken, uint32_t events) MUST_USE;
 /* To the library, with what is unread; or its end. It is gone. */
