@@ -253,7 +253,7 @@ static void go_on(struct batch *batch, enum rest_sight sight)
 
     if (sight == OTHER) {
         /* The library overwrites secrets where it has them. */
-        explicit_bzero(taken->loop->express.bytes, batch->bytes.n);
+        explicit_bzero(taken->loop->express.bytes, BYTES);
         rest_taken_give_back(taken);
     } else if (sight == FENCED) {
         rest_fence_wait(taken, unread);

@@ -3,6 +3,8 @@
 #include <microhttpd.h>
 #include <strings.h>
 
+enum { HEAD_BYTES = 512 }; /* a usual one has room in it */
+
 struct rest_shared *rest_shared_new(const struct rest_reply *reply,
                                     struct str body)
 {
@@ -38,11 +40,13 @@ static enum MHD_Result add_header(void *user, enum MHD_ValueKind kind,
     struct buf *head = &shared->head;
 
     (void)kind;
-    buf_printf(head, "%s: ", name);
+    buf_add_text(head, name);
+    buf_add_text(head, ": ");
     if (strcasecmp(name, MHD_HTTP_HEADER_DATE) == 0) {
         shared->date_at = head->n;
     }
-    buf_printf(head, "%s\r\n", value);
+    buf_add_text(head, value);
+    buf_add_text(head, "\r\n");
     shared->closes =
         shared->closes || strcasecmp(name, MHD_HTTP_HEADER_CONNECTION) == 0;
     return MHD_YES;
@@ -56,12 +60,18 @@ void rest_shared_write(struct rest_shared *shared)
     if (head->n > 0) {
         return;
     }
-    buf_printf(head, "HTTP/1.1 %u %s\r\n", status,
-               MHD_get_reason_phrase_for(status));
+    buf_reserve(head, HEAD_BYTES);
+    buf_add_text(head, "HTTP/1.1 ");
+    buf_add_u64(head, status);
+    buf_add_char(head, ' ');
+    buf_add_text(head, MHD_get_reason_phrase_for(status));
+    buf_add_text(head, "\r\n");
     shared->line_n = head->n;
     (void)MHD_get_response_headers(shared->reply.response, add_header, shared);
     if (status != MHD_HTTP_NO_CONTENT) { /* RFC 9110 8.6: it has none */
-        buf_printf(head, "Content-Length: %zu\r\n", shared->body.n);
+        buf_add_text(head, "Content-Length: ");
+        buf_add_u64(head, shared->body.n);
+        buf_add_text(head, "\r\n");
     }
     buf_add_text(head, "\r\n");
 }
