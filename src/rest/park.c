@@ -160,10 +160,29 @@ static enum MHD_Result join(struct rest_request *request,
     return MHD_YES;
 }
 
+static void own(struct arena *arena, struct str *io_text)
+{
+    *io_text = io_text->p == NULL ? STR_NONE : arena_str(arena, *io_text);
+}
+
+/* What it lends from its connection, which it may outlive. */
+static void own_head(struct rest_request *request)
+{
+    struct op *op = &request->op;
+
+    own(request->arena, &op->from);
+    own(request->arena, &op->method);
+    own(request->arena, &op->request);
+    own(request->arena, &op->if_.if_match);
+    own(request->arena, &op->if_.if_none_match);
+    own(request->arena, &op->if_.idempotency_key);
+}
+
 static enum MHD_Result begin(struct rest_request *request, struct str key)
 {
     struct rest_loop *loop = request->loop;
 
+    own_head(request);
     request->opened = true;
     rest_count(&loop->counts.looks, 1);
     enum op_step step =
@@ -174,7 +193,6 @@ static enum MHD_Result begin(struct rest_request *request, struct str key)
         return rest_answer_op(request);
     }
     struct rest_group *group = rest_group_new(loop, key);
-    request->op.from = arena_str(request->arena, request->op.from);
     admit(request, group, &group->taken);
     rest_group_go_on(group, request, step);
     return MHD_YES;

@@ -811,6 +811,21 @@ def nothing_is_missed_under_writes(s):
 
 # ---- ends -------------------------------------------------------------------
 
+@shared
+def the_head_of_a_poll_outlives_its_connection(s):
+    """The library's memory of it goes while its operation waits for a fence."""
+    things = path("v1", "ns", make_ns(s), SERVICE)
+    a = s.post(things, {"name": "n1"}).must(201)
+    for tags in ('"77"' * 100, ", ".join(f'"7{i}"' for i in range(100))):
+        with s.wire() as w:
+            w.send(request_bytes(
+                "GET", f"{things}?since={a.revision}&wait=200ms&consistency=linearizable",
+                headers=[("If-None-Match", tags)]))
+            got = w.answer()
+            assert got.status == (200 if ", " in tags else 400), got
+    s.get("/livez").must(200)
+
+
 @bare
 def at_the_end_everybody_is_answered():
     with Server("--drain", "1s") as s:
