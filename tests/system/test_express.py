@@ -574,7 +574,7 @@ def who_is_silent_and_who_does_not_read_is_cut():
             w.sock.settimeout(1)
             with contextlib.suppress(TimeoutError):
                 w.send(read(things) * 20000)
-            assert metric(s, "roster_http_requests_in_flight") == 2
+            until(lambda: metric(s, "roster_http_requests_in_flight") == 2)
             until(lambda: metric(s, "roster_http_timeouts_total") >= 2, 150)
             assert idle.closed_within(5 * PATIENCE)
             until(lambda: metric(s, "roster_http_requests_in_flight") == 1, 10)
