@@ -325,7 +325,7 @@ bool registry_may_begin(const struct registry *registry, const struct op *op);
 struct registry_fence {
     void (*over)(struct registry_fence *fence); /* core thread */
     uint64_t asked_us; /* by the monotonic clock, when it was wanted first */
-    bool holds; /* else there was no leader that a quorum follows */
+    bool holds;        /* else there was no leader that a quorum follows */
     struct core_request request; /* the registry's */
 };
 void registry_fence(struct registry *registry, struct registry_fence *fence);
