@@ -8,6 +8,7 @@
 #ifndef BASE_MEM_H
 #define BASE_MEM_H
 
+#include <assert.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -105,6 +106,7 @@ static inline void buf_reserve(struct buf *buf, size_t more)
 static inline void buf_add(struct buf *buf, const void *bytes, size_t n)
 {
     if (n > 0) {
+        assert(bytes != NULL);
         buf_reserve(buf, n);
         memcpy(buf->p + buf->n, bytes, n);
         buf->n += n;

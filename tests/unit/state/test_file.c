@@ -468,6 +468,7 @@ static void a_file_with_its_first_pages_swapped_is_refused(void **state)
     struct buf bytes = {0};
 
     buf_add_str(&bytes, buf_str(&b->bytes));
+    assert_non_null(bytes.p);
     memcpy(bytes.p + PAGE_0 + 16, bytes.p + PAGE_1 + 16, META_TXN - 16);
     le_put((uint8_t *)bytes.p + PAGE_0 + META_TXN, 3, 8);
     assert_refused_for(b, &bytes, "its first pages");
