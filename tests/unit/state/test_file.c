@@ -1,5 +1,6 @@
 /* What state_file_check accepts is whole, and can be served [STATE-1]. Each
  * file here differs from a good one in one thing. */
+#include <assert.h>
 #include <fcntl.h>
 #include <lmdb.h>
 #include <sys/stat.h>
@@ -468,7 +469,7 @@ static void a_file_with_its_first_pages_swapped_is_refused(void **state)
     struct buf bytes = {0};
 
     buf_add_str(&bytes, buf_str(&b->bytes));
-    assert_non_null(bytes.p);
+    assert(bytes.p != NULL);
     memcpy(bytes.p + PAGE_0 + 16, bytes.p + PAGE_1 + 16, META_TXN - 16);
     le_put((uint8_t *)bytes.p + PAGE_0 + META_TXN, 3, 8);
     assert_refused_for(b, &bytes, "its first pages");
