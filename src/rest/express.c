@@ -216,7 +216,7 @@ enum MHD_Result rest_express_answer(struct rest_request *request)
         rest_header_is_draining(request)) {
         return rest_answer_op(request);
     }
-    request->made = rest_shared_new(&(struct rest_reply){.status = 0}, STR(""));
+    request->made = rest_shared_pending();
     (void)rest_answer_op(request);
     struct rest_shared *made = request->made;
     request->made = NULL;

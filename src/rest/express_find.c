@@ -4,7 +4,6 @@
 
 #include "rest/scan.h"
 #include "rest/state.h"
-#include "rest/trace.h"
 
 /* Counted once: should the library get it, it knows. */
 static bool admits(struct rest_request *request)
@@ -43,9 +42,7 @@ static struct rest_shared *run(struct rest_request *request)
 {
     struct rest_loop *loop = request->loop;
 
-    if (request->op.request.n == 0) {
-        request->op.request = rest_trace_make(request->arena, loop->traces);
-    }
+    rest_request_name(request);
     request->opened = true;
     enum op_step step =
         registry_run(loop->rest->registry, &request->op, loop->reader);
@@ -53,7 +50,7 @@ static struct rest_shared *run(struct rest_request *request)
     if (step != OP_DONE) {
         return NULL;
     }
-    request->made = rest_shared_new(&(struct rest_reply){.status = 0}, STR(""));
+    request->made = rest_shared_pending();
     (void)rest_answer_op(request);
     if (request->made->reply.response != NULL) {
         rest_shared_write(request->made);

@@ -40,7 +40,7 @@ void rest_express_run(struct rest_taken *taken, const struct rest_write *write,
     taken->more = more;
     taken->request = request;
     request->taken = taken;
-    request->made = rest_shared_new(&(struct rest_reply){.status = 0}, STR(""));
+    request->made = rest_shared_pending();
     request->stage = REST_RUNNING;
     rest_count(&counts->in_flight, 1);
     rest_count(&counts->express, 1);

@@ -186,8 +186,7 @@ static void answer(struct rest_group *group)
         begin_again(group);
         return;
     }
-    struct rest_shared *shared =
-        rest_shared_new(&(struct rest_reply){.status = 0}, STR(""));
+    struct rest_shared *shared = rest_shared_pending();
 
     shared->no_body = group->runner->head;
     group->runner->made = shared;

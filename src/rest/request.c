@@ -168,6 +168,14 @@ static enum MHD_Result run_op(struct rest_request *request)
     return rest_answer_problem(request, &request->problem);
 }
 
+void rest_request_name(struct rest_request *request)
+{
+    if (request->op.request.n == 0) {
+        request->op.request =
+            rest_trace_make(request->arena, request->loop->traces);
+    }
+}
+
 enum MHD_Result rest_request_run(struct rest_request *request)
 {
     if (request->op.fence == OP_FENCE_HOLDS && !request->opened &&
@@ -183,10 +191,7 @@ enum MHD_Result rest_request_run(struct rest_request *request)
     if (request->route->place != REST_OP) {
         return rest_page_serve(request);
     }
-    if (request->op.request.n == 0) {
-        request->op.request =
-            rest_trace_make(request->arena, request->loop->traces);
-    }
+    rest_request_name(request);
     request->op.body = buf_str(&request->body);
     /* A chunked body of no bytes has made no file. */
     request->op.file =

@@ -16,6 +16,11 @@ struct rest_shared *rest_shared_new(const struct rest_reply *reply,
     return shared;
 }
 
+struct rest_shared *rest_shared_pending(void)
+{
+    return rest_shared_new(&(struct rest_reply){.status = 0}, STR(""));
+}
+
 struct rest_shared *rest_shared_ref(struct rest_shared *shared)
 {
     shared->users++;

@@ -35,6 +35,8 @@ struct rest_shared {
 /* Takes the response, which may be NULL, and whose body that is. */
 struct rest_shared *rest_shared_new(const struct rest_reply *reply,
                                     struct str body) MUST_USE;
+/* One that is still to be made. */
+struct rest_shared *rest_shared_pending(void) MUST_USE;
 struct rest_shared *rest_shared_ref(struct rest_shared *shared);
 void rest_shared_unref(struct rest_shared *shared);
 /* Its head as the library writes it, once for all. */

@@ -239,6 +239,9 @@ void rest_request_release(struct rest_request *request);
 /* What is wrong with it, unless something is already. */
 void rest_request_wrong(struct rest_request *request, unsigned status,
                         struct str detail, struct str field);
+/* Gives it an id, by which the audit and its answer name it, when its client
+ * has not. */
+void rest_request_name(struct rest_request *request);
 /* It is whole: runs it as far as it goes now. Answered, or suspended; or gone,
  * with its connection taken. */
 enum MHD_Result rest_request_run(struct rest_request *request);
