@@ -57,6 +57,11 @@ static const char *advice_of_tls(const char *detail)
          "ID=HOST,...)"},
         {"unexpected TLS packet",
          "what listens there speaks no TLS: write http:// instead of https://"},
+        /* A server without TLS closes without a word at some of the random
+           bytes of a handshake. */
+        {"gnutls_handshake() failed: The TLS connection was non-properly",
+         "what listens there ended the handshake, it may speak no TLS: then "
+         "write http:// instead of https://"},
         {"X.509 key or certificate",
          "--client-cert and --client-key have to be PEM files that belong "
          "together"},

@@ -5,8 +5,10 @@ import os
 import pty
 import re
 import shutil
+import socket
 import stat
 import tempfile
+import threading
 import time
 
 from harness import PATIENCE, binary, environment, fresh_name, run, shared
@@ -256,6 +258,26 @@ def a_status_says_why_it_is_less_than_there_is(s):
                              env=home.env)
         assert code == 3 and "write http://" in err, (code, out, err)
         assert "leader" in keeper.good("status")
+
+
+@shared(flags=ACCESS)
+def who_ends_a_handshake_without_a_word_may_speak_no_tls(s):
+    with socket.create_server(("127.0.0.1", 0)) as listener, Home(s) as home:
+        def close_each():
+            with contextlib.suppress(OSError):
+                while True:
+                    peer, _ = listener.accept()
+                    with peer:
+                        peer.recv(16384)
+        thread = threading.Thread(target=close_each)
+        thread.start()
+        code, out, err = run([binary("roster"), "--server",
+                              "https://127.0.0.1:%d" %
+                              listener.getsockname()[1], "tree"],
+                             env=home.env)
+        listener.shutdown(socket.SHUT_RDWR)
+        thread.join()
+        assert code == 3 and "write http://" in err, (code, out, err)
 
 
 @shared(flags=ACCESS)
