@@ -1,5 +1,11 @@
 #include "kit.h"
 
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
 /* libraft words what it tells its tracer in buffers that all its instances in
  * one process share: only tests have several. */
 const char *__tsan_default_suppressions(void);
@@ -56,6 +62,33 @@ void kit_row(struct buf *bytes, uint64_t row, size_t pad)
     c.row_put.secret = STR("");
     command_encode(bytes, &c);
     buf_done(&fields);
+}
+
+void kit_encode_restore(struct buf *bytes, const struct core_state_job *staged,
+                        uint64_t revision)
+{
+    struct command c = {.kind = COMMAND_RESTORE};
+
+    c.restore.file = str_of(staged->info.file);
+    memcpy(c.restore.digest, staged->info.state, sizeof c.restore.digest);
+    c.restore.size = staged->info.size;
+    c.restore.revision = revision;
+    command_encode(bytes, &c);
+}
+
+unsigned kit_free_port(void)
+{
+    struct sockaddr_in at = {.sin_family = AF_INET,
+                             .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t n = sizeof at;
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+    if (fd < 0 || bind(fd, (struct sockaddr *)&at, n) != 0 ||
+        getsockname(fd, (struct sockaddr *)&at, &n) != 0) {
+        abort();
+    }
+    (void)close(fd);
+    return ntohs(at.sin_port);
 }
 
 static void called(struct core_request *request)

@@ -12,6 +12,11 @@ struct core_config kit_config(const char *dir, struct cache *cache);
 /* Appends a command that adds the row "row-<row>" with `pad` bytes beside it.
  */
 void kit_row(struct buf *bytes, uint64_t row, size_t pad);
+/* Appends one that puts the staged file in the place of the state. */
+void kit_encode_restore(struct buf *bytes, const struct core_state_job *staged,
+                        uint64_t revision);
+/* Of the loopback; free when it was looked for. */
+unsigned kit_free_port(void);
 
 struct kit_call {
     struct core_request request;

@@ -12,12 +12,9 @@
 #include <cmocka.h>
 /* clang-format on */
 
-#include <arpa/inet.h>
 #include <pthread.h>
 #include <semaphore.h>
 #include <signal.h>
-#include <stdatomic.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -51,22 +48,6 @@ struct net {
     char list[256];
     struct node nodes[NODES];
 };
-
-/* ---- a port that is free now ---- */
-
-static unsigned free_port(void)
-{
-    struct sockaddr_in at = {.sin_family = AF_INET,
-                             .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    socklen_t n = sizeof at;
-    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-
-    assert_true(fd >= 0);
-    assert_int_equal(bind(fd, (struct sockaddr *)&at, n), 0);
-    assert_int_equal(getsockname(fd, (struct sockaddr *)&at, &n), 0);
-    (void)close(fd);
-    return ntohs(at.sin_port);
-}
 
 /* ---- asking ---- */
 
@@ -215,7 +196,7 @@ static struct net *net_new(void)
         (void)snprintf(node->dir, sizeof node->dir, "%s/%s", net->dir,
                        node->id);
         (void)snprintf(node->listen, sizeof node->listen, "127.0.0.1:%u",
-                       free_port());
+                       kit_free_port());
         node->cache = cache_new(1 << 20);
         if (i < 3) {
             n +=
@@ -827,7 +808,7 @@ static void a_node_is_found_at_another_address(void **state)
         struct node *node = &net->nodes[i];
         node_stop(node);
         (void)snprintf(node->listen, sizeof node->listen, "127.0.0.1:%u",
-                       free_port());
+                       kit_free_port());
         node_start(node);
         UNTIL(caught_up(node));
         write_row(node, i);

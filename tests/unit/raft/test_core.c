@@ -11,144 +11,19 @@
 #include <cmocka.h>
 /* clang-format on */
 
-#include <dirent.h>
-#include <fcntl.h>
 #include <pthread.h>
 #include <semaphore.h>
 #include <signal.h>
 #include <sys/resource.h>
-#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/clock.h"
 #include "base/err.h"
 #include "base/log.h"
-#include "kit.h"
+#include "kit_node.h"
 #include "model/row.h"
 #include "raft/aio.h"
-
-struct node {
-    char dir[64];
-    struct core *core;
-    struct cache *cache;
-    pthread_t thread;
-    sem_t led;
-    uint64_t snapshot_bytes;
-    uint64_t reserve_bytes;
-    _Atomic unsigned ticks;
-};
-
-static void on_lead(void *user, bool leads)
-{
-    struct node *node = user;
-    if (leads) {
-        (void)sem_post(&node->led);
-    }
-}
-
-static void on_tick(void *user)
-{
-    struct node *node = user;
-    node->ticks++;
-}
-
-static void *run(void *user)
-{
-    struct node *node = user;
-    core_run(node->core);
-    return NULL;
-}
-
-static int node_open(struct node *node)
-{
-    struct core_config config = kit_config(node->dir, node->cache);
-
-    config.user = node;
-    config.on_lead = on_lead;
-    config.on_tick = on_tick;
-    config.disk_reserve_bytes = node->reserve_bytes;
-    if (node->snapshot_bytes != 0) {
-        config.snapshot_bytes = node->snapshot_bytes;
-    }
-    return core_open(&config, &node->core);
-}
-
-static void node_start(struct node *node)
-{
-    assert_int_equal(node_open(node), 0);
-    assert_int_equal(sem_init(&node->led, 0, 0), 0);
-    assert_int_equal(pthread_create(&node->thread, NULL, run, node), 0);
-    assert_int_equal(sem_wait(&node->led), 0);
-}
-
-static void stop_call(struct core_call *call);
-
-struct stop {
-    struct core_call call;
-    struct core *core;
-};
-
-static void stop_call(struct core_call *call)
-{
-    core_stop(CONTAINER(call, struct stop, call)->core);
-}
-
-static void node_stop(struct node *node)
-{
-    struct stop stop = {{{NULL}, stop_call}, node->core};
-    core_call(node->core, &stop.call);
-    (void)pthread_join(node->thread, NULL);
-    node->core = core_close(node->core);
-}
-
-static struct node *node_new(void)
-{
-    struct node *node = mem_zero(sizeof *node);
-    log_start(LOG_ERROR, LOG_TEXT);
-    (void)snprintf(node->dir, sizeof node->dir, "/tmp/roster-core-XXXXXX");
-    assert_non_null(mkdtemp(node->dir));
-    node->cache = cache_new(1 << 20);
-    return node;
-}
-
-static void node_free(struct node *node)
-{
-    char command[128];
-    cache_free(node->cache);
-    (void)snprintf(command, sizeof command, "rm -rf '%s'", node->dir);
-    assert_int_equal(system(command), 0);
-    mem_free(node);
-}
-
-/* Add one row and wait for it; the outcome. */
-static int add(struct node *node, uint64_t n, size_t size)
-{
-    struct kit_call call;
-    struct buf bytes = {0};
-
-    kit_row(&bytes, n, size);
-    kit_send(node->core, &call, buf_str(&bytes));
-    int r = kit_hear(&call);
-    buf_done(&bytes);
-    return r;
-}
-
-static uint64_t count(struct node *node)
-{
-    struct store_reader *reader;
-    struct store_txn *txn;
-    struct store_list list;
-
-    assert_int_equal(store_reader_new(core_store(node->core), &reader), 0);
-    assert_int_equal(store_read_begin(reader, &txn), 0);
-    while (store_use(txn, STORE_POOL) == ERR_RESTART) {
-    }
-    assert_int_equal(store_list_get(txn, STORE_POOL, STR("service"), &list), 0);
-    store_read_end(txn);
-    store_reader_free(reader);
-    return list.count;
-}
 
 static struct store_meta meta_of(struct node *node)
 {
@@ -163,13 +38,6 @@ static struct store_meta meta_of(struct node *node)
     return meta;
 }
 
-static void in_dir(struct node *node, const char *shell)
-{
-    char command[256];
-    (void)snprintf(command, sizeof command, "cd '%s' && %s", node->dir, shell);
-    assert_int_equal(system(command), 0);
-}
-
 /* A process that dies without a word: the child writes and is killed. */
 static void write_and_die(struct node *node, uint64_t from, uint64_t to,
                           size_t size)
@@ -177,9 +45,9 @@ static void write_and_die(struct node *node, uint64_t from, uint64_t to,
     pid_t child = fork();
     assert_true(child >= 0);
     if (child == 0) {
-        node_start(node);
+        kit_start(node);
         for (uint64_t i = from; i < to; i++) {
-            if (add(node, i, size) != 0) {
+            if (kit_add(node, i, size) != 0) {
                 _exit(1);
             }
         }
@@ -193,86 +61,72 @@ static void write_and_die(struct node *node, uint64_t from, uint64_t to,
 static void power_cut(struct node *node)
 {
     /* Another boot, and LMDB's unsynced pages are anything. */
-    in_dir(node, "sed -i 's/^boot .*/boot other/' store.state && "
-                 "dd if=/dev/urandom of=store/data.mdb bs=4096 count=64 "
-                 "conv=notrunc 2>/dev/null");
+    kit_shell(node, "sed -i 's/^boot .*/boot other/' store.state && "
+                    "dd if=/dev/urandom of=store/data.mdb bs=4096 count=64 "
+                    "conv=notrunc 2>/dev/null");
 }
 
 static void what_was_acknowledged_is_there_after_a_clean_stop(void **state)
 {
-    struct node *node = node_new();
+    struct node *node = kit_new("n1", "core");
 
     (void)state;
-    node_start(node);
+    kit_start(node);
     for (uint64_t i = 0; i < 20; i++) {
-        assert_int_equal(add(node, i, 10), 0);
+        assert_int_equal(kit_add(node, i, 10), 0);
     }
-    assert_int_equal(add(node, 3, 10), ERR_CONFLICT);
-    node_stop(node);
-    in_dir(node, "grep -q 'clean 1' store.state");
-    node_start(node);
-    assert_int_equal(count(node), 20);
-    node_stop(node);
-    node_free(node);
+    assert_int_equal(kit_add(node, 3, 10), ERR_CONFLICT);
+    kit_stop(node);
+    kit_shell(node, "grep -q 'clean 1' store.state");
+    kit_start(node);
+    assert_int_equal(kit_count(node), 20);
+    kit_stop(node);
+    kit_free(node);
 }
 
 static void what_was_acknowledged_is_there_after_a_kill(void **state)
 {
-    struct node *node = node_new();
+    struct node *node = kit_new("n1", "core");
 
     (void)state;
     for (uint64_t round = 0; round < 3; round++) {
         write_and_die(node, round * 30, (round + 1) * 30, 100);
     }
-    node_start(node);
-    assert_int_equal(count(node), 90);
-    assert_int_equal(add(node, 89, 1), ERR_CONFLICT);
-    node_stop(node);
-    node_free(node);
+    kit_start(node);
+    assert_int_equal(kit_count(node), 90);
+    assert_int_equal(kit_add(node, 89, 1), ERR_CONFLICT);
+    kit_stop(node);
+    kit_free(node);
 }
 
 /* [CORE-3] Without a snapshot everything comes from the log. */
 static void after_a_power_cut_the_store_is_built_from_the_log(void **state)
 {
-    struct node *node = node_new();
+    struct node *node = kit_new("n1", "core");
 
     (void)state;
     write_and_die(node, 0, 50, 100);
     power_cut(node);
-    node_start(node);
-    assert_int_equal(count(node), 50);
-    node_stop(node);
-    node_free(node);
-}
-
-static unsigned files_in(struct node *node, const char *folder)
-{
-    char path[128];
-    unsigned n = 0;
-    (void)snprintf(path, sizeof path, "%s/%s", node->dir, folder);
-    DIR *dir = opendir(path);
-    assert_non_null(dir);
-    while (readdir(dir) != NULL) {
-        n++;
-    }
-    (void)closedir(dir);
-    return n - 2;
+    kit_start(node);
+    assert_int_equal(kit_count(node), 50);
+    kit_stop(node);
+    kit_free(node);
 }
 
 static void
 after_a_power_cut_the_store_is_built_from_snapshot_and_log(void **state)
 {
-    struct node *node = node_new();
+    struct node *node = kit_new("n1", "core");
 
     (void)state;
-    node->snapshot_bytes = 256 << 10;
+    node->config.snapshot_bytes = 256 << 10;
     write_and_die(node, 0, 400, 4000);
-    assert_in_range(files_in(node, "state"), 1, 4);
+    assert_in_range(kit_files(node, "state", ""), 1, 4);
     power_cut(node);
-    node_start(node);
-    assert_int_equal(count(node), 400);
-    node_stop(node);
-    node_free(node);
+    kit_start(node);
+    assert_int_equal(kit_count(node), 400);
+    kit_stop(node);
+    kit_free(node);
 }
 
 /* Large rows are written faster than the state they add to: without a bound the
@@ -280,49 +134,49 @@ after_a_power_cut_the_store_is_built_from_snapshot_and_log(void **state)
 static void
 a_log_grows_by_no_more_than_twice_what_lies_between_snapshots(void **state)
 {
-    struct node *node = node_new();
+    struct node *node = kit_new("n1", "core");
     uint64_t most = 0;
 
     (void)state;
-    node->snapshot_bytes = 256 << 10;
-    node_start(node);
+    node->config.snapshot_bytes = 256 << 10;
+    kit_start(node);
     for (uint64_t n = 0; n < 200; n++) {
-        assert_int_equal(add(node, n, 60000), 0);
+        assert_int_equal(kit_add(node, n, 60000), 0);
         struct core_stats stats = core_stats(node->core);
         most = stats.log_bytes > most ? stats.log_bytes : most;
     }
-    assert_in_range(most, 1, 2 * node->snapshot_bytes);
+    assert_in_range(most, 1, 2 * node->config.snapshot_bytes);
     assert_int_not_equal(core_stats(node->core).log_waits, 0);
-    assert_int_equal(count(node), 200);
-    node_stop(node);
-    node_free(node);
+    assert_int_equal(kit_count(node), 200);
+    kit_stop(node);
+    kit_free(node);
 }
 
 static void a_damaged_newest_state_file_is_not_believed(void **state)
 {
-    struct node *node = node_new();
+    struct node *node = kit_new("n1", "core");
 
     (void)state;
-    node->snapshot_bytes = 256 << 10;
+    node->config.snapshot_bytes = 256 << 10;
     write_and_die(node, 0, 400, 4000);
     power_cut(node);
-    in_dir(node, "for f in state/state-*; do dd if=/dev/urandom of=$f bs=1 "
-                 "seek=9000 count=64 conv=notrunc 2>/dev/null; done");
-    assert_int_equal(node_open(node), ERR_INVALID);
-    node_free(node);
+    kit_shell(node, "for f in state/state-*; do dd if=/dev/urandom of=$f bs=1 "
+                    "seek=9000 count=64 conv=notrunc 2>/dev/null; done");
+    assert_int_equal(kit_open(node), ERR_INVALID);
+    kit_free(node);
 }
 
 /* New entries would take the numbers of the lost ones and be skipped. */
 static void a_log_that_lost_its_end_is_refused(void **state)
 {
-    struct node *node = node_new();
+    struct node *node = kit_new("n1", "core");
 
     (void)state;
     write_and_die(node, 0, 20, 100);
-    in_dir(node, "for f in raft/open-*; do dd if=/dev/zero of=$f bs=4096 "
-                 "seek=1 count=200 conv=notrunc 2>/dev/null; done");
-    assert_int_equal(node_open(node), ERR_INVALID);
-    node_free(node);
+    kit_shell(node, "for f in raft/open-*; do dd if=/dev/zero of=$f bs=4096 "
+                    "seek=1 count=200 conv=notrunc 2>/dev/null; done");
+    assert_int_equal(kit_open(node), ERR_INVALID);
+    kit_free(node);
 }
 
 /* libraft begins a start with an entry of its own. Were it let in before the
@@ -330,16 +184,16 @@ static void a_log_that_lost_its_end_is_refused(void **state)
  * start by start, and be taken for whole. */
 static void a_log_that_lost_its_end_is_refused_at_every_start(void **state)
 {
-    struct node *node = node_new();
+    struct node *node = kit_new("n1", "core");
 
     (void)state;
     write_and_die(node, 0, 6, 100);
-    in_dir(node, "for f in raft/open-*; do dd if=/dev/zero of=$f bs=4096 "
-                 "seek=0 count=200 conv=notrunc 2>/dev/null; done");
+    kit_shell(node, "for f in raft/open-*; do dd if=/dev/zero of=$f bs=4096 "
+                    "seek=0 count=200 conv=notrunc 2>/dev/null; done");
     for (int i = 0; i < 12; i++) {
-        assert_int_equal(node_open(node), ERR_INVALID);
+        assert_int_equal(kit_open(node), ERR_INVALID);
     }
-    node_free(node);
+    kit_free(node);
 }
 
 /* ---- many namespaces ---- */
@@ -415,23 +269,23 @@ static bool fill_namespaces(struct node *node)
  */
 static void a_log_over_many_namespaces_is_applied_at_start(void **state)
 {
-    struct node *node = node_new();
+    struct node *node = kit_new("n1", "core");
     int status = 0;
 
     (void)state;
     pid_t child = fork();
     assert_true(child >= 0);
     if (child == 0) {
-        node_start(node);
+        kit_start(node);
         _exit(make_namespaces(node) && fill_namespaces(node) ? 0 : 1);
     }
     assert_int_equal(waitpid(child, &status, 0), child);
     assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 0);
     power_cut(node);
-    node_start(node);
+    kit_start(node);
     assert_int_equal(meta_of(node).n_rows, SPREAD);
-    node_stop(node);
-    node_free(node);
+    kit_stop(node);
+    kit_free(node);
 }
 
 /* libraft 0.22.1 tries a failed write of the log again through a pointer to
@@ -465,7 +319,7 @@ static bool add_large(struct node *node)
 
 static void a_write_of_the_log_that_fails_stops_the_process(void **state)
 {
-    struct node *node = node_new();
+    struct node *node = kit_new("n1", "core");
     int status = 0;
 
     (void)state;
@@ -473,9 +327,9 @@ static void a_write_of_the_log_that_fails_stops_the_process(void **state)
     assert_true(child >= 0);
     if (child == 0) {
         struct rlimit limit = {8U << 20, 8U << 20};
-        node_start(node);
+        kit_start(node);
         (void)signal(SIGXFSZ, SIG_IGN);
-        if (add(node, 1, 10) != 0 || setrlimit(RLIMIT_FSIZE, &limit) != 0) {
+        if (kit_add(node, 1, 10) != 0 || setrlimit(RLIMIT_FSIZE, &limit) != 0) {
             _exit(1);
         }
         _exit(add_large(node) ? 2 : 3);
@@ -483,10 +337,10 @@ static void a_write_of_the_log_that_fails_stops_the_process(void **state)
     assert_int_equal(waitpid(child, &status, 0), child);
     assert_true(WIFSIGNALED(status));
     assert_int_equal(WTERMSIG(status), SIGABRT);
-    node_start(node);
-    assert_int_equal(count(node), 1);
-    node_stop(node);
-    node_free(node);
+    kit_start(node);
+    assert_int_equal(kit_count(node), 1);
+    kit_stop(node);
+    kit_free(node);
 }
 
 /* Whoever stops under load is not kept waiting by it. */
@@ -494,32 +348,30 @@ static void *add_until_refused(void *user)
 {
     struct node *node = user;
     static _Atomic uint64_t next;
-    while (add(node, next++, 10) == 0) {
+    while (kit_add(node, next++, 10) == 0) {
     }
     return NULL;
 }
 
 static void a_stop_ends_also_under_load(void **state)
 {
-    struct node *node = node_new();
+    struct node *node = kit_new("n1", "core");
     pthread_t writers[16];
 
     (void)state;
-    node_start(node);
+    kit_start(node);
     for (int i = 0; i < 16; i++) {
         assert_int_equal(
             pthread_create(&writers[i], NULL, add_until_refused, node), 0);
     }
     (void)usleep(50000);
-    struct stop stop = {{{NULL}, stop_call}, node->core};
-    core_call(node->core, &stop.call);
+    kit_halt(node);
     for (int i = 0; i < 16; i++) {
         (void)pthread_join(writers[i], NULL);
     }
-    (void)pthread_join(node->thread, NULL);
-    node->core = core_close(node->core);
-    in_dir(node, "grep -q 'clean 1' store.state");
-    node_free(node);
+    kit_stop(node);
+    kit_shell(node, "grep -q 'clean 1' store.state");
+    kit_free(node);
 }
 
 /* ---- who waits for the pack that is out ---- */
@@ -540,7 +392,7 @@ static void *write_and_read(void *user)
     struct kit_call fence;
 
     for (uint64_t i = 0; i < EACH; i++) {
-        assert_int_equal(add(writer->node, writer->from + i, 10), 0);
+        assert_int_equal(kit_add(writer->node, writer->from + i, 10), 0);
         if (i % 50 == 0) {
             kit_send(writer->node->core, &fence, STR_NONE);
             assert_int_equal(kit_hear(&fence), 0);
@@ -563,11 +415,11 @@ static uint64_t turns(const struct core_stats *stats)
  * the clock and of the log's files. */
 static void commands_behind_a_pack_do_not_wake_the_loop(void **state)
 {
-    struct node *node = node_new();
+    struct node *node = kit_new("n1", "core");
     struct writer writers[WRITERS];
 
     (void)state;
-    node_start(node);
+    kit_start(node);
     uint64_t began_ms = clock_mono_ms();
     struct core_stats before = core_stats(node->core);
     for (size_t i = 0; i < WRITERS; i++) {
@@ -583,9 +435,9 @@ static void commands_behind_a_pack_do_not_wake_the_loop(void **state)
     uint64_t ticks = (clock_mono_ms() - began_ms) / CORE_TICK_MS;
     assert_in_range(turns(&after) - turns(&before), 1,
                     (after.packs - before.packs) * 5 / 2 + 2 * ticks + 50);
-    assert_int_equal(count(node), WRITERS * EACH);
-    node_stop(node);
-    node_free(node);
+    assert_int_equal(kit_count(node), WRITERS * EACH);
+    kit_stop(node);
+    kit_free(node);
 }
 
 /* ---- a request that is made when it is ordered ---- */
@@ -616,14 +468,14 @@ static void late_done(struct core_request *request)
 static void a_request_is_prepared_when_all_before_it_is_applied(void **state)
 {
     enum { BEFORE = 20, ROUNDS = 20 };
-    struct node *node = node_new();
+    struct node *node = kit_new("n1", "core");
     struct kit_call calls[BEFORE + 1];
     struct buf bytes[BEFORE + 2] = {0};
     uint64_t row = 0;
 
     (void)state;
-    node_start(node);
-    assert_int_equal(add(node, row++, 10), 0);
+    kit_start(node);
+    assert_int_equal(kit_add(node, row++, 10), 0);
     for (int round = 0; round < ROUNDS; round++) {
         uint64_t revision = core_status(node->core).revision;
         struct late late = {.core = node->core, .goes = round % 2 == 0};
@@ -648,12 +500,12 @@ static void a_request_is_prepared_when_all_before_it_is_applied(void **state)
         assert_int_equal(kit_hear(&late.call), late.goes ? 0 : ERR_NOT_READY);
         assert_int_equal(late.revision, revision + BEFORE);
     }
-    assert_int_equal(count(node), 1 + ROUNDS * (BEFORE + 1) + ROUNDS / 2);
-    node_stop(node);
+    assert_int_equal(kit_count(node), 1 + ROUNDS * (BEFORE + 1) + ROUNDS / 2);
+    kit_stop(node);
     for (int i = 0; i < BEFORE + 2; i++) {
         buf_done(&bytes[i]);
     }
-    node_free(node);
+    kit_free(node);
 }
 
 /* ---- packs ---- */
@@ -682,11 +534,11 @@ static void send_all(struct core_call *call)
 /* A small row takes as long as a large one. */
 static void many_small_commands_are_not_applied_in_one_step(void **state)
 {
-    struct node *node = node_new();
+    struct node *node = kit_new("n1", "core");
     struct crowd *crowd = mem_zero(sizeof *crowd);
 
     (void)state;
-    node_start(node);
+    kit_start(node);
     crowd->core = node->core;
     crowd->call.func = send_all;
     assert_int_equal(sem_init(&crowd->sent, 0, 0), 0);
@@ -706,8 +558,8 @@ static void many_small_commands_are_not_applied_in_one_step(void **state)
     assert_true(packs <= MANY / 100); /* They share flushes all the same. */
     (void)sem_destroy(&crowd->sent);
     mem_free(crowd);
-    node_stop(node);
-    node_free(node);
+    kit_stop(node);
+    kit_free(node);
 }
 
 /* ---- what a leader does in steps ---- */
@@ -759,14 +611,14 @@ static bool has_trash(struct node *node)
 /* In steps of 500; nothing else wakes the loop but its tick. */
 static void a_step_of_reclaiming_does_not_wait_for_the_tick(void **state)
 {
-    struct node *node = node_new();
+    struct node *node = kit_new("n1", "core");
     struct crowd *crowd = mem_zero(sizeof *crowd);
     struct command c = {.kind = COMMAND_NS_DELETE};
     struct kit_call call;
     struct buf bytes = {0};
 
     (void)state;
-    node_start(node);
+    kit_start(node);
     crowd->core = node->core;
     crowd->call.func = send_all;
     assert_int_equal(sem_init(&crowd->sent, 0, 0), 0);
@@ -794,43 +646,43 @@ static void a_step_of_reclaiming_does_not_wait_for_the_tick(void **state)
     buf_done(&bytes);
     (void)sem_destroy(&crowd->sent);
     mem_free(crowd);
-    node_stop(node);
-    node_free(node);
+    kit_stop(node);
+    kit_free(node);
 }
 
 static void a_second_process_is_refused(void **state)
 {
-    struct node *node = node_new();
+    struct node *node = kit_new("n1", "core");
     struct node other;
 
     (void)state;
-    node_start(node);
+    kit_start(node);
     other = *node;
-    assert_int_equal(node_open(&other), ERR_INVALID);
-    node_stop(node);
-    node_free(node);
+    assert_int_equal(kit_open(&other), ERR_INVALID);
+    kit_stop(node);
+    kit_free(node);
 }
 
 /* Freeing them takes as long as freeing long ones. */
 static void short_entries_count_for_more_than_their_bytes(void **state)
 {
-    struct node *node = node_new();
+    struct node *node = kit_new("n1", "core");
 
     (void)state;
-    node->snapshot_bytes = 100 << 10;
-    node_start(node);
+    node->config.snapshot_bytes = 100 << 10;
+    kit_start(node);
     for (uint64_t n = 0; n < 250; n++) {
-        assert_int_equal(add(node, n, 0), 0);
+        assert_int_equal(kit_add(node, n, 0), 0);
     }
     struct core_stats stats = core_stats(node->core);
-    assert_true(stats.pack_bytes < node->snapshot_bytes);
+    assert_true(stats.pack_bytes < node->config.snapshot_bytes);
     for (unsigned i = 0; i < 1000 && stats.snapshots == 0; i++) {
         (void)usleep(10000);
         stats = core_stats(node->core);
     }
     assert_int_equal(stats.snapshots, 1);
-    node_stop(node);
-    node_free(node);
+    kit_stop(node);
+    kit_free(node);
 }
 
 /* [AIO-1] Segments of the log are closed, and snapshots made, and nobody waited
@@ -838,41 +690,41 @@ static void short_entries_count_for_more_than_their_bytes(void **state)
 static void full_segments_of_the_log_keep_nobody_waiting(void **state)
 {
     enum { ROW = 200 << 10, ROWS = 130 };
-    struct node *node = node_new();
+    struct node *node = kit_new("n1", "core");
     uint64_t before = aio_counts().destroyed;
 
     (void)state;
-    node->snapshot_bytes = 10 << 20;
-    node_start(node);
+    node->config.snapshot_bytes = 10 << 20;
+    kit_start(node);
     for (uint64_t i = 0; i < ROWS; i++) {
-        assert_int_equal(add(node, i, ROW), 0);
+        assert_int_equal(kit_add(node, i, ROW), 0);
     }
     struct core_stats stats = core_stats(node->core);
     assert_true(stats.snapshots > 0);
     assert_int_equal(stats.aio_waits, before);
     assert_true(aio_counts().reused > 0);
-    node_stop(node);
-    node_start(node); /* What was written with them is whole. */
-    assert_int_equal(count(node), ROWS);
-    node_stop(node);
-    node_free(node);
+    kit_stop(node);
+    kit_start(node); /* What was written with them is whole. */
+    assert_int_equal(kit_count(node), ROWS);
+    kit_stop(node);
+    kit_free(node);
 }
 
 static void below_the_reserve_growth_is_refused(void **state)
 {
-    struct node *node = node_new();
+    struct node *node = kit_new("n1", "core");
 
     (void)state;
-    node->reserve_bytes = UINT64_MAX / 2;
-    node_start(node);
+    node->config.disk_reserve_bytes = UINT64_MAX / 2;
+    kit_start(node);
     int r = 0;
     for (uint64_t i = 0; i < 400 && r == 0; i++) {
-        r = add(node, i, 10);
+        r = kit_add(node, i, 10);
         (void)usleep(5000);
     }
     assert_int_equal(r, ERR_FULL);
-    node_stop(node);
-    node_free(node);
+    kit_stop(node);
+    kit_free(node);
 }
 
 int main(void)

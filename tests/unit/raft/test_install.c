@@ -13,7 +13,6 @@
 #include <cmocka.h>
 /* clang-format on */
 
-#include <dirent.h>
 #include <dlfcn.h>
 #include <pthread.h>
 #include <semaphore.h>
@@ -24,189 +23,20 @@
 #include <unistd.h>
 
 #include "base/err.h"
-#include "base/log.h"
-#include "kit.h"
+#include "kit_node.h"
 #include "peer/peer.h"
 #include "raft/install.h"
 
-enum { NODES = 3 };
-
-struct node {
-    char dir[64];
-    char id[8];
-    struct core *core;
-    struct cache *cache;
-    pthread_t thread;
-    sem_t led;
-    _Atomic unsigned restored;
-    bool running;
-};
-
-/* ---- nodes ---- */
-
-static void on_lead(void *user, bool leads)
-{
-    struct node *node = user;
-    if (leads) {
-        (void)sem_post(&node->led);
-    }
-}
-
-static void on_restored(void *user)
-{
-    struct node *node = user;
-    (void)atomic_fetch_add(&node->restored, 1);
-}
-
-static void *run(void *user)
-{
-    struct node *node = user;
-    core_run(node->core);
-    return NULL;
-}
-
-static struct node *node_new(const char *id)
-{
-    struct node *node = mem_zero(sizeof *node);
-
-    log_start(LOG_ERROR, LOG_TEXT);
-    (void)snprintf(node->dir, sizeof node->dir, "/tmp/roster-install-XXXXXX");
-    assert_non_null(mkdtemp(node->dir));
-    (void)snprintf(node->id, sizeof node->id, "%s", id);
-    node->cache = cache_new(1 << 20);
-    return node;
-}
-
-static int open_node(struct node *node)
-{
-    struct core_config config = kit_config(node->dir, node->cache);
-
-    config.node_id = node->id;
-    config.user = node;
-    config.on_lead = on_lead;
-    config.on_restored = on_restored;
-    return core_open(&config, &node->core);
-}
-
-/* As a member that decides nothing: it does not lead. */
-static void node_run(struct node *node)
-{
-    assert_int_equal(sem_init(&node->led, 0, 0), 0);
-    assert_int_equal(pthread_create(&node->thread, NULL, run, node), 0);
-    node->running = true;
-}
-
-static void node_start(struct node *node)
-{
-    assert_int_equal(open_node(node), 0);
-    node_run(node);
-    assert_int_equal(sem_wait(&node->led), 0);
-}
-
-struct stop {
-    struct core_call call;
-    struct core *core;
-};
-
-static void stop_call(struct core_call *call)
-{
-    core_stop(CONTAINER(call, struct stop, call)->core);
-}
-
-static void node_stop(struct node *node)
-{
-    struct stop stop = {{{NULL}, stop_call}, node->core};
-
-    if (node->running) {
-        core_call(node->core, &stop.call);
-        (void)pthread_join(node->thread, NULL);
-        node->running = false;
-    }
-    node->core = core_close(node->core);
-}
-
-static void in_dir(struct node *node, const char *shell)
-{
-    char command[1024];
-    (void)snprintf(command, sizeof command, "cd '%s' && %s", node->dir, shell);
-    assert_int_equal(system(command), 0);
-}
-
-static void node_free(struct node *node)
-{
-    cache_free(node->cache);
-    in_dir(node, "rm -rf \"$PWD\"");
-    mem_free(node);
-}
-
-static void add_rows(struct node *node, uint64_t from, uint64_t to)
-{
-    for (uint64_t i = from; i < to; i++) {
-        struct kit_call call;
-        struct buf bytes = {0};
-        kit_row(&bytes, i, 20);
-        kit_send(node->core, &call, buf_str(&bytes));
-        assert_int_equal(kit_hear(&call), 0);
-        buf_done(&bytes);
-    }
-}
-
-static uint64_t count(struct node *node)
-{
-    struct store_reader *reader;
-    struct store_txn *txn;
-    struct store_list list;
-
-    assert_int_equal(store_reader_new(core_store(node->core), &reader), 0);
-    assert_int_equal(store_read_begin(reader, &txn), 0);
-    while (store_use(txn, STORE_POOL) == ERR_RESTART) {
-    }
-    assert_int_equal(store_list_get(txn, STORE_POOL, STR("service"), &list), 0);
-    store_read_end(txn);
-    store_reader_free(reader);
-    return list.count;
-}
-
-static unsigned files(struct node *node, const char *folder, const char *prefix)
-{
-    char path[128];
-    struct dirent **names = NULL;
-    unsigned n = 0;
-
-    (void)snprintf(path, sizeof path, "%s/%s", node->dir, folder);
-    int all = scandir(path, &names, NULL, NULL);
-    for (int i = 0; i < all; i++) {
-        n += names[i]->d_name[0] != '.' &&
-             strncmp(names[i]->d_name, prefix, strlen(prefix)) == 0;
-        free(names[i]);
-    }
-    free(names);
-    return n;
-}
+enum { NODES = 3, PAD = 20 };
 
 /* ---- jobs ---- */
-
-struct job {
-    struct core_state_job job;
-    sem_t done;
-};
-
-static void job_done(struct core_state_job *job)
-{
-    (void)sem_post(&CONTAINER(job, struct job, job)->done);
-}
 
 static struct core_state_job do_job(struct node *node,
                                     enum core_state_kind kind, const char *path)
 {
-    struct job job = {.job = {.kind = kind, .path = path, .done = job_done}};
+    struct kit_job job;
 
-    (void)sem_init(&job.done, 0, 0);
-    core_state_job(node->core, &job.job);
-    while (sem_wait(&job.done) != 0) {
-    }
-    (void)sem_destroy(&job.done);
-    assert_int_equal(job.job.outcome, 0);
+    assert_int_equal(kit_job(node, &job, kind, path), 0);
     return job.job;
 }
 
@@ -227,25 +57,13 @@ static void snapshot(struct node *node)
 static void send_restore(struct node *node, const struct core_state_job *job,
                          struct kit_call *call, struct buf *bytes)
 {
-    struct command c = {.kind = COMMAND_RESTORE};
-
-    c.restore.file = str_of(job->info.file);
-    memcpy(c.restore.digest, job->info.state, sizeof c.restore.digest);
-    c.restore.size = job->info.size;
-    c.restore.revision = COMMAND_RESTORE_STEP;
-    command_encode(bytes, &c);
+    kit_encode_restore(bytes, job, COMMAND_RESTORE_STEP);
     kit_send(node->core, call, buf_str(bytes));
 }
 
 static int restore(struct node *node, const struct core_state_job *job)
 {
-    struct kit_call call;
-    struct buf bytes = {0};
-
-    send_restore(node, job, &call, &bytes);
-    int r = kit_hear(&call);
-    buf_done(&bytes);
-    return r;
+    return kit_restore(node, job, COMMAND_RESTORE_STEP);
 }
 
 /* ---- a net of socket pairs ---- */
@@ -355,18 +173,18 @@ static void leave_all(void)
 
 static void a_restore_gets_its_file_from_where_it_was_staged(void **state)
 {
-    struct node *a = node_new("a"), *b = node_new("b");
+    struct node *a = kit_new("a", "install"), *b = kit_new("b", "install");
 
     (void)state;
-    node_start(a);
-    node_start(b);
-    add_rows(a, 0, 12);
-    add_rows(b, 100, 103);
+    kit_start(a);
+    kit_start(b);
+    kit_add_rows(a, 0, 12, PAD);
+    kit_add_rows(b, 100, 103, PAD);
     struct core_state_job job = stage(a);
     join(0, a);
     join(1, b);
     assert_int_equal(restore(b, &job), 0);
-    assert_int_equal(count(b), 12);
+    assert_int_equal(kit_count(b), 12);
     assert_true(core_status(b->core).revision == COMMAND_RESTORE_STEP);
     assert_int_equal(atomic_load(&b->restored), 1);
     assert_false(core_status(b->core).stalled);
@@ -375,56 +193,56 @@ static void a_restore_gets_its_file_from_where_it_was_staged(void **state)
     assert_true(stats.fetches == 1 && stats.fetches_failed == 0);
     assert_true(stats.received_bytes == state_file_bytes(&job.info));
     assert_true(core_stats(a->core).sent_bytes == stats.received_bytes);
-    add_rows(b, 12, 20);
+    kit_add_rows(b, 12, 20, PAD);
     snapshot(b);
-    node_stop(b);
-    node_start(b);
-    assert_int_equal(count(b), 20);
-    assert_int_equal(files(b, "state", "staged-"), 0);
+    kit_stop(b);
+    kit_start(b);
+    assert_int_equal(kit_count(b), 20);
+    assert_int_equal(kit_files(b, "state", "staged-"), 0);
     leave_all();
-    node_stop(b);
-    node_stop(a);
-    node_free(a);
-    node_free(b);
+    kit_stop(b);
+    kit_stop(a);
+    kit_free(a);
+    kit_free(b);
 }
 
 static void a_connection_that_breaks_is_made_again_and_goes_on(void **state)
 {
-    struct node *a = node_new("a"), *b = node_new("b");
+    struct node *a = kit_new("a", "install"), *b = kit_new("b", "install");
 
     (void)state;
-    node_start(a);
-    node_start(b);
-    add_rows(a, 0, 200);
+    kit_start(a);
+    kit_start(b);
+    kit_add_rows(a, 0, 200, PAD);
     struct core_state_job job = stage(a);
     uint64_t bytes = state_file_bytes(&job.info);
     join(0, a);
     join(1, b);
     cut_after = bytes / 3;
     assert_int_equal(restore(b, &job), 0);
-    assert_int_equal(count(b), 200);
+    assert_int_equal(kit_count(b), 200);
     assert_true(dialled >= 3);
     /* What had come was not fetched again, but for the first time, when the
      * content was not known. */
     assert_true(core_stats(b->core).received_bytes < 2 * bytes);
     leave_all();
-    node_stop(b);
-    node_stop(a);
-    node_free(a);
-    node_free(b);
+    kit_stop(b);
+    kit_stop(a);
+    kit_free(a);
+    kit_free(b);
 }
 
 static void while_its_file_is_missing_reads_go_on(void **state)
 {
-    struct node *a = node_new("a"), *b = node_new("b");
+    struct node *a = kit_new("a", "install"), *b = kit_new("b", "install");
     struct kit_call call;
     struct buf bytes = {0};
 
     (void)state;
-    node_start(a);
-    node_start(b);
-    add_rows(a, 0, 7);
-    add_rows(b, 100, 103);
+    kit_start(a);
+    kit_start(b);
+    kit_add_rows(a, 0, 7, PAD);
+    kit_add_rows(b, 100, 103, PAD);
     struct core_state_job job = stage(a);
     join(1, b);
     net[0] = a;
@@ -433,87 +251,88 @@ static void while_its_file_is_missing_reads_go_on(void **state)
     while (!core_status(b->core).stalled) {
         (void)usleep(1000);
     }
-    assert_int_equal(count(b), 3);
+    assert_int_equal(kit_count(b), 3);
     cut_after = 0;
     assert_int_equal(kit_hear(&call), 0);
-    assert_int_equal(count(b), 7);
+    assert_int_equal(kit_count(b), 7);
     buf_done(&bytes);
     leave_all();
-    node_stop(b);
-    node_stop(a);
-    node_free(a);
-    node_free(b);
+    kit_stop(b);
+    kit_stop(a);
+    kit_free(a);
+    kit_free(b);
 }
 
 /* It goes when a snapshot behind the entry is stored: that one will do. */
 static void when_nobody_has_the_file_a_later_state_does(void **state)
 {
-    struct node *a = node_new("a"), *b = node_new("b");
+    struct node *a = kit_new("a", "install"), *b = kit_new("b", "install");
 
     (void)state;
-    node_start(a);
-    node_start(b);
-    add_rows(a, 0, 30);
+    kit_start(a);
+    kit_start(b);
+    kit_add_rows(a, 0, 30, PAD);
     struct core_state_job job = stage(a);
     assert_int_equal(restore(a, &job), 0);
-    add_rows(a, 30, 35);
+    kit_add_rows(a, 30, 35, PAD);
     snapshot(a);
-    while (files(a, "state", "staged-") > 0) {
+    while (kit_files(a, "state", "staged-") > 0) {
         (void)usleep(1000);
     }
     join(0, a);
     join(1, b);
     /* b is taken for one that follows a, and comes to that entry. */
     assert_int_equal(restore(b, &job), 0);
-    assert_int_equal(count(b), 35);
+    assert_int_equal(kit_count(b), 35);
     assert_true(core_status(b->core).revision == core_status(a->core).revision);
     assert_int_equal(atomic_load(&b->restored), 1);
-    assert_int_equal(files(b, "store.new", ""), 0);
+    assert_int_equal(kit_files(b, "store.new", ""), 0);
     leave_all();
-    node_stop(b);
-    node_stop(a);
-    node_free(a);
-    node_free(b);
+    kit_stop(b);
+    kit_stop(a);
+    kit_free(a);
+    kit_free(b);
 }
 
 /* Where it was staged is away, and a third one has gone on. */
 static void when_who_has_the_file_is_away_a_later_state_does(void **state)
 {
-    struct node *a = node_new("a"), *b = node_new("b"), *away = node_new("c");
+    struct node *a = kit_new("a", "install"), *b = kit_new("b", "install"),
+                *away = kit_new("c", "install");
 
     (void)state;
-    node_start(a);
-    node_start(b);
-    node_start(away);
-    add_rows(away, 0, 5);
+    kit_start(a);
+    kit_start(b);
+    kit_start(away);
+    kit_add_rows(away, 0, 5, PAD);
     struct core_state_job job = stage(away);
-    add_rows(a, 0, 30);
+    kit_add_rows(a, 0, 30, PAD);
     snapshot(a);
     join(0, a);
     join(1, b);
     join(2, away);
     refused = away->core->raft_id;
     assert_int_equal(restore(b, &job), 0);
-    assert_int_equal(count(b), 30);
+    assert_int_equal(kit_count(b), 30);
     leave_all();
-    node_stop(b);
-    node_stop(a);
-    node_stop(away);
-    node_free(a);
-    node_free(b);
-    node_free(away);
+    kit_stop(b);
+    kit_stop(a);
+    kit_stop(away);
+    kit_free(a);
+    kit_free(b);
+    kit_free(away);
 }
 
 static void a_stop_does_not_wait_for_a_file(void **state)
 {
-    struct node *a = node_new("a"), *b = node_new("b");
+    struct node *a = kit_new("a", "install"), *b = kit_new("b", "install");
     struct kit_call call;
     struct buf bytes = {0};
 
     (void)state;
-    node_start(a);
-    node_start(b);
-    add_rows(a, 0, 7);
+    kit_start(a);
+    kit_start(b);
+    kit_add_rows(a, 0, 7, PAD);
     struct core_state_job job = stage(a);
     join(1, b);
     net[0] = a;
@@ -522,22 +341,22 @@ static void a_stop_does_not_wait_for_a_file(void **state)
     while (!core_status(b->core).stalled) {
         (void)usleep(1000);
     }
-    node_stop(b);
+    kit_stop(b);
     assert_int_equal(kit_hear(&call), ERR_UNKNOWN);
     buf_done(&bytes);
     /* The log has it. Alone it cannot begin; with the file it can. */
     leave_all();
-    assert_int_equal(open_node(b), ERR_INVALID);
+    assert_int_equal(kit_open(b), ERR_INVALID);
     char command[256];
     (void)snprintf(command, sizeof command, "cp '%s'/state/%s state/", a->dir,
                    job.info.file);
-    in_dir(b, command);
-    node_start(b);
-    assert_int_equal(count(b), 7);
-    node_stop(b);
-    node_stop(a);
-    node_free(a);
-    node_free(b);
+    kit_shell(b, command);
+    kit_start(b);
+    assert_int_equal(kit_count(b), 7);
+    kit_stop(b);
+    kit_stop(a);
+    kit_free(a);
+    kit_free(b);
 }
 
 /* ---- who proposes ---- */
@@ -579,13 +398,13 @@ static struct proposal propose(struct node *node,
 
 static void who_proposes_gets_the_file_before(void **state)
 {
-    struct node *a = node_new("a"), *b = node_new("b");
+    struct node *a = kit_new("a", "install"), *b = kit_new("b", "install");
     struct proposal p;
 
     (void)state;
-    node_start(a);
-    node_start(b);
-    add_rows(a, 0, 9);
+    kit_start(a);
+    kit_start(b);
+    kit_add_rows(a, 0, 9, PAD);
     struct core_state_job job = stage(a);
     join(0, a);
     join(1, b);
@@ -596,10 +415,10 @@ static void who_proposes_gets_the_file_before(void **state)
         assert_true(p.r == ERR_NOT_READY || p.r == 0);
         (void)usleep(1000);
     }
-    assert_int_equal(count(b), 0);
+    assert_int_equal(kit_count(b), 0);
     assert_int_equal(restore(b, &job), 0);
     assert_int_equal(core_stats(b->core).fetches, 1);
-    assert_int_equal(count(b), 9);
+    assert_int_equal(kit_count(b), 9);
     /* What nobody has cannot be proposed. */
     job.info.file[12] = job.info.file[12] == '0' ? '1' : '0';
     while ((p = propose(b, &job)).r == ERR_NOT_READY) {
@@ -607,10 +426,10 @@ static void who_proposes_gets_the_file_before(void **state)
     }
     assert_true(!p.has && p.r == ERR_NOT_FOUND);
     leave_all();
-    node_stop(b);
-    node_stop(a);
-    node_free(a);
-    node_free(b);
+    kit_stop(b);
+    kit_stop(a);
+    kit_free(a);
+    kit_free(b);
 }
 
 /* ---- an installed state, at a start ---- */
@@ -625,21 +444,22 @@ static void put_descriptor(struct node *a, struct node *b, const char *also)
                    "cp '%s'/raft/snapshot-* raft/ && cp '%s'/state/state-* "
                    "state/ && %s",
                    a->dir, a->dir, also);
-    in_dir(b, command);
+    kit_shell(b, command);
 }
 
 /* 40 rows at a, in a snapshot; 3 others at b; both stopped. */
 static void make_two(struct node **ret_a, struct node **ret_b)
 {
-    struct node *a = *ret_a = node_new("a"), *b = *ret_b = node_new("b");
+    struct node *a = *ret_a = kit_new("a", "install"),
+                *b = *ret_b = kit_new("b", "install");
 
-    node_start(a);
-    add_rows(a, 0, 40);
+    kit_start(a);
+    kit_add_rows(a, 0, 40, PAD);
     snapshot(a);
-    node_stop(a);
-    node_start(b);
-    add_rows(b, 100, 103);
-    node_stop(b);
+    kit_stop(a);
+    kit_start(b);
+    kit_add_rows(b, 100, 103, PAD);
+    kit_stop(b);
 }
 
 static void a_death_before_the_store_is_swapped_is_made_good(void **state)
@@ -649,20 +469,20 @@ static void a_death_before_the_store_is_swapped_is_made_good(void **state)
     (void)state;
     make_two(&a, &b);
     put_descriptor(a, b, "rm -f raft/open-* raft/0*-0*");
-    assert_int_equal(open_node(b), 0);
-    assert_int_equal(count(b), 40);
-    node_run(b);
-    node_stop(b);
-    assert_int_equal(files(b, "store.new", ""), 0);
-    assert_int_equal(files(b, "", "store.old"), 0);
+    assert_int_equal(kit_open(b), 0);
+    assert_int_equal(kit_count(b), 40);
+    kit_run(b);
+    kit_stop(b);
+    assert_int_equal(kit_files(b, "store.new", ""), 0);
+    assert_int_equal(kit_files(b, "", "store.old"), 0);
     /* And again, from a store that cannot be trusted. */
-    in_dir(b, "sed -i 's/^boot .*/boot other/; s/^clean .*/clean 0/' "
-              "store.state");
-    assert_int_equal(open_node(b), 0);
-    assert_int_equal(count(b), 40);
-    node_stop(b);
-    node_free(a);
-    node_free(b);
+    kit_shell(b, "sed -i 's/^boot .*/boot other/; s/^clean .*/clean 0/' "
+                 "store.state");
+    assert_int_equal(kit_open(b), 0);
+    assert_int_equal(kit_count(b), 40);
+    kit_stop(b);
+    kit_free(a);
+    kit_free(b);
 }
 
 /* With what libraft keeps ready and was about to remove it would not start. */
@@ -676,21 +496,21 @@ static void a_death_while_libraft_empties_its_log_is_made_good(void **state)
     put_descriptor(a, b,
                    "truncate -s 8388608 raft/open-91 && ls raft/0*-0* "
                    ">/dev/null");
-    assert_int_equal(open_node(b), ERR_INVALID);
+    assert_int_equal(kit_open(b), ERR_INVALID);
     (void)snprintf(
         command, sizeof command,
         "cd raft && ls snapshot-*.meta | sed 's/[0-9]*.meta$//' | tr -d '\\n' "
         "> ../installing && truncate -s 8388608 open-91");
-    in_dir(b, command);
-    assert_int_equal(open_node(b), 0);
-    assert_int_equal(count(b), 40);
-    node_stop(b);
-    assert_int_equal(files(b, "", "installing"), 0);
-    assert_int_equal(open_node(b), 0);
-    assert_int_equal(count(b), 40);
-    node_stop(b);
-    node_free(a);
-    node_free(b);
+    kit_shell(b, command);
+    assert_int_equal(kit_open(b), 0);
+    assert_int_equal(kit_count(b), 40);
+    kit_stop(b);
+    assert_int_equal(kit_files(b, "", "installing"), 0);
+    assert_int_equal(kit_open(b), 0);
+    assert_int_equal(kit_count(b), 40);
+    kit_stop(b);
+    kit_free(a);
+    kit_free(b);
 }
 
 static void a_death_before_the_descriptor_leaves_the_old_state(void **state)
@@ -699,14 +519,14 @@ static void a_death_before_the_descriptor_leaves_the_old_state(void **state)
 
     (void)state;
     make_two(&a, &b);
-    in_dir(b, "printf 'snapshot-9-999-' > installing");
-    node_start(b);
-    assert_int_equal(count(b), 3);
-    add_rows(b, 103, 105);
-    node_stop(b);
-    assert_int_equal(files(b, "", "installing"), 0);
-    node_free(a);
-    node_free(b);
+    kit_shell(b, "printf 'snapshot-9-999-' > installing");
+    kit_start(b);
+    assert_int_equal(kit_count(b), 3);
+    kit_add_rows(b, 103, 105, PAD);
+    kit_stop(b);
+    assert_int_equal(kit_files(b, "", "installing"), 0);
+    kit_free(a);
+    kit_free(b);
 }
 
 static void a_start_without_the_installed_file_is_refused(void **state)
@@ -716,10 +536,10 @@ static void a_start_without_the_installed_file_is_refused(void **state)
     (void)state;
     make_two(&a, &b);
     put_descriptor(a, b, "rm -f raft/open-* raft/0*-0*");
-    in_dir(b, "for f in state/state-*; do truncate -s -1 $f; done");
-    assert_int_equal(open_node(b), ERR_INVALID);
-    node_free(a);
-    node_free(b);
+    kit_shell(b, "for f in state/state-*; do truncate -s -1 $f; done");
+    assert_int_equal(kit_open(b), ERR_INVALID);
+    kit_free(a);
+    kit_free(b);
 }
 
 /* ---- deaths at each rename ---- */
@@ -755,23 +575,23 @@ static void a_death_at_any_rename_leaves_one_state_or_the_other(void **state)
                    "rm -f raft/open-* raft/0*-0* && cp -r . ../$$ && "
                    "mv ../$$ whole");
     do {
-        in_dir(b, "rm -rf store raft state store.* && cp -r whole/* .");
+        kit_shell(b, "rm -rf store raft state store.* && cp -r whole/* .");
         pid_t child = fork();
         assert_true(child >= 0);
         if (child == 0) {
             renames_left = deaths;
-            _exit(open_node(b) == 0 ? 0 : 1);
+            _exit(kit_open(b) == 0 ? 0 : 1);
         }
         assert_int_equal(waitpid(child, &status, 0), child);
         assert_true(WIFEXITED(status) && WEXITSTATUS(status) != 1);
-        assert_int_equal(open_node(b), 0);
-        assert_int_equal(count(b), 40);
-        node_stop(b);
+        assert_int_equal(kit_open(b), 0);
+        assert_int_equal(kit_count(b), 40);
+        kit_stop(b);
         deaths++;
     } while (WEXITSTATUS(status) == 7);
     assert_true(deaths > 3);
-    node_free(a);
-    node_free(b);
+    kit_free(a);
+    kit_free(b);
 }
 
 int main(void)

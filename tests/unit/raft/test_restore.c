@@ -28,21 +28,11 @@
 
 #include "base/err.h"
 #include "base/log.h"
-#include "kit.h"
+#include "kit_node.h"
 #include "raft/recover.h"
 
 #define STEP COMMAND_RESTORE_STEP
-
-struct node {
-    char dir[64];
-    struct core *core;
-    struct cache *cache;
-    pthread_t thread;
-    sem_t led;
-    uint64_t reserve_bytes;
-    const char *domain;
-    _Atomic unsigned restored;
-};
+enum { PAD = 20 };
 
 /* What the disk says it has; 0: the truth. */
 static _Atomic uint64_t disk_says;
@@ -61,110 +51,6 @@ int statvfs(const char *path, struct statvfs *ret)
         ret->f_bavail = truth.f_bavail;
     }
     return 0;
-}
-
-static void on_lead(void *user, bool leads)
-{
-    struct node *node = user;
-    if (leads) {
-        (void)sem_post(&node->led);
-    }
-}
-
-static void on_restored(void *user)
-{
-    struct node *node = user;
-    (void)atomic_fetch_add(&node->restored, 1);
-}
-
-static void *run(void *user)
-{
-    struct node *node = user;
-    core_run(node->core);
-    return NULL;
-}
-
-static int node_open(struct node *node)
-{
-    struct core_config config = kit_config(node->dir, node->cache);
-
-    config.user = node;
-    config.on_lead = on_lead;
-    config.on_restored = on_restored;
-    config.disk_reserve_bytes = node->reserve_bytes;
-    if (node->domain != NULL) {
-        config.domain = node->domain;
-    }
-    return core_open(&config, &node->core);
-}
-
-static void node_start(struct node *node)
-{
-    assert_int_equal(node_open(node), 0);
-    assert_int_equal(sem_init(&node->led, 0, 0), 0);
-    assert_int_equal(pthread_create(&node->thread, NULL, run, node), 0);
-    assert_int_equal(sem_wait(&node->led), 0);
-}
-
-struct stop {
-    struct core_call call;
-    struct core *core;
-};
-
-static void stop_call(struct core_call *call)
-{
-    core_stop(CONTAINER(call, struct stop, call)->core);
-}
-
-static void node_stop(struct node *node)
-{
-    struct stop stop = {{{NULL}, stop_call}, node->core};
-    core_call(node->core, &stop.call);
-    (void)pthread_join(node->thread, NULL);
-    node->core = core_close(node->core);
-}
-
-static struct node *node_new(void)
-{
-    struct node *node = mem_zero(sizeof *node);
-    log_start(LOG_ERROR, LOG_TEXT);
-    (void)snprintf(node->dir, sizeof node->dir, "/tmp/roster-restore-XXXXXX");
-    assert_non_null(mkdtemp(node->dir));
-    node->cache = cache_new(1 << 20);
-    return node;
-}
-
-static void in_dir(struct node *node, const char *shell)
-{
-    char command[512];
-    (void)snprintf(command, sizeof command, "cd '%s' && %s", node->dir, shell);
-    assert_int_equal(system(command), 0);
-}
-
-static void node_free(struct node *node)
-{
-    cache_free(node->cache);
-    in_dir(node, "rm -rf \"$PWD\"");
-    mem_free(node);
-}
-
-static int add(struct node *node, uint64_t n)
-{
-    struct kit_call call;
-    struct buf bytes = {0};
-
-    kit_row(&bytes, n, 20);
-    kit_send(node->core, &call, buf_str(&bytes));
-    int r = kit_hear(&call);
-    buf_done(&bytes);
-    return r;
-}
-
-static void add_rows(struct node *node, uint64_t from, uint64_t to)
-{
-    for (uint64_t i = from; i < to; i++) {
-        assert_int_equal(add(node, i), 0);
-    }
 }
 
 /* ---- reading ---- */
@@ -217,14 +103,6 @@ static void look_done(struct look *look)
     buf_done(&look->event);
 }
 
-static uint64_t count(struct node *node)
-{
-    struct look at;
-    look(node, &at);
-    look_done(&at);
-    return at.n;
-}
-
 static uint64_t revision_of(struct node *node)
 {
     return core_status(node->core).revision;
@@ -232,61 +110,28 @@ static uint64_t revision_of(struct node *node)
 
 /* ---- jobs ---- */
 
-struct job {
-    struct core_state_job job;
-    sem_t done;
-};
-
-static void job_done(struct core_state_job *job)
-{
-    (void)sem_post(&CONTAINER(job, struct job, job)->done);
-}
-
-static void job_send(struct node *node, struct job *job,
-                     enum core_state_kind kind, const char *path)
-{
-    *job = (struct job){.job = {.kind = kind, .path = path, .done = job_done}};
-    (void)sem_init(&job->done, 0, 0);
-    core_state_job(node->core, &job->job);
-}
-
-static int job_hear(struct job *job)
-{
-    while (sem_wait(&job->done) != 0) {
-    }
-    (void)sem_destroy(&job->done);
-    return job->job.outcome;
-}
-
-static int do_job(struct node *node, struct job *job, enum core_state_kind kind,
-                  const char *path)
-{
-    job_send(node, job, kind, path);
-    return job_hear(job);
-}
-
 static void path_in(struct node *node, const char *name, char ret[128])
 {
     (void)snprintf(ret, 128, "%s/%s", node->dir, name);
 }
 
-static void export_to(struct node *node, const char *name, struct job *job)
+static void export_to(struct node *node, const char *name, struct kit_job *job)
 {
     char path[128];
 
     path_in(node, name, path);
-    assert_int_equal(do_job(node, job, CORE_STATE_EXPORT, path), 0);
+    assert_int_equal(kit_job(node, job, CORE_STATE_EXPORT, path), 0);
     assert_true(job->job.info.index > 0);
 }
 
-static int stage(struct node *node, const char *name, struct job *job)
+static int stage(struct node *node, const char *name, struct kit_job *job)
 {
     char command[256], path[128];
 
     (void)snprintf(command, sizeof command, "cp '%s' spool/up", name);
-    in_dir(node, command);
+    kit_shell(node, command);
     path_in(node, "spool/up", path);
-    return do_job(node, job, CORE_STATE_STAGE, path);
+    return kit_job(node, job, CORE_STATE_STAGE, path);
 }
 
 static uint64_t next_revision(uint64_t above)
@@ -294,72 +139,21 @@ static uint64_t next_revision(uint64_t above)
     return (above / STEP + 1) * STEP;
 }
 
-static void encode_restore(struct buf *bytes, const struct core_state_job *job,
-                           uint64_t revision)
-{
-    struct command c = {.kind = COMMAND_RESTORE};
-
-    c.restore.file = str_of(job->info.file);
-    memcpy(c.restore.digest, job->info.state, sizeof c.restore.digest);
-    c.restore.size = job->info.size;
-    c.restore.revision = revision;
-    command_encode(bytes, &c);
-}
-
-static int restore_as(struct node *node, const struct core_state_job *job,
-                      uint64_t revision)
-{
-    struct kit_call call;
-    struct buf bytes = {0};
-
-    encode_restore(&bytes, job, revision);
-    kit_send(node->core, &call, buf_str(&bytes));
-    int r = kit_hear(&call);
-    buf_done(&bytes);
-    return r;
-}
-
 static int restore(struct node *node, const char *name)
 {
-    struct job job;
+    struct kit_job job;
 
     assert_int_equal(stage(node, name, &job), 0);
     uint64_t now = revision_of(node);
     uint64_t its = job.job.info.revision;
-    return restore_as(node, &job.job, next_revision(now > its ? now : its));
-}
-
-/* By scandir: the thread sanitizer does not see libuv close what it opens, and
- * takes closedir for a race with it. */
-static unsigned names_in(const char *path, const char *prefix)
-{
-    struct dirent **names = NULL;
-    unsigned n = 0;
-    int all = scandir(path, &names, NULL, NULL);
-
-    assert_true(all >= 0);
-    for (int i = 0; i < all; i++) {
-        n += names[i]->d_name[0] != '.' &&
-             strncmp(names[i]->d_name, prefix, strlen(prefix)) == 0;
-        free(names[i]);
-    }
-    free(names);
-    return n;
-}
-
-static unsigned files(struct node *node, const char *folder, const char *prefix)
-{
-    char path[128];
-
-    path_in(node, folder, path);
-    return names_in(path, prefix);
+    return kit_restore(node, &job.job, next_revision(now > its ? now : its));
 }
 
 static void power_cut(struct node *node)
 {
-    in_dir(node, "sed -i 's/^boot .*/boot other/' store.state && "
-                 "dd if=/dev/urandom of=store/data.mdb bs=4096 count=16 "
-                 "conv=notrunc 2>/dev/null");
+    kit_shell(node, "sed -i 's/^boot .*/boot other/' store.state && "
+                    "dd if=/dev/urandom of=store/data.mdb bs=4096 count=16 "
+                    "conv=notrunc 2>/dev/null");
 }
 
 /* Runs `func` in a process that then dies without a word. */
@@ -370,7 +164,7 @@ static void and_die(struct node *node, void (*func)(struct node *node))
 
     assert_true(child >= 0);
     if (child == 0) {
-        node_start(node);
+        kit_start(node);
         func(node);
         _exit(0);
     }
@@ -380,26 +174,26 @@ static void and_die(struct node *node, void (*func)(struct node *node))
 
 static void wait_for_snapshot(struct node *node)
 {
-    struct job job;
-    assert_int_equal(do_job(node, &job, CORE_STATE_SNAPSHOT, NULL), 0);
+    struct kit_job job;
+    assert_int_equal(kit_job(node, &job, CORE_STATE_SNAPSHOT, NULL), 0);
 }
 
 /* ---- what a restore makes of the state ---- */
 
 static void rows_are_those_of_the_file_and_revisions_move_on(void **state)
 {
-    struct node *node = node_new();
+    struct node *node = kit_new("n1", "restore");
     struct look before, after;
-    struct job job;
+    struct kit_job job;
 
     (void)state;
-    node_start(node);
-    add_rows(node, 0, 10);
+    kit_start(node);
+    kit_add_rows(node, 0, 10, PAD);
     look(node, &before);
     export_to(node, "backup", &job);
     assert_int_equal(job.job.n_rows, 10);
     assert_true(job.job.info.revision == before.meta.revision);
-    add_rows(node, 10, 30);
+    kit_add_rows(node, 10, 30, PAD);
     uint64_t epoch = core_status(node->core).lease_epoch;
     assert_int_equal(restore(node, "backup"), 0);
     look(node, &after);
@@ -422,57 +216,58 @@ static void rows_are_those_of_the_file_and_revisions_move_on(void **state)
     assert_int_equal(atomic_load(&node->restored), 1);
     look_done(&before);
     look_done(&after);
-    node_stop(node);
-    node_free(node);
+    kit_stop(node);
+    kit_free(node);
 }
 
 static void after_a_restore_the_node_goes_on(void **state)
 {
-    struct node *node = node_new();
-    struct job job;
+    struct node *node = kit_new("n1", "restore");
+    struct kit_job job;
 
     (void)state;
-    node_start(node);
-    add_rows(node, 0, 5);
+    kit_start(node);
+    kit_add_rows(node, 0, 5, PAD);
     export_to(node, "backup", &job);
-    add_rows(node, 5, 9);
+    kit_add_rows(node, 5, 9, PAD);
     assert_int_equal(restore(node, "backup"), 0);
-    assert_int_equal(add(node, 4), ERR_CONFLICT);
-    add_rows(node, 5, 20);
+    assert_int_equal(kit_add(node, 4, PAD), ERR_CONFLICT);
+    kit_add_rows(node, 5, 20, PAD);
     assert_int_equal(revision_of(node), STEP + 15);
-    node_stop(node);
-    node_start(node);
-    assert_int_equal(count(node), 20);
-    assert_int_equal(add(node, 19), ERR_CONFLICT);
-    node_stop(node);
-    node_free(node);
+    kit_stop(node);
+    kit_start(node);
+    assert_int_equal(kit_count(node), 20);
+    assert_int_equal(kit_add(node, 19, PAD), ERR_CONFLICT);
+    kit_stop(node);
+    kit_free(node);
 }
 
 static void a_file_of_a_greater_revision_decides_how_far_it_moves(void **state)
 {
-    struct node *ahead = node_new(), *node = node_new();
+    struct node *ahead = kit_new("n1", "restore"),
+                *node = kit_new("n1", "restore");
     char command[256];
-    struct job job;
+    struct kit_job job;
 
     (void)state;
-    node_start(ahead);
-    add_rows(ahead, 0, 3);
+    kit_start(ahead);
+    kit_add_rows(ahead, 0, 3, PAD);
     export_to(ahead, "backup", &job);
     assert_int_equal(restore(ahead, "backup"), 0);
     assert_int_equal(restore(ahead, "backup"), 0);
-    add_rows(ahead, 3, 5);
+    kit_add_rows(ahead, 3, 5, PAD);
     export_to(ahead, "newer", &job);
     assert_true(job.job.info.revision == 2 * STEP + 2);
     (void)snprintf(command, sizeof command, "cp newer '%s/newer'", node->dir);
-    in_dir(ahead, command);
-    node_stop(ahead);
-    node_free(ahead);
-    node_start(node);
+    kit_shell(ahead, command);
+    kit_stop(ahead);
+    kit_free(ahead);
+    kit_start(node);
     assert_int_equal(restore(node, "newer"), 0);
     assert_true(revision_of(node) == 3 * STEP);
-    assert_int_equal(count(node), 5);
-    node_stop(node);
-    node_free(node);
+    assert_int_equal(kit_count(node), 5);
+    kit_stop(node);
+    kit_free(node);
 }
 
 /* What the core has open in its directory. Counted on its own thread, which
@@ -550,15 +345,15 @@ static unsigned maps_of(const char *what)
 static void many_restores_leave_nothing_behind(void **state)
 {
     enum { SEGMENTS = 3 }; /* one that is written, two ahead */
-    struct node *node = node_new();
+    struct node *node = kit_new("n1", "restore");
     struct open_files first = {.others = 0}, last;
     struct store_reader *idle;
     struct store_txn *txn;
-    struct job job;
+    struct kit_job job;
 
     (void)state;
-    node_start(node);
-    add_rows(node, 0, 10);
+    kit_start(node);
+    kit_add_rows(node, 0, 10, PAD);
     export_to(node, "backup", &job);
     assert_int_equal(store_reader_new(core_store(node->core), &idle), 0);
     assert_int_equal(store_read_begin(idle, &txn), 0);
@@ -566,7 +361,7 @@ static void many_restores_leave_nothing_behind(void **state)
     for (unsigned i = 0; i < 21; i++) {
         assert_int_equal(restore(node, "backup"), 0);
         wait_for_snapshot(node);
-        assert_int_equal(count(node), 10);
+        assert_int_equal(kit_count(node), 10);
         if (i == 0) {
             export_to(node, "first", &job); /* Behind what is being removed. */
             first = open_files(node);
@@ -579,118 +374,122 @@ static void many_restores_leave_nothing_behind(void **state)
     assert_in_range(last.segments, 1, SEGMENTS);
     assert_int_equal(maps_of("data.mdb"), 1);
     assert_int_equal(maps_of("lock.mdb"), 1);
-    assert_int_equal(files(node, "state", "staged-"), 0);
-    assert_int_equal(files(node, "state", "state-"), 2);
-    assert_int_equal(files(node, "store.new", ""), 0);
-    assert_int_equal(files(node, "spool", ""), 0);
-    assert_int_equal(files(node, "", "store.old"), 0);
+    assert_int_equal(kit_files(node, "state", "staged-"), 0);
+    assert_int_equal(kit_files(node, "state", "state-"), 2);
+    assert_int_equal(kit_files(node, "store.new", ""), 0);
+    assert_int_equal(kit_files(node, "spool", ""), 0);
+    assert_int_equal(kit_files(node, "", "store.old"), 0);
     store_reader_free(idle);
-    node_stop(node);
-    node_free(node);
+    kit_stop(node);
+    kit_free(node);
 }
 
 /* ---- what is refused ---- */
 
 static void a_restore_that_does_not_move_on_is_sent_back(void **state)
 {
-    struct node *node = node_new();
-    struct job job;
+    struct node *node = kit_new("n1", "restore");
+    struct kit_job job;
 
     (void)state;
-    node_start(node);
-    add_rows(node, 0, 5);
+    kit_start(node);
+    kit_add_rows(node, 0, 5, PAD);
     export_to(node, "backup", &job);
     assert_int_equal(restore(node, "backup"), 0);
     assert_int_equal(stage(node, "backup", &job), 0);
-    assert_int_equal(restore_as(node, &job.job, STEP), ERR_RETRY);
-    assert_int_equal(restore_as(node, &job.job, 2 * STEP + 1), ERR_RETRY);
+    assert_int_equal(kit_restore(node, &job.job, STEP), ERR_RETRY);
+    assert_int_equal(kit_restore(node, &job.job, 2 * STEP + 1), ERR_RETRY);
     /* The file is still there for another try. */
-    assert_int_equal(restore_as(node, &job.job, 2 * STEP), 0);
-    node_stop(node);
-    node_start(node);
+    assert_int_equal(kit_restore(node, &job.job, 2 * STEP), 0);
+    kit_stop(node);
+    kit_start(node);
     assert_true(revision_of(node) == 2 * STEP);
-    node_stop(node);
-    node_free(node);
+    kit_stop(node);
+    kit_free(node);
 }
 
 static void a_staged_file_that_is_given_up_is_gone(void **state)
 {
-    struct node *node = node_new();
-    struct job job;
+    struct node *node = kit_new("n1", "restore");
+    struct kit_job job;
 
     (void)state;
-    node_start(node);
-    add_rows(node, 0, 2);
+    kit_start(node);
+    kit_add_rows(node, 0, 2, PAD);
     export_to(node, "backup", &job);
     assert_int_equal(stage(node, "backup", &job), 0);
-    assert_int_equal(files(node, "state", "staged-"), 1);
+    assert_int_equal(kit_files(node, "state", "staged-"), 1);
     core_state_unstage(node->core, job.job.info.file);
-    while (files(node, "state", "staged-") + files(node, "store.new", "") > 0) {
+    while (kit_files(node, "state", "staged-") +
+               kit_files(node, "store.new", "") >
+           0) {
         (void)usleep(1000);
     }
     core_state_unstage(node->core, job.job.info.file);
     /* One whose restore was never sent goes at the next start. */
     assert_int_equal(stage(node, "backup", &job), 0);
-    node_stop(node);
-    node_start(node);
-    assert_int_equal(files(node, "state", "staged-"), 0);
-    assert_int_equal(count(node), 2);
-    node_stop(node);
-    node_free(node);
+    kit_stop(node);
+    kit_start(node);
+    assert_int_equal(kit_files(node, "state", "staged-"), 0);
+    assert_int_equal(kit_count(node), 2);
+    kit_stop(node);
+    kit_free(node);
 }
 
 static void a_damaged_or_foreign_file_is_not_staged(void **state)
 {
-    struct node *node = node_new(), *other = node_new();
+    struct node *node = kit_new("n1", "restore"),
+                *other = kit_new("n1", "restore");
     char command[256];
-    struct job job;
+    struct kit_job job;
 
     (void)state;
-    other->domain = "example";
-    node_start(other);
+    other->config.domain = "example";
+    kit_start(other);
     export_to(other, "foreign", &job);
     (void)snprintf(command, sizeof command, "cp foreign '%s/'", node->dir);
-    in_dir(other, command);
-    node_stop(other);
-    node_free(other);
-    node_start(node);
-    add_rows(node, 0, 2);
+    kit_shell(other, command);
+    kit_stop(other);
+    kit_free(other);
+    kit_start(node);
+    kit_add_rows(node, 0, 2, PAD);
     export_to(node, "backup", &job);
-    in_dir(node, "cp backup flipped && printf x | dd of=flipped bs=1 seek=9000 "
-                 "conv=notrunc 2>/dev/null");
+    kit_shell(node,
+              "cp backup flipped && printf x | dd of=flipped bs=1 seek=9000 "
+              "conv=notrunc 2>/dev/null");
     assert_int_equal(stage(node, "flipped", &job), ERR_INVALID);
     assert_non_null(strstr(job.job.why, "sum"));
-    in_dir(node, "cp backup longer && printf x >> longer");
+    kit_shell(node, "cp backup longer && printf x >> longer");
     assert_int_equal(stage(node, "longer", &job), ERR_INVALID);
     assert_non_null(strstr(job.job.why, "behind its end"));
     assert_int_equal(stage(node, "foreign", &job), ERR_INVALID);
     assert_non_null(strstr(job.job.why, "domain"));
-    assert_int_equal(files(node, "state", "staged-"), 0);
-    assert_int_equal(files(node, "store.new", ""), 0);
-    node_stop(node);
-    node_free(node);
+    assert_int_equal(kit_files(node, "state", "staged-"), 0);
+    assert_int_equal(kit_files(node, "store.new", ""), 0);
+    kit_stop(node);
+    kit_free(node);
 }
 
 static void without_room_nothing_is_begun(void **state)
 {
-    struct node *node = node_new();
-    struct job job;
+    struct node *node = kit_new("n1", "restore");
+    struct kit_job job;
     char path[128];
 
     (void)state;
-    node_start(node);
-    add_rows(node, 0, 2);
+    kit_start(node);
+    kit_add_rows(node, 0, 2, PAD);
     export_to(node, "backup", &job);
-    node_stop(node);
-    node->reserve_bytes = UINT64_MAX / 2;
-    node_start(node);
+    kit_stop(node);
+    node->config.disk_reserve_bytes = UINT64_MAX / 2;
+    kit_start(node);
     path_in(node, "other", path);
-    assert_int_equal(do_job(node, &job, CORE_STATE_EXPORT, path), ERR_FULL);
-    assert_int_equal(do_job(node, &job, CORE_STATE_DIGEST, NULL), ERR_FULL);
+    assert_int_equal(kit_job(node, &job, CORE_STATE_EXPORT, path), ERR_FULL);
+    assert_int_equal(kit_job(node, &job, CORE_STATE_DIGEST, NULL), ERR_FULL);
     assert_int_equal(stage(node, "backup", &job), ERR_FULL);
     assert_int_equal(core_disk_left(node->core), 0);
-    node_stop(node);
-    node_free(node);
+    kit_stop(node);
+    kit_free(node);
 }
 
 /* ---- jobs ---- */
@@ -698,102 +497,101 @@ static void without_room_nothing_is_begun(void **state)
 /* The second comes from the newest state file: nothing is copied for it. */
 static void equal_states_have_equal_digests(void **state)
 {
-    struct node *node = node_new();
+    struct node *node = kit_new("n1", "restore");
     struct core_snapshot list[4];
-    struct job copied, made, read;
+    struct kit_job copied, made, read;
 
     (void)state;
-    node_start(node);
-    add_rows(node, 0, 4);
-    assert_int_equal(do_job(node, &made, CORE_STATE_SNAPSHOT, NULL), 0);
+    kit_start(node);
+    kit_add_rows(node, 0, 4, PAD);
+    assert_int_equal(kit_job(node, &made, CORE_STATE_SNAPSHOT, NULL), 0);
     assert_int_equal(core_snapshots(node->core, list, 4), 1);
     assert_string_equal(list[0].file, made.job.info.file);
     assert_true(list[0].index == made.job.info.index && list[0].bytes > 4096);
     assert_true(list[0].made_ms > 0 && list[0].revision == revision_of(node));
-    assert_int_equal(do_job(node, &read, CORE_STATE_DIGEST, NULL), 0);
+    assert_int_equal(kit_job(node, &read, CORE_STATE_DIGEST, NULL), 0);
     assert_true(read.job.info.index == made.job.info.index);
     export_to(node, "backup", &copied);
     assert_memory_equal(copied.job.info.state, read.job.info.state, 32);
-    in_dir(node, "rm state/state-*");
-    assert_int_equal(do_job(node, &copied, CORE_STATE_DIGEST, NULL), 0);
+    kit_shell(node, "rm state/state-*");
+    assert_int_equal(kit_job(node, &copied, CORE_STATE_DIGEST, NULL), 0);
     assert_memory_equal(copied.job.info.state, read.job.info.state, 32);
     assert_int_equal(core_snapshots(node->core, list, 4), 0);
-    node_stop(node);
-    node_free(node);
+    kit_stop(node);
+    kit_free(node);
 }
 
 static void more_than_sixteen_jobs_are_not_kept_waiting(void **state)
 {
     enum { ASKED = 60 };
-    struct node *node = node_new();
-    struct job jobs[ASKED];
+    struct node *node = kit_new("n1", "restore");
+    struct kit_job jobs[ASKED];
     unsigned good = 0, refused = 0;
 
     (void)state;
-    node_start(node);
-    add_rows(node, 0, 4);
+    kit_start(node);
+    kit_add_rows(node, 0, 4, PAD);
     for (unsigned i = 0; i < ASKED; i++) {
-        job_send(node, &jobs[i], CORE_STATE_DIGEST, NULL);
+        kit_job_send(node, &jobs[i], CORE_STATE_DIGEST, NULL);
     }
     for (unsigned i = 0; i < ASKED; i++) {
-        int r = job_hear(&jobs[i]);
+        int r = kit_job_hear(&jobs[i]);
         good += r == 0;
         refused += r == ERR_NOT_READY;
     }
     assert_int_equal(good + refused, ASKED);
     assert_true(good >= 1);
-    node_stop(node);
-    node_free(node);
+    kit_stop(node);
+    kit_free(node);
 }
 
 static void a_stop_ends_jobs_that_wait(void **state)
 {
     enum { ASKED = 12 };
-    struct node *node = node_new();
-    struct job jobs[ASKED], late;
+    struct node *node = kit_new("n1", "restore");
+    struct kit_job jobs[ASKED], late;
 
     (void)state;
-    node_start(node);
-    add_rows(node, 0, 4);
+    kit_start(node);
+    kit_add_rows(node, 0, 4, PAD);
     for (unsigned i = 0; i < ASKED; i++) {
-        job_send(node, &jobs[i],
-                 i % 2 == 0 ? CORE_STATE_DIGEST : CORE_STATE_SNAPSHOT, NULL);
+        kit_job_send(node, &jobs[i],
+                     i % 2 == 0 ? CORE_STATE_DIGEST : CORE_STATE_SNAPSHOT,
+                     NULL);
     }
-    struct stop stop = {{{NULL}, stop_call}, node->core};
-    core_call(node->core, &stop.call);
-    (void)pthread_join(node->thread, NULL);
+    kit_halt(node);
     for (unsigned i = 0; i < ASKED; i++) {
-        int r = job_hear(&jobs[i]);
+        int r = kit_job_hear(&jobs[i]);
         assert_true(r == 0 || r == ERR_NOT_READY);
     }
-    assert_int_equal(do_job(node, &late, CORE_STATE_DIGEST, NULL),
+    assert_int_equal(kit_job(node, &late, CORE_STATE_DIGEST, NULL),
                      ERR_NOT_READY);
-    node->core = core_close(node->core);
-    node_free(node);
+    kit_stop(node);
+    kit_free(node);
 }
 
 /* ---- deaths ---- */
 
 static void back_up(struct node *node)
 {
-    struct job job;
-    add_rows(node, 0, 10);
+    struct kit_job job;
+    kit_add_rows(node, 0, 10, PAD);
     export_to(node, "backup", &job);
-    add_rows(node, 10, 20);
+    kit_add_rows(node, 10, 20, PAD);
 }
 
 /* Without the snapshot that follows: there is no room for it. */
 static void restore_it(struct node *node)
 {
-    if (restore(node, "backup") != 0 || count(node) != 10) {
+    if (restore(node, "backup") != 0 || kit_count(node) != 10) {
         _exit(1);
     }
-    add_rows(node, 100, 103);
+    kit_add_rows(node, 100, 103, PAD);
 }
 
 static void stage_it(struct node *node)
 {
-    struct job job;
+    struct kit_job job;
     if (stage(node, "backup", &job) != 0) {
         _exit(1);
     }
@@ -801,74 +599,74 @@ static void stage_it(struct node *node)
 
 static void what_was_restored_is_there_after_a_kill(void **state)
 {
-    struct node *node = node_new();
+    struct node *node = kit_new("n1", "restore");
 
     (void)state;
     and_die(node, back_up);
     and_die(node, restore_it);
-    node_start(node);
-    assert_int_equal(count(node), 13);
+    kit_start(node);
+    assert_int_equal(kit_count(node), 13);
     assert_true(revision_of(node) == STEP + 3);
-    node_stop(node);
-    node_free(node);
+    kit_stop(node);
+    kit_free(node);
 }
 
 static void what_was_restored_is_there_after_a_power_cut(void **state)
 {
-    struct node *node = node_new();
-    struct job killed, cut;
+    struct node *node = kit_new("n1", "restore");
+    struct kit_job killed, cut;
 
     (void)state;
     and_die(node, back_up);
     and_die(node, restore_it);
-    node_start(node);
-    assert_int_equal(do_job(node, &killed, CORE_STATE_DIGEST, NULL), 0);
-    node_stop(node);
+    kit_start(node);
+    assert_int_equal(kit_job(node, &killed, CORE_STATE_DIGEST, NULL), 0);
+    kit_stop(node);
     for (int i = 0; i < 2; i++) {
-        in_dir(node, "sed -i 's/^clean .*/clean 0/' store.state");
+        kit_shell(node, "sed -i 's/^clean .*/clean 0/' store.state");
         power_cut(node);
-        node_start(node);
-        assert_int_equal(count(node), 13);
+        kit_start(node);
+        assert_int_equal(kit_count(node), 13);
         assert_true(revision_of(node) == STEP + 3);
-        node_stop(node);
+        kit_stop(node);
     }
-    node_start(node);
-    assert_int_equal(do_job(node, &cut, CORE_STATE_DIGEST, NULL), 0);
+    kit_start(node);
+    assert_int_equal(kit_job(node, &cut, CORE_STATE_DIGEST, NULL), 0);
     assert_true(killed.job.info.revision == cut.job.info.revision);
-    node_stop(node);
-    node_free(node);
+    kit_stop(node);
+    kit_free(node);
 }
 
 static void a_death_before_the_entry_leaves_the_state(void **state)
 {
-    struct node *node = node_new();
+    struct node *node = kit_new("n1", "restore");
 
     (void)state;
     and_die(node, back_up);
     and_die(node, stage_it);
     power_cut(node);
-    node_start(node);
-    assert_int_equal(count(node), 20);
+    kit_start(node);
+    assert_int_equal(kit_count(node), 20);
     assert_true(revision_of(node) < STEP);
-    assert_int_equal(files(node, "state", "staged-"), 0);
-    node_stop(node);
-    node_free(node);
+    assert_int_equal(kit_files(node, "state", "staged-"), 0);
+    kit_stop(node);
+    kit_free(node);
 }
 
 /* The process is gone between the renames: no store, no marker. */
 static void a_death_between_the_renames_is_made_good(void **state)
 {
-    struct node *node = node_new();
+    struct node *node = kit_new("n1", "restore");
 
     (void)state;
     and_die(node, back_up);
     and_die(node, restore_it);
-    in_dir(node, "rm -f store.state && mv store store.old");
-    node_start(node);
-    assert_int_equal(count(node), 13);
-    assert_int_equal(files(node, "", "store.old"), 0);
-    node_stop(node);
-    node_free(node);
+    kit_shell(node, "rm -f store.state && mv store store.old");
+    kit_start(node);
+    assert_int_equal(kit_count(node), 13);
+    assert_int_equal(kit_files(node, "", "store.old"), 0);
+    kit_stop(node);
+    kit_free(node);
 }
 
 /* Dies right behind the restore, before the snapshot can be stored: the log
@@ -910,7 +708,7 @@ static void prepare_needed(struct node *node)
         and_die(node, restore_and_no_more);
         newest_state(node, after);
         if (strcmp(before, after) == 0 &&
-            files(node, "state", "staged-") == 1) {
+            kit_files(node, "state", "staged-") == 1) {
             return;
         }
     }
@@ -919,92 +717,92 @@ static void prepare_needed(struct node *node)
 
 static void a_start_without_the_file_is_refused(void **state)
 {
-    struct node *node = node_new();
+    struct node *node = kit_new("n1", "restore");
 
     (void)state;
     and_die(node, back_up);
     prepare_needed(node);
-    in_dir(node, "mv state/staged-* kept && ls kept > /dev/null");
+    kit_shell(node, "mv state/staged-* kept && ls kept > /dev/null");
     power_cut(node);
     for (int i = 0; i < 3; i++) {
-        assert_int_equal(node_open(node), ERR_INVALID);
+        assert_int_equal(kit_open(node), ERR_INVALID);
     }
-    node_free(node);
+    kit_free(node);
 }
 
 /* What was acknowledged is not in what could be read. */
 static void
 a_start_without_room_for_it_serves_nothing_until_there_is(void **state)
 {
-    struct node *node = node_new();
+    struct node *node = kit_new("n1", "restore");
     uint64_t of_backup = 0;
 
     (void)state;
-    node_start(node);
-    add_rows(node, 0, 30);
-    of_backup = count(node);
-    struct job job;
+    kit_start(node);
+    kit_add_rows(node, 0, 30, PAD);
+    of_backup = kit_count(node);
+    struct kit_job job;
     export_to(node, "backup", &job);
-    add_rows(node, 30, 50);
-    node_stop(node);
+    kit_add_rows(node, 30, 50, PAD);
+    kit_stop(node);
     prepare_needed(node);
     power_cut(node);
     disk_says = 4096;
-    assert_int_equal(node_open(node), 0);
+    assert_int_equal(kit_open(node), 0);
     struct core_status status = core_status(node->core);
     assert_true(status.stalled && !status.caught_up);
-    assert_int_equal(files(node, "store.new", "staged-"), 0);
+    assert_int_equal(kit_files(node, "store.new", "staged-"), 0);
     disk_says = 0;
-    assert_int_equal(sem_init(&node->led, 0, 0), 0);
-    assert_int_equal(pthread_create(&node->thread, NULL, run, node), 0);
+    kit_run(node);
     assert_int_equal(sem_wait(&node->led), 0);
     status = core_status(node->core);
     assert_true(!status.stalled && status.caught_up);
     assert_true(status.revision >= STEP);
-    assert_true(count(node) == of_backup);
-    node_stop(node);
-    node_free(node);
+    assert_true(kit_count(node) == of_backup);
+    kit_stop(node);
+    kit_free(node);
 }
 
 static void a_start_with_the_file_damaged_is_refused(void **state)
 {
-    struct node *node = node_new();
+    struct node *node = kit_new("n1", "restore");
 
     (void)state;
     and_die(node, back_up);
     prepare_needed(node);
-    in_dir(node, "for f in state/staged-*; do cp $f whole; dd if=/dev/urandom "
-                 "of=$f bs=1 seek=9000 count=64 conv=notrunc 2>/dev/null; "
-                 "done");
+    kit_shell(node,
+              "for f in state/staged-*; do cp $f whole; dd if=/dev/urandom "
+              "of=$f bs=1 seek=9000 count=64 conv=notrunc 2>/dev/null; "
+              "done");
     power_cut(node);
-    assert_int_equal(node_open(node), ERR_INVALID);
+    assert_int_equal(kit_open(node), ERR_INVALID);
     /* Put back as it was, all is well. */
-    in_dir(node, "for f in state/staged-*; do mv whole $f; done");
-    node_start(node);
-    assert_int_equal(count(node), 10);
-    node_stop(node);
-    node_free(node);
+    kit_shell(node, "for f in state/staged-*; do mv whole $f; done");
+    kit_start(node);
+    assert_int_equal(kit_count(node), 10);
+    kit_stop(node);
+    kit_free(node);
 }
 
 /* A store that has it already needs no file, and gets a snapshot at once. */
 static void a_trusted_store_does_without_the_file(void **state)
 {
-    struct node *node = node_new();
+    struct node *node = kit_new("n1", "restore");
 
     (void)state;
     and_die(node, back_up);
     prepare_needed(node);
-    in_dir(node, "rm state/staged-*");
-    node_start(node);
-    assert_int_equal(count(node), 10);
+    kit_shell(node, "rm state/staged-*");
+    kit_start(node);
+    assert_int_equal(kit_count(node), 10);
     wait_for_snapshot(node);
-    node_stop(node);
-    in_dir(node, "sed -i 's/^clean .*/clean 0/' store.state");
+    kit_stop(node);
+    kit_shell(node, "sed -i 's/^clean .*/clean 0/' store.state");
     power_cut(node);
-    node_start(node);
-    assert_int_equal(count(node), 10);
-    node_stop(node);
-    node_free(node);
+    kit_start(node);
+    assert_int_equal(kit_count(node), 10);
+    kit_stop(node);
+    kit_free(node);
 }
 
 /* ---- death at any moment ---- */
@@ -1013,16 +811,17 @@ static void a_trusted_store_does_without_the_file(void **state)
  * acknowledged. */
 static void restore_and_wait(struct node *node, int pipe, bool early)
 {
-    struct job job;
+    struct kit_job job;
 
-    node_start(node);
+    kit_start(node);
     if ((early && write(pipe, "s", 1) != 1) ||
         stage(node, "backup", &job) != 0 ||
         (!early && write(pipe, "s", 1) != 1)) {
         _exit(1);
     }
     uint64_t revision = next_revision(revision_of(node));
-    if (restore_as(node, &job.job, revision) != 0 || write(pipe, "a", 1) != 1) {
+    if (kit_restore(node, &job.job, revision) != 0 ||
+        write(pipe, "a", 1) != 1) {
         _exit(1);
     }
     (void)pause();
@@ -1054,11 +853,11 @@ static bool restore_and_kill(struct node *node, bool early, unsigned us)
 /* There may be no store and no marker, when it died between the renames. */
 static void cut_what_is_there(struct node *node)
 {
-    in_dir(node, "if test -e store.state; then "
-                 "sed -i 's/^boot .*/boot other/' store.state; fi; "
-                 "if test -e store/data.mdb; then dd if=/dev/urandom "
-                 "of=store/data.mdb bs=4096 count=16 conv=notrunc "
-                 "2>/dev/null; fi");
+    kit_shell(node, "if test -e store.state; then "
+                    "sed -i 's/^boot .*/boot other/' store.state; fi; "
+                    "if test -e store/data.mdb; then dd if=/dev/urandom "
+                    "of=store/data.mdb bs=4096 count=16 conv=notrunc "
+                    "2>/dev/null; fi");
 }
 
 /* Old or new, and new when it was said so. Every moment between the proposal
@@ -1066,7 +865,7 @@ static void cut_what_is_there(struct node *node)
 static void a_death_at_any_moment_leaves_the_old_or_the_new(void **state)
 {
     enum { ROUNDS = 30, STEP_US = 20 };
-    struct node *node = node_new();
+    struct node *node = kit_new("n1", "restore");
     unsigned old = 0, new = 0, told = 0;
     uint64_t next = 1000;
 
@@ -1077,23 +876,23 @@ static void a_death_at_any_moment_leaves_the_old_or_the_new(void **state)
         if (i % 2 == 1) {
             cut_what_is_there(node);
         }
-        node_start(node);
-        uint64_t n = count(node);
+        kit_start(node);
+        uint64_t n = kit_count(node);
         bool is_new = n == 10;
         assert_true(is_new || (n == 20 && !acknowledged));
         told += acknowledged;
         old += !is_new;
         new += is_new;
         if (is_new) {
-            add_rows(node, next, next + 10);
+            kit_add_rows(node, next, next + 10, PAD);
             next += 10;
         }
-        assert_int_equal(count(node), 20);
-        node_stop(node);
+        assert_int_equal(kit_count(node), 20);
+        kit_stop(node);
     }
     print_message("# %u old, %u new, %u acknowledged\n", old, new, told);
     assert_true(old > 0);
-    node_free(node);
+    kit_free(node);
 }
 
 /* ---- beside writers ---- */
@@ -1155,17 +954,17 @@ static bool is_there(const struct look *look, uint64_t row)
 static void writers_are_before_it_or_behind_it(void **state)
 {
     enum { WRITERS = 4 };
-    struct node *node = node_new();
+    struct node *node = kit_new("n1", "restore");
     static struct writing writings[WRITERS];
     pthread_t threads[WRITERS];
     _Atomic bool over = false;
     struct look after;
-    struct job job;
+    struct kit_job job;
     unsigned gone = 0, there = 0;
 
     (void)state;
-    node_start(node);
-    add_rows(node, 0, 10);
+    kit_start(node);
+    kit_add_rows(node, 0, 10, PAD);
     export_to(node, "backup", &job);
     assert_int_equal(stage(node, "backup", &job), 0);
     for (uint64_t i = 0; i < WRITERS; i++) {
@@ -1177,7 +976,7 @@ static void writers_are_before_it_or_behind_it(void **state)
     for (int i = 0; i < WRITERS; i++) {
         wait_for_writes(&writings[i]);
     }
-    assert_int_equal(restore_as(node, &job.job, STEP), 0);
+    assert_int_equal(kit_restore(node, &job.job, STEP), 0);
     wait_for_writes(&writings[0]);
     atomic_store(&over, true);
     for (int i = 0; i < WRITERS; i++) {
@@ -1198,22 +997,22 @@ static void writers_are_before_it_or_behind_it(void **state)
     assert_true(gone > 0 && there > 0);
     assert_int_equal(after.n, 10 + there);
     look_done(&after);
-    node_stop(node);
-    node_free(node);
+    kit_stop(node);
+    kit_free(node);
 }
 
 static void what_was_resolved_before_is_sent_back(void **state)
 {
-    struct node *node = node_new();
-    struct job job;
+    struct node *node = kit_new("n1", "restore");
+    struct kit_job job;
     struct look before;
     struct kit_call call;
     struct buf bytes = {0};
     struct command c = {.kind = COMMAND_ROW_PUT};
 
     (void)state;
-    node_start(node);
-    add_rows(node, 0, 3);
+    kit_start(node);
+    kit_add_rows(node, 0, 3, PAD);
     look(node, &before);
     export_to(node, "backup", &job);
     assert_int_equal(restore(node, "backup"), 0);
@@ -1231,8 +1030,8 @@ static void what_was_resolved_before_is_sent_back(void **state)
     assert_int_equal(kit_hear(&call), ERR_RETRY);
     buf_done(&bytes);
     look_done(&before);
-    node_stop(node);
-    node_free(node);
+    kit_stop(node);
+    kit_free(node);
 }
 
 /* ---- recover ---- */
@@ -1267,41 +1066,41 @@ static void no_close(struct raft_uv_transport *transport,
 
 static void a_survivor_goes_on_alone_with_all_it_has(void **state)
 {
-    struct node *node = node_new();
+    struct node *node = kit_new("n1", "restore");
     struct core_recovered recovered;
     struct look before, after;
     char why[CORE_RECOVER_WHY];
 
     (void)state;
-    node_start(node);
-    add_rows(node, 0, 10);
+    kit_start(node);
+    kit_add_rows(node, 0, 10, PAD);
     look(node, &before);
     assert_int_equal(core_recover(node->dir, &recovered, why), ERR_INVALID);
     assert_non_null(strstr(why, "server runs"));
-    node_stop(node);
+    kit_stop(node);
     for (int i = 0; i < 2; i++) {
         assert_int_equal(core_recover(node->dir, &recovered, why), 0);
         assert_string_equal(recovered.node, "n1");
         assert_int_equal(recovered.n_before, 1);
     }
-    node_start(node);
+    kit_start(node);
     look(node, &after);
     assert_int_equal(after.n, 10);
     assert_true(str_equal(buf_str(&before.list), buf_str(&after.list)));
     assert_true(after.meta.revision == STEP && after.list_revision == STEP);
     assert_true(after.meta.history_n == 1);
     assert_memory_equal(after.meta.cluster, before.meta.cluster, 16);
-    assert_int_equal(files(node, "", "recover"), 0);
-    add_rows(node, 10, 15);
+    assert_int_equal(kit_files(node, "", "recover"), 0);
+    kit_add_rows(node, 10, 15, PAD);
     look_done(&before);
     look_done(&after);
-    node_stop(node);
+    kit_stop(node);
     /* Once is once. */
-    node_start(node);
+    kit_start(node);
     assert_true(revision_of(node) == STEP + 5);
-    assert_int_equal(count(node), 15);
-    node_stop(node);
-    node_free(node);
+    assert_int_equal(kit_count(node), 15);
+    kit_stop(node);
+    kit_free(node);
 }
 
 static raft_id raft_id_of(struct node *node)
@@ -1358,7 +1157,7 @@ static void lose_the_others(struct node *node)
 
 static void one_of_three_that_is_left_is_made_the_only_one(void **state)
 {
-    struct node *node = node_new();
+    struct node *node = kit_new("n1", "restore");
     struct core_recovered recovered;
     char why[CORE_RECOVER_WHY];
 
@@ -1366,44 +1165,44 @@ static void one_of_three_that_is_left_is_made_the_only_one(void **state)
     and_die(node, back_up);
     lose_the_others(node);
     /* It knows that it is one of three. */
-    assert_int_equal(node_open(node), 0);
+    assert_int_equal(kit_open(node), 0);
     assert_false(core_status(node->core).leads);
-    node->core = core_close(node->core);
+    kit_stop(node);
     assert_int_equal(core_recover(node->dir, &recovered, why), 0);
     assert_int_equal(recovered.n_before, 3);
-    node_start(node);
-    assert_int_equal(count(node), 20);
+    kit_start(node);
+    assert_int_equal(kit_count(node), 20);
     assert_true(revision_of(node) == STEP);
-    add_rows(node, 20, 25);
-    node_stop(node);
+    kit_add_rows(node, 20, 25, PAD);
+    kit_stop(node);
     /* From the log alone, too. */
-    in_dir(node, "sed -i 's/^clean .*/clean 0/' store.state");
+    kit_shell(node, "sed -i 's/^clean .*/clean 0/' store.state");
     power_cut(node);
-    node_start(node);
-    assert_int_equal(count(node), 25);
+    kit_start(node);
+    assert_int_equal(kit_count(node), 25);
     assert_true(revision_of(node) == STEP + 5);
-    node_stop(node);
-    node_free(node);
+    kit_stop(node);
+    kit_free(node);
 }
 
 /* Else it would move on for ever and never lead. */
 static void a_mark_that_cannot_be_removed_counts_once(void **state)
 {
-    struct node *node = node_new();
+    struct node *node = kit_new("n1", "restore");
 
     (void)state;
-    in_dir(node, "mkdir recover");
-    node_start(node);
+    kit_shell(node, "mkdir recover");
+    kit_start(node);
     assert_true(revision_of(node) == STEP);
-    add_rows(node, 0, 1);
+    kit_add_rows(node, 0, 1, PAD);
     assert_true(revision_of(node) == STEP + 1);
-    node_stop(node);
-    node_free(node);
+    kit_stop(node);
+    kit_free(node);
 }
 
 static void what_is_no_node_is_not_recovered(void **state)
 {
-    struct node *node = node_new();
+    struct node *node = kit_new("n1", "restore");
     struct core_recovered recovered;
     char why[CORE_RECOVER_WHY];
 
@@ -1412,8 +1211,8 @@ static void what_is_no_node_is_not_recovered(void **state)
     assert_non_null(strstr(why, "no node"));
     assert_int_equal(core_recover("/nonexistent", &recovered, why),
                      ERR_INVALID);
-    assert_int_equal(files(node, "", ""), 0);
-    node_free(node);
+    assert_int_equal(kit_files(node, "", ""), 0);
+    kit_free(node);
 }
 
 int main(void)
