@@ -59,7 +59,7 @@ class Place:
     def __init__(self, directory=None, pin="auto"):
         self.server_cpu, self.load_cpu = self._processors(pin)
         self.running = []
-        self.taken = set()
+        self.held = []    # ports
         self.home = tempfile.mkdtemp(prefix="roster-bench-", dir=directory)
         try:
             (self.bare, self.barewatch, self.load, self.outage,
@@ -105,14 +105,13 @@ class Place:
         return full
 
     def port(self):
-        """A port that is free now and was not given to another server."""
-        while True:
-            with socket.socket() as s:
-                s.bind(("127.0.0.1", 0))
-                port = s.getsockname()[1]
-            if port not in self.taken:
-                self.taken.add(port)
-                return port
+        """A port that is free, for a server that reuses addresses: the kernel
+        gives it to nobody else, also while the server is down."""
+        held = socket.socket()
+        held.bind(("127.0.0.1", 0))
+        held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        self.held.append(held)
+        return held.getsockname()[1]
 
     def pinned(self, argv, cpu):
         return ["taskset", "-c", cpu, *argv] if cpu is not None else list(argv)

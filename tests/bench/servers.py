@@ -86,7 +86,7 @@ class Bare(Server):
     name = "bare"
 
     def __init__(self, place, answer, way=ways.PLAIN, headers=()):
-        self.answer = place.file(f"answer-{len(place.taken)}", answer)
+        self.answer = place.file(f"answer-{len(place.held)}", answer)
         self.way, self.headers = way, headers
         super().__init__(place)
 

@@ -7,8 +7,7 @@
 
 With faults=True what the nodes say to each other goes through a proxy (see
 proxy.py): after the cluster has formed, each node's own list names the proxy's
-ports. With
-slow=True the disk of each node can be made slow (see slowdisk.c)."""
+ports. With slow=True the disk of each node can be made slow (see slowdisk.c)."""
 import contextlib
 import os
 import shutil
@@ -17,8 +16,8 @@ import struct
 import time
 
 from harness import (BUILD, Client, Lost, PATIENCE, Server, Skip, environment,
-                     until)
-from proxy import Net, free_ports
+                     free_ports, until)
+from proxy import Net
 
 
 class Node(Server):

@@ -65,6 +65,38 @@ def bare(function=None, **options):
     return test(function, server="none", **options)
 
 
+# ---- ports ------------------------------------------------------------------
+
+_ports = []
+
+
+def own_port(port):
+    """Whether it was free. If so it is this process' own until that ends, also
+    while the one it is meant for is down: a bound socket lets only those in who
+    reuse addresses, and the kernel gives its port to nobody."""
+    sock = socket.socket()
+    try:
+        sock.bind(("127.0.0.1", port))
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    except OSError:
+        sock.close()
+        return False
+    _ports.append(sock)
+    return True
+
+
+def free_ports(n):
+    """Own ones, below those that the kernel gives to connections."""
+    with open("/proc/sys/net/ipv4/ip_local_port_range", encoding="ascii") as f:
+        top = int(f.read().split()[0])
+    found = []
+    while len(found) < n:
+        port = random.randrange(max(1024, top - 20000), top)
+        if own_port(port):
+            found.append(port)
+    return found
+
+
 # ---- connections ------------------------------------------------------------
 
 def connect(port, timeout=10, *, host="127.0.0.1", receive=None, context=None):
@@ -417,8 +449,8 @@ def until(what, seconds=10, every=0.02):
 
 
 class Server:
-    """A rosterd with its data directory. It may be killed and started again;
-    the port stays the same once it has one."""
+    """A rosterd with its data directory. It may be killed and started again; the
+    port stays the same."""
 
     def __init__(self, *flags, data_dir=None, node="n1", start=True, env=None):
         self.flags, self.node, self.env = list(flags), node, env
@@ -441,6 +473,7 @@ class Server:
         if "--drain" not in self.flags:
             argv += ["--drain", "200ms"]
         if "--http" not in self.flags:
+            self.port = self.port or free_ports(1)[0]
             argv += ["--http", f"127.0.0.1:{self.port}"]
         if "--raft" not in self.flags:
             argv += ["--raft", "127.0.0.1:0"]

@@ -27,33 +27,12 @@ import struct
 import threading
 import time
 
-from harness import die_with_parent
+from harness import die_with_parent, free_ports
 
 CHUNK = 64 << 10
 QUEUED_MOST = 256 << 10   # then the sender is not read any more
 TICK_S = 0.025
 EVERY_WAY = "*"
-
-
-def free_ports(n, rng=random):
-    """Ports below those that the kernel gives to connections: nobody takes them
-    while the one they are meant for is down."""
-    with open("/proc/sys/net/ipv4/ip_local_port_range", encoding="ascii") as f:
-        top = int(f.read().split()[0])
-    found, held = [], []
-    while len(found) < n:
-        port = rng.randrange(max(1024, top - 20000), top)
-        sock = socket.socket()
-        try:
-            sock.bind(("127.0.0.1", port))
-        except OSError:
-            sock.close()
-            continue
-        held.append(sock)
-        found.append(port)
-    for sock in held:
-        sock.close()
-    return found
 
 
 class Net:

@@ -11,7 +11,7 @@ import tempfile
 import time
 
 import certs
-from harness import PATIENCE, Skip, spawn
+from harness import PATIENCE, Skip, free_ports, spawn
 
 SUFFIX = "dc=example,dc=org"
 PEOPLE = f"ou=people,{SUFFIX}"
@@ -66,12 +66,6 @@ def group(cn, *members):
             "".join(f"member: uid={m},{PEOPLE}\n" for m in members))
 
 
-def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
-
-
 class Directory:
     def __init__(self, *entries):
         self.slapd = shutil.which("slapd", path="/usr/sbin:/usr/bin")
@@ -81,7 +75,7 @@ class Directory:
         os.mkdir(os.path.join(self.home, "db"))
         self.authority = certs.Authority("directory CA")
         self.ca = self.authority.ca
-        self.port, self.tls_port = free_port(), free_port()
+        self.port, self.tls_port = free_ports(2)
         self.url = f"ldap://127.0.0.1:{self.port}"
         self.tls_url = f"ldaps://127.0.0.1:{self.tls_port}"
         self.process = None

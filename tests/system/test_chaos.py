@@ -13,9 +13,8 @@ import time
 
 from chaos import Storm
 from cluster import Cluster
-from harness import (PATIENCE, Client, Lost, bare, make_list, say, seeded,
-                     until)
-from proxy import free_ports
+from harness import (PATIENCE, Client, Lost, bare, free_ports, make_list, say,
+                     seeded, until)
 from test_full import leave_disk, small_disk
 
 

@@ -5,8 +5,8 @@ import random
 import time
 
 from cluster import Cluster
-from harness import Lost, Server, bare, binary, environment, run, until
-from proxy import free_ports
+from harness import (Lost, Server, bare, binary, environment, free_ports, run,
+                     until)
 
 SERVICE = "/v1/ns/pool.roster/service"
 

@@ -6,8 +6,7 @@ import socket
 import time
 
 from cluster import Cluster, Node
-from harness import bare, binary, run, until
-from proxy import free_ports
+from harness import bare, binary, free_ports, run, until
 
 LONG = ("--drain", "60s")  # nobody may wait for it here
 

@@ -6,8 +6,8 @@ import socket
 import threading
 import time
 
-from harness import PATIENCE, bare, until
-from proxy import Net, free_ports
+from harness import PATIENCE, bare, free_ports, until
+from proxy import Net
 
 LONG = 10 * PATIENCE      # by then it has come
 SHORT = 0.3               # so long nothing may come

@@ -9,8 +9,8 @@ import threading
 import time
 
 from cluster import Cluster
-from harness import (Client, Lost, Skip, bare, make_list, say, spawn, until)
-from proxy import free_ports
+from harness import (Client, Lost, Skip, bare, free_ports, make_list, say,
+                     spawn, until)
 
 # No retries: a connection that is refused or reset is a 503 or 502 to the client.
 # No redispatch. Requests go round, so each node has its share of every client.

@@ -14,9 +14,8 @@ import threading
 
 import harness
 from cluster import Cluster
-from harness import (BUILD, ULID, Server, bare, environment, fresh_name,
-                     make_ns, path, test, until)
-from proxy import free_ports
+from harness import (BUILD, ULID, Server, bare, environment, free_ports,
+                     fresh_name, make_ns, path, test, until)
 
 ALLOW = ("--webhook-allow", "127.0.0.1/32")
 SECRET = "a secret \"of\" two ünits"

@@ -2,9 +2,9 @@
 
 #include <arpa/inet.h>
 #include <netinet/in.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <sys/socket.h>
-#include <unistd.h>
 
 /* libraft words what it tells its tracer in buffers that all its instances in
  * one process share: only tests have several. */
@@ -76,19 +76,22 @@ void kit_encode_restore(struct buf *bytes, const struct core_state_job *staged,
     command_encode(bytes, &c);
 }
 
-unsigned kit_free_port(void)
+/* A bound socket lets only those in who reuse addresses, and the kernel gives
+ * its port to nobody, also while no node listens there. */
+void kit_address(char *ret_address, size_t size)
 {
+    const int on = 1;
     struct sockaddr_in at = {.sin_family = AF_INET,
                              .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     socklen_t n = sizeof at;
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
     if (fd < 0 || bind(fd, (struct sockaddr *)&at, n) != 0 ||
+        setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) != 0 ||
         getsockname(fd, (struct sockaddr *)&at, &n) != 0) {
         abort();
     }
-    (void)close(fd);
-    return ntohs(at.sin_port);
+    (void)snprintf(ret_address, size, "127.0.0.1:%u", ntohs(at.sin_port));
 }
 
 static void called(struct core_request *request)

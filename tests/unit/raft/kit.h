@@ -15,8 +15,8 @@ void kit_row(struct buf *bytes, uint64_t row, size_t pad);
 /* Appends one that puts the staged file in the place of the state. */
 void kit_encode_restore(struct buf *bytes, const struct core_state_job *staged,
                         uint64_t revision);
-/* Of the loopback; free when it was looked for. */
-unsigned kit_free_port(void);
+/* "127.0.0.1:PORT", a port that is this process' own until it ends. */
+void kit_address(char *ret_address, size_t size);
 
 struct kit_call {
     struct core_request request;

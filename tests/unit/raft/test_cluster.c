@@ -195,8 +195,7 @@ static struct net *net_new(void)
         (void)snprintf(node->id, sizeof node->id, "n%zu", i + 1);
         (void)snprintf(node->dir, sizeof node->dir, "%s/%s", net->dir,
                        node->id);
-        (void)snprintf(node->listen, sizeof node->listen, "127.0.0.1:%u",
-                       kit_free_port());
+        kit_address(node->listen, sizeof node->listen);
         node->cache = cache_new(1 << 20);
         if (i < 3) {
             n +=
@@ -230,7 +229,7 @@ static void net_free(struct net *net)
         uint64_t until_ = clock_mono_ms() + WAIT_MS;                           \
         while (!(condition)) {                                                 \
             if (clock_mono_ms() > until_) {                                    \
-                fail_msg("did not come true: " #condition);                    \
+                fail_msg("%s", "did not come true: " #condition);              \
             }                                                                  \
             (void)usleep(10000);                                               \
         }                                                                      \
@@ -807,8 +806,7 @@ static void a_node_is_found_at_another_address(void **state)
     for (size_t i = 0; i < 3; i++) {
         struct node *node = &net->nodes[i];
         node_stop(node);
-        (void)snprintf(node->listen, sizeof node->listen, "127.0.0.1:%u",
-                       kit_free_port());
+        kit_address(node->listen, sizeof node->listen);
         node_start(node);
         UNTIL(caught_up(node));
         write_row(node, i);

@@ -44,8 +44,7 @@ static struct cluster *cluster_new(void)
     for (unsigned i = 0; i < NODES; i++) {
         char id[8];
         (void)snprintf(id, sizeof id, "n%u", i + 1);
-        (void)snprintf(c->listen[i], sizeof c->listen[i], "127.0.0.1:%u",
-                       kit_free_port());
+        kit_address(c->listen[i], sizeof c->listen[i]);
         struct node *node = c->nodes[i] = kit_new(id, "follow");
         node->config.raft_listen = node->config.raft_address = c->listen[i];
         node->config.cluster = c->text;
