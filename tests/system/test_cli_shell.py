@@ -8,6 +8,7 @@ import select
 import struct
 import subprocess
 import termios
+import threading
 import time
 
 from cli import good, lines_of, put, roster, scratch
@@ -136,15 +137,31 @@ def a_table_fits_the_terminal_and_is_whole_in_a_pipe(s):
 def long_work_shows_how_far_it_is_at_a_terminal_only(s):
     ns = make_ns(s)
     file = lines_of(*[put(ns, "thing", name=f"n{i}", x="y" * 500)
-                      for i in range(60000)])
-    code, seen = at_terminal(s, "import", file)
+                      for i in range(12000)])
+    code, seen = slowly(s, at_terminal, "import", file)
     assert code == 0 and "imported" in seen, seen[-500:]
     assert re.search(r"importing .* of .*%.*/s", seen), seen[-500:]
-    code, seen = at_terminal(s, "--quiet", "import", file)
+    code, seen = slowly(s, at_terminal, "--quiet", "import", file)
     assert code == 0 and "importing" not in seen, seen[-500:]
-    code, out, err = roster(s, "import", file)
+    code, out, err = slowly(s, roster, "import", file)
     assert code == 0 and not err, err
     os.unlink(file)
+
+
+def slowly(s, what, *argv):
+    """What takes long, however quick the server is: it stands still at first,
+    again and again."""
+    def stutter():
+        for _ in range(4):
+            with s.paused():
+                time.sleep(0.5)
+            time.sleep(0.02)
+    other = threading.Thread(target=stutter)
+    other.start()
+    try:
+        return what(s, *argv)
+    finally:
+        other.join()
 
 
 @shared

@@ -18,7 +18,8 @@ from cluster import Cluster
 from fakewatch import (STREAM, FakeWatch, Fault, answer, chunk, line, problem,
                        put, word)
 from harness import (PATIENCE, Lost, bare, binary, die_with_parent,
-                     environment, make_ns, path, run, shared, test, until)
+                     environment, make_ns, memory_counts, path, run, shared,
+                     test, until)
 
 CHANGES = [put(5), put(6, "y"), put(9, "z")]
 
@@ -74,6 +75,9 @@ def a_stream_that_is_cut_at_any_byte_is_taken_up():
     whole = FakeWatch(CHANGES)
     size = len(STREAM + b"".join(map(chunk, whole.stream({"since": "4"}))))
     whole.__exit__()
+    # A sanitized program takes long to start; the client's own test cuts every
+    # byte of a stream in one.
+    cuts = range(0, size + 1, 1 if memory_counts() else 5)
 
     def one(cut):
         with FakeWatch(CHANGES, faults=[Fault(cut, reset=cut % 2 == 0)]) as f:
@@ -83,7 +87,7 @@ def a_stream_that_is_cut_at_any_byte_is_taken_up():
             assert events == CHANGES, (cut, events)
 
     with concurrent.futures.ThreadPoolExecutor(6) as pool:
-        assert len(list(pool.map(one, range(size + 1)))) == size + 1
+        assert len(list(pool.map(one, cuts))) == len(cuts)
 
 
 @bare

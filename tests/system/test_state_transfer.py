@@ -7,7 +7,7 @@ import threading
 import time
 
 from cluster import Cluster
-from harness import Lost, bare, until
+from harness import Lost, bare, memory_counts, until
 
 LIST = "/v1/ns/pool.roster/service"
 BIG = 100_000  # bytes of a row
@@ -32,7 +32,11 @@ def said(node, words):
     return [line for line in node.log_lines() if words in line]
 
 
-def leave_behind(c, name, rows, mib=24):
+# As much as takes a moment, also where programs are slow.
+MIB = 24 if memory_counts() else 12
+
+
+def leave_behind(c, name, rows, mib=MIB):
     """Ends that node, and moves the others so far on that the log is cut
     behind it. Adds what it adds to `rows`."""
     c.kill(name)
@@ -93,7 +97,7 @@ def who_gets_the_state_may_be_killed_at_any_time():
     with Cluster(3, "--snapshot-bytes", "4MiB") as c:
         rows, chance = [], random.Random(4)
         away = follower(c)
-        leave_behind(c, away, rows, 40)
+        leave_behind(c, away, rows, 5 * MIB // 3)
         for _ in range(12):
             c.restart(away)
             time.sleep(chance.uniform(0.1, 0.9))
@@ -110,7 +114,7 @@ def who_sends_the_state_may_be_killed():
     with Cluster(3, "--snapshot-bytes", "4MiB") as c:
         rows = []
         away = follower(c)
-        leave_behind(c, away, rows, 40)
+        leave_behind(c, away, rows, 5 * MIB // 3)
         leader = c.leader()
         c.node(away).start(wait=False)
         until(lambda: said(c.node(away), "its state is fetched"), 20)
