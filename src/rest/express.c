@@ -207,6 +207,7 @@ void rest_express_forget(struct rest_taken *taken)
 {
     rest_ring_remove(&taken->line);
     (void)rest_fence_take_covered(taken);
+    rest_shared_unref(TAKE(taken->found.answer));
 }
 
 enum MHD_Result rest_express_answer(struct rest_request *request)
@@ -275,29 +276,47 @@ static void read_nothing(struct rest_taken *taken, int error)
     }
 }
 
-static void look_into(struct rest_taken *taken)
+static void answer_and_go_on(struct batch *batch, enum rest_sight sight)
 {
-    struct rest_loop *loop = taken->loop;
-    struct batch batch;
-    ssize_t n = recv(taken->own.fd, loop->express.bytes, BYTES,
-                     MSG_PEEK | MSG_DONTWAIT);
+    bool goes_on = batch->n == 0 || answer(batch);
 
-    if (taken->covered == 0) {
-        taken->began_us = loop->now_us;
+    let_go(batch);
+    if (goes_on) {
+        go_on(batch, sight);
     }
-    batch.taken = taken; /* not all of it: the hits are many */
-    batch.covered = rest_fence_take_covered(taken);
-    batch.gone = batch.n = 0;
+}
+
+static void read_and_answer(struct batch *batch)
+{
+    struct rest_taken *taken = batch->taken;
+    char *bytes = taken->loop->express.bytes;
+
+    taken->more = false;
+    ssize_t n = recv(taken->own.fd, bytes, BYTES, MSG_PEEK | MSG_DONTWAIT);
     if (n <= 0) {
         read_nothing(taken, n < 0 ? errno : 0);
         return;
     }
-    batch.bytes = (struct str){loop->express.bytes, (size_t)n};
-    enum rest_sight sight = look(&batch);
-    bool goes_on = batch.n == 0 || answer(&batch);
-    let_go(&batch);
-    if (goes_on) {
-        go_on(&batch, sight);
+    batch->bytes = (struct str){bytes, (size_t)n};
+    answer_and_go_on(batch, look(batch));
+}
+
+static void look_into(struct rest_taken *taken)
+{
+    struct batch batch;
+
+    if (taken->covered == 0) {
+        taken->began_us = taken->loop->now_us;
+    }
+    batch.taken = taken; /* not all of it: the hits are many */
+    batch.covered = rest_fence_take_covered(taken);
+    batch.gone = batch.n = 0;
+    if (rest_express_find_again(taken, batch.covered, &batch.hits[0])) {
+        batch.n = 1;
+        batch.bytes = (struct str){NULL, batch.covered};
+        answer_and_go_on(&batch, taken->more ? MORE : NOTHING);
+    } else {
+        read_and_answer(&batch);
     }
 }
 
@@ -327,6 +346,7 @@ void rest_express_turn(struct rest_loop *loop)
     struct rest_express *express = &loop->express;
 
     rest_fence_end(loop);
+    rest_fence_begin(loop); /* it is out while those behind that are answered */
     look_at_ready(&express->ready);
     rest_fence_begin(loop);
 }

@@ -6,18 +6,24 @@
 #include "rest/state.h"
 
 /* Counted once: should the library get it, it knows. */
-static bool admits(struct rest_request *request)
+static bool admits(const struct rest_loop *loop, struct rest_peer *peer,
+                   struct access_who *who, struct str from)
 {
-    struct rest_peer *peer = request->peer;
-
     peer->counted = true;
     peer->refused =
         peer->n_counted == 0 &&
-        !registry_admit(request->loop->rest->registry, request->op.who,
-                        request->op.from, &peer->limit);
+        !registry_admit(loop->rest->registry, who, from, &peer->limit);
     peer->n_counted -= peer->n_counted > 0;
-    request->limit = peer->limit;
     return !peer->refused;
+}
+
+static bool is_admitted(struct rest_request *request)
+{
+    bool is =
+        admits(request->loop, request->peer, request->op.who, request->op.from);
+
+    request->limit = request->peer->limit;
+    return is;
 }
 
 /* Whether what it says can be answered with what is kept. */
@@ -74,7 +80,7 @@ static enum rest_sight make(struct rest_request *request,
     if (!request->op.query.linearizable) {
         request->op.fence = OP_FENCE_DUE; /* how that ended is nothing to it */
     }
-    ret_hit->answer = admits(request) ? run(request) : NULL;
+    ret_hit->answer = is_admitted(request) ? run(request) : NULL;
     return ret_hit->answer == NULL ? OTHER : HIT;
 }
 
@@ -87,7 +93,8 @@ static bool is_known(const struct rest_request *request,
            rest_shared_date(kept->shared, request->loop->date);
 }
 
-static enum rest_sight find(struct rest_request *request,
+static enum rest_sight find(struct rest_taken *taken,
+                            struct rest_request *request,
                             struct rest_scanned *scanned,
                             struct rest_hit *ret_hit)
 {
@@ -104,9 +111,11 @@ static enum rest_sight find(struct rest_request *request,
         return make(request, ret_hit);
     }
     if (kept->linearizable && request->op.fence == OP_FENCE_DUE) {
+        taken->found = (struct rest_found){rest_shared_ref(kept->shared),
+                                           kept->stamp, scanned->n};
         return FENCED;
     }
-    if (!admits(request)) {
+    if (!is_admitted(request)) {
         return OTHER;
     }
     ret_hit->answer = rest_shared_ref(kept->shared);
@@ -135,12 +144,44 @@ enum rest_sight rest_express_find(struct rest_taken *taken, struct str bytes,
     ret_hit->n = scanned.n;
     if (r == SCAN_WHOLE) {
         request->op.fence = scanned.n <= covered ? taken->fence : OP_FENCE_DUE;
-        sight = find(request, &scanned, ret_hit);
+        sight = find(taken, request, &scanned, ret_hit);
     } else if (r == SCAN_PART) {
         sight = PART;
     }
     rest_request_release(request);
     return sight;
+}
+
+/* Who asks is the one that the connection remembers, if that one stands. */
+static bool stands(const struct rest_taken *taken)
+{
+    const struct rest_loop *loop = taken->loop;
+    const struct access_who *who = taken->own.shown.who;
+
+    return taken->fence == OP_FENCE_HOLDS &&
+           (!loop->guarded || (who != NULL && rest_who_stands(loop, who))) &&
+           rest_kept_stands(loop, &taken->found.stamp);
+}
+
+bool rest_express_find_again(struct rest_taken *taken, size_t covered,
+                             struct rest_hit *ret_hit)
+{
+    struct rest_loop *loop = taken->loop;
+    struct rest_peer *peer = &taken->own;
+    struct rest_shared *answer = TAKE(taken->found.answer);
+
+    if (answer == NULL) {
+        return false;
+    }
+    if (covered == taken->found.n && stands(taken) &&
+        rest_shared_date(answer, loop->date) &&
+        admits(loop, peer, loop->guarded ? peer->shown.who : access_anyone(),
+               str_of(peer->shown.from))) {
+        *ret_hit = (struct rest_hit){answer, true, covered};
+        return true;
+    }
+    rest_shared_unref(answer);
+    return false;
 }
 
 /* ---- writes ---- */
@@ -191,7 +232,7 @@ static enum rest_sight take_body(struct rest_request *request, struct str rest,
     if (length > 0) {
         (void)rest_body_take(request, (struct str){rest.p, (size_t)length});
     }
-    return request->problem.status == 0 && admits(request) ? WRITE : OTHER;
+    return request->problem.status == 0 && is_admitted(request) ? WRITE : OTHER;
 }
 
 /* Its head is a copy: it is needed when other bytes have come. What the library

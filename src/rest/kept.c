@@ -75,9 +75,23 @@ static bool set_key(struct rest_request *request)
 }
 
 /* The revision is the memo's business. */
-static bool is_same(const struct rest_stamp *a, const struct rest_stamp *b)
+static bool is_same(const struct rest_loop *loop,
+                    const struct rest_stamp *stamp)
 {
-    return a->leader == b->leader && a->stale_ms == b->stale_ms;
+    const struct core_status now = core_status(loop->rest->core);
+
+    return stamp->leader == now.leader && stamp->stale_ms == now.stale_ms;
+}
+
+/* [CACHE-4], as in cache/memo.h. */
+bool rest_kept_stands(const struct rest_loop *loop,
+                      const struct rest_stamp *stamp)
+{
+    const struct rest *rest = loop->rest;
+
+    return stamp->revision == cache_newest(registry_cache(rest->registry)) &&
+           is_same(loop, stamp) &&
+           !atomic_load_explicit(&rest->draining, memory_order_relaxed);
 }
 
 bool rest_kept_is_whole(const struct rest_request *request,
@@ -93,11 +107,8 @@ const struct rest_kept *rest_kept_find(struct rest_request *request)
     }
     const struct rest_kept *kept =
         cache_memo_find(request->loop->kept, request->key);
-    if (kept == NULL) {
-        return NULL;
-    }
-    struct rest_stamp now = rest_header_stamp(request);
-    return is_same(&kept->stamp, &now) ? kept : NULL;
+    bool fits = kept != NULL && is_same(request->loop, &kept->stamp);
+    return fits ? kept : NULL;
 }
 
 bool rest_kept_is_read(const struct rest_request *request)

@@ -29,7 +29,7 @@ struct rest_shared *rest_shared_ref(struct rest_shared *shared)
 
 void rest_shared_unref(struct rest_shared *shared)
 {
-    if (--shared->users == 0) {
+    if (shared != NULL && --shared->users == 0) {
         if (shared->reply.response != NULL) {
             MHD_destroy_response(shared->reply.response);
         }

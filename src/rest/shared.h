@@ -12,6 +12,14 @@
 struct MHD_Response;
 struct rest_route;
 
+/* What the headers of an answer depend on besides the answer. */
+struct rest_stamp {
+    uint64_t revision;
+    uint64_t stale_ms;
+    uint64_t second; /* of the Date */
+    uint64_t leader; /* 0: none known */
+};
+
 /* An answer as the library has it: to be sent to any number. */
 struct rest_reply {
     struct MHD_Response *response;
@@ -38,6 +46,7 @@ struct rest_shared *rest_shared_new(const struct rest_reply *reply,
 /* One that is still to be made. */
 struct rest_shared *rest_shared_pending(void) MUST_USE;
 struct rest_shared *rest_shared_ref(struct rest_shared *shared);
+/* NULL is nothing. */
 void rest_shared_unref(struct rest_shared *shared);
 /* Its head as the library writes it, once for all. */
 void rest_shared_write(struct rest_shared *shared);

@@ -114,14 +114,6 @@ struct rest_request {
     uint64_t wait_ms; /* of a long poll */
 };
 
-/* What the headers of an answer depend on besides the answer. */
-struct rest_stamp {
-    uint64_t revision;
-    uint64_t stale_ms;
-    uint64_t second; /* of the Date */
-    uint64_t leader; /* 0: none known */
-};
-
 struct rest_loop {
     struct rest *rest;
     struct MHD_Daemon *daemon;
@@ -338,6 +330,10 @@ bool rest_kept_is_plain(const struct rest_request *request,
 /* The answer that a plain read would get now, but for the second of its Date;
  * NULL when there is none known. Lends until the loop goes on. */
 const struct rest_kept *rest_kept_find(struct rest_request *request);
+/* Whether what was kept with that stamp would be found now, if its caller is
+ * who he was. */
+bool rest_kept_stands(const struct rest_loop *loop,
+                      const struct rest_stamp *stamp);
 /* The same to the second. */
 bool rest_kept_is_whole(const struct rest_request *request,
                         const struct rest_kept *kept);

@@ -39,6 +39,14 @@ enum rest_after {
     REST_CLOSES,
 };
 
+/* What a read that waits for a fence is answered with behind it, if that is
+ * kept still. */
+struct rest_found {
+    struct rest_shared *answer; /* held; NULL: none was */
+    struct rest_stamp stamp;
+    size_t n; /* bytes of its request */
+};
+
 struct rest_taken {
     struct rest_ring ring; /* all of a loop */
     struct rest_loop *loop;
@@ -56,6 +64,7 @@ struct rest_taken {
     struct rest_ring line; /* it is its turn soon, or waits for a fence */
     enum op_fence fence;   /* that one, when it is over */
     size_t covered;        /* of what is unread so much came before the fence */
+    struct rest_found found;
 };
 
 /* A request's head was read: of its connection, so much more is known to be
