@@ -158,6 +158,7 @@ static void start_loop(struct core *core)
     static const int numbers[] = {SIGTERM, SIGINT, SIGHUP};
     int r = uv_async_init(&core->loop, &core->wake, on_wake);
 
+    confirm_init(core);
     r |= uv_prepare_init(&core->loop, &core->prepare);
     r |= uv_timer_init(&core->loop, &core->tick);
     core->wake.data = core->prepare.data = core->tick.data = core;

@@ -111,6 +111,7 @@ struct core_request {
     uint64_t seq;     /* of its request id */
     uint64_t term;    /* it was sent in, 0: it was not */
     uint64_t link_id; /* it was sent over, 0: none */
+    uint64_t raft_id; /* of a guest: its node */
     uint64_t index;   /* of its entry, as it was applied here; 0: it was not. Of
                          a fence: what has to be applied before it is done */
 };

@@ -57,6 +57,7 @@ static void add_guest(struct core *core, struct link *link, uint64_t term,
     guest->request.guest = true;
     guest->request.term = term;
     guest->request.link_id = link->id;
+    guest->request.raft_id = link->other.raft_id;
     guest->request.since_us = clock_mono_us();
     guest->request.done = guest_done;
     link->guest_bytes += command.n;

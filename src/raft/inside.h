@@ -227,6 +227,10 @@ struct core {
         uint64_t seq;
         uint64_t by[CORE_MEMBERS_MOST];
         size_t n;
+        /* Who made the last majority: asked first. */
+        uint64_t quick[CORE_MEMBERS_MOST];
+        size_t n_quick;
+        uv_timer_t late; /* then all are asked */
     } confirm;
     struct duty catch_up;  /* a fence: this node has seen what there was */
     bool handing_over;     /* no more packs: another shall lead */
@@ -405,10 +409,13 @@ void sent_tick(struct core *core, uint64_t now_ms); /* while nobody leads */
 void sent_done(struct core *core);
 
 /* ---- confirm.c: that this node still leads ---- */
+void confirm_init(struct core *core);
 /* A fence, done when a majority has said so after this call. */
 void confirm_add(struct core *core, struct core_request *fence);
+/* Whether it came with all the confirmation that it needs. */
+bool confirm_is_made(const struct core *core, const struct core_request *fence);
 void confirm_turn(struct core *core);
-/* Ask again who has not answered. */
+/* Ask again, and all; the next round goes to all, too. */
 void confirm_tick(struct core *core);
 void confirm_heard(struct core *core, uint64_t raft_id, uint64_t term,
                    uint64_t seq);
@@ -650,8 +657,10 @@ void links_arrive(struct core *core, const struct peer_id *from, int fd);
 bool links_usable(const struct core *core);
 /* What waits goes to the leader. */
 void links_forward(struct core *core);
-/* Every voter shall say whether this node leads. */
-void links_confirm(struct core *core, uint64_t term, uint64_t seq);
+bool links_have(const struct core *core, uint64_t raft_id);
+/* These nodes shall say whether this one leads; n == 0: all. */
+void links_confirm(struct core *core, uint64_t term, uint64_t seq,
+                   const uint64_t *raft_ids, size_t n);
 /* This node leads in this term, and takes commands. */
 void links_lead(struct core *core);
 /* A question for the leader. */

@@ -504,11 +504,34 @@ void links_forward(struct core *core)
     }
 }
 
-void links_confirm(struct core *core, uint64_t term, uint64_t seq)
+bool links_have(const struct core *core, uint64_t raft_id)
 {
-    COUNT(core, rounds, 1);
+    const struct link *link = core->links->first;
+
+    while (link != NULL && link->other.raft_id != raft_id) {
+        link = link->next;
+    }
+    return link != NULL;
+}
+
+static bool is_among(const uint64_t *raft_ids, size_t n, uint64_t raft_id)
+{
+    bool is = false;
+
+    for (size_t i = 0; i < n && !is; i++) {
+        is = raft_ids[i] == raft_id;
+    }
+    return is;
+}
+
+void links_confirm(struct core *core, uint64_t term, uint64_t seq,
+                   const uint64_t *raft_ids, size_t n)
+{
     for (struct link *link = core->links->first; link != NULL;
          link = link->next) {
+        if (n > 0 && !is_among(raft_ids, n, link->other.raft_id)) {
+            continue;
+        }
         size_t at = link_begin(link, FRAME_CONFIRM);
         buf_add_le(&link->out, term, 8);
         buf_add_le(&link->out, seq, 8);

@@ -17,7 +17,7 @@
 enum frame_type {
     FRAME_COMMANDS = 1, /* u64 term, n × {u64 seq, u8 shrinks, u32 n, bytes} */
     FRAME_REFUSED,      /* u64 seq, u32 code: surely not done */
-    FRAME_FENCE,        /* u64 term, u64 seq */
+    FRAME_FENCE,        /* u64 term, u64 seq: says the sender's term, too */
     FRAME_INDEX,        /* u64 seq, u32 code, u64 index */
     FRAME_CONFIRM,      /* u64 term, u64 seq */
     FRAME_CONFIRMED,    /* u64 term, u64 seq */

@@ -257,12 +257,13 @@ static void fill(struct core *core, struct buf *bytes)
 }
 
 /* A fence behind a pack that a majority took after it arrived needs no more
- * confirmation; one that was alone does. A pack that failed says nothing about
- * it: it goes with the next, or finds out that this node leads no more. */
+ * confirmation; one that was alone does, or brings it. A pack that failed says
+ * nothing about it: it goes with the next, or finds out that this node leads no
+ * more. */
 static void finish_fence(struct core *core, struct core_request *fence,
                          int outcome, bool alone)
 {
-    if (alone) {
+    if (alone && !confirm_is_made(core, fence)) {
         confirm_add(core, fence);
     } else if (outcome == 0) {
         fence->index = machine_view(core->machine).applied;
