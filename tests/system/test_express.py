@@ -464,25 +464,26 @@ def who_sees_less_gets_less_on_the_same_connection(s):
 @test(flags=("--rate-address", "200"))
 def requests_beyond_a_limit_are_429_and_counted_once(s):
     things = things_of(s)
-    time.sleep(1.2)
-    with s.wire() as w:
-        statuses, first = [], time.monotonic()
-        while 429 not in statuses:
-            w.send(read(things))
-            statuses.append(w.answer().status)
-        took = time.monotonic() - first
-        most = 200 + 200 * took + 2
-        assert len(statuses) <= most, (len(statuses), took)
-        assert len(statuses) >= 200, len(statuses)
-        w.send(read(things))
-        a = w.answer()
-        if a.status == 429:
-            assert int(a.headers["retry-after"]) >= 1, a.headers
-            assert "ratelimit-limit" in a.headers
+    for target in (things, things + "?consistency=linearizable"):
+        time.sleep(1.2)
+        with s.wire() as w:
+            statuses, first = [], time.monotonic()
+            while 429 not in statuses:
+                w.send(read(target))
+                statuses.append(w.answer().status)
+            took = time.monotonic() - first
+            most = 200 + 200 * took + 2
+            assert len(statuses) <= most, (len(statuses), took)
+            assert len(statuses) >= 200, len(statuses)
+            w.send(read(target))
+            a = w.answer()
+            if a.status == 429:
+                assert int(a.headers["retry-after"]) >= 1, a.headers
+                assert "ratelimit-limit" in a.headers
     time.sleep(1.2)
     text = s.get("/metrics").must(200).body.decode()
     refused = int(re.search(r'refused_total\{limit="address"\} (\d+)', text)[1])
-    assert refused <= 2, refused
+    assert refused <= 4, refused
 
 
 @test(flags=("--rate-address", "200"))
@@ -672,6 +673,13 @@ def on_three_nodes_they_see_all_that_anybody_was_told():
             for w in wires:
                 got = w.answer()
                 assert got.json["i"] == str(i) and got.revision >= a.revision, (i, got)
+        # A follower's own fence says what a round would ask.
+        rounds = metric(leader, "roster_leader_confirmations_total")
+        for i, w in enumerate(wires):
+            for _ in range(20 if nodes[i // 2] is not leader else 0):
+                w.send(read(target))
+                assert w.answer().json["i"] == "99"
+        assert metric(leader, "roster_leader_confirmations_total") == rounds
         # Without a quorum nobody is told anything; with one all goes on.
         lonely = c.node(c.agreed_leader())
         followers = [name for name in c.nodes if c.node(name) is not lonely]
@@ -690,6 +698,51 @@ def on_three_nodes_they_see_all_that_anybody_was_told():
             assert a != "silent" and a.status in (200, 503), a
         for w in wires:
             w.close()
+
+
+@bare(timeout=120)
+def what_was_found_before_a_fence_is_looked_at_behind_it():
+    """What is in the log already when somebody asks for a fence is seen behind
+    it, also that he may not any more."""
+    if harness.TLS:
+        raise Skip("sessions of TLS are the library's")
+
+    def behind(node, w, request, change):
+        """The answer to a read that comes while the change is written, and to
+        the same second: with the next one it is made anew anyway."""
+        time.sleep(1 - time.time() % 1)
+        node.slow_disk(300)
+        writer = threading.Thread(target=change)
+        writer.start()
+        time.sleep(0.1)
+        w.send(request)
+        a = w.answer()
+        writer.join()
+        node.slow_disk(0)
+        return a
+
+    with Cluster(1, "--access", slow=True) as c:
+        node, others = c.node("n1"), c.node("n1").client()
+        things = things_of(node)
+        target = things + "/n1?consistency=linearizable"
+        seen = set()
+        for i in range(20):  # A machine that stands still may let the read pass.
+            made = node.post("/v1/tokens", {"name": fresh_name(),
+                                            "roles": ["reader"]}).must(201).json
+            bearer = {"Authorization": "Bearer " + made["token"]}
+            request = read(target, **bearer)
+            with node.wire() as w:
+                earn(node, w, target, **bearer)
+                a = behind(node, w, request, lambda n=i: others.put(
+                    things + "/n1", {"name": "n1", "i": str(n)}).must(200))
+                seen.add("new" if a.json.get("i") == str(i) else "old")
+                earn(node, w, target, **bearer)
+                a = behind(node, w, request, lambda m=made: others.delete(
+                    "/v1/tokens/" + m["id"]).must(204))
+                seen.add(a.status)
+            if "new" in seen and 401 in seen:
+                return
+        raise AssertionError(seen)
 
 
 @bare(timeout=180)
