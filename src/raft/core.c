@@ -577,6 +577,16 @@ struct core_status core_status(const struct core *core)
     };
 }
 
+uint64_t core_stale_ms(const struct core *core)
+{
+    return status_stale_ms(core);
+}
+
+uint64_t core_leader_raft_id(const struct core *core)
+{
+    return atomic_load(&core->status.leader);
+}
+
 uint64_t core_revision(const struct core *core)
 {
     return atomic_load_explicit(&core->status.revision, memory_order_acquire);

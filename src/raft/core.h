@@ -240,6 +240,9 @@ struct core_status {
     uint64_t stale_ms;
 };
 struct core_status core_status(const struct core *core);
+/* Of these, what every read looks at. */
+uint64_t core_stale_ms(const struct core *core);
+uint64_t core_leader_raft_id(const struct core *core);
 uint64_t core_revision(const struct core *core);
 /* Whenever this is what it was, everybody may what he might (see store.h). It
  * moves before the change can be read, or told. Any thread, lock-free. */

@@ -311,7 +311,8 @@ static void look_into(struct rest_taken *taken)
     batch.taken = taken; /* not all of it: the hits are many */
     batch.covered = rest_fence_take_covered(taken);
     batch.gone = batch.n = 0;
-    if (rest_express_find_again(taken, batch.covered, &batch.hits[0])) {
+    if (taken->found.answer != NULL &&
+        rest_express_find_again(taken, batch.covered, &batch.hits[0])) {
         batch.n = 1;
         batch.bytes = (struct str){NULL, batch.covered};
         answer_and_go_on(&batch, taken->more ? MORE : NOTHING);

@@ -170,9 +170,6 @@ bool rest_express_find_again(struct rest_taken *taken, size_t covered,
     struct rest_peer *peer = &taken->own;
     struct rest_shared *answer = TAKE(taken->found.answer);
 
-    if (answer == NULL) {
-        return false;
-    }
     if (covered == taken->found.n && stands(taken) &&
         rest_shared_date(answer, loop->date) &&
         admits(loop, peer, loop->guarded ? peer->shown.who : access_anyone(),

@@ -34,9 +34,9 @@ enum rest_sight rest_express_find(struct rest_taken *taken, struct str bytes,
                                   size_t covered,
                                   struct rest_hit *ret_hit) MUST_USE;
 
-/* Behind a fence: whether what came before it, `covered` bytes, is the one read
- * that was found then, and can be answered with the same: as HIT. It is not
- * looked at again. Asked once. */
+/* With something found before a fence: whether what came before that, `covered`
+ * bytes, is just this read, and can be answered with the same: as HIT. It is
+ * not looked at again. Asked once. */
 bool rest_express_find_again(struct rest_taken *taken, size_t covered,
                              struct rest_hit *ret_hit) MUST_USE;
 

@@ -78,9 +78,10 @@ static bool set_key(struct rest_request *request)
 static bool is_same(const struct rest_loop *loop,
                     const struct rest_stamp *stamp)
 {
-    const struct core_status now = core_status(loop->rest->core);
+    const struct core *core = loop->rest->core;
 
-    return stamp->leader == now.leader && stamp->stale_ms == now.stale_ms;
+    return stamp->leader == core_leader_raft_id(core) &&
+           stamp->stale_ms == core_stale_ms(core);
 }
 
 /* [CACHE-4], as in cache/memo.h. */
