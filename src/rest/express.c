@@ -304,6 +304,7 @@ static void read_and_answer(struct batch *batch)
 static void look_into(struct rest_taken *taken)
 {
     struct batch batch;
+    enum rest_sight sight = MORE;
 
     if (taken->covered == 0) {
         taken->began_us = taken->loop->now_us;
@@ -311,14 +312,19 @@ static void look_into(struct rest_taken *taken)
     batch.taken = taken; /* not all of it: the hits are many */
     batch.covered = rest_fence_take_covered(taken);
     batch.gone = batch.n = 0;
-    if (taken->found.answer != NULL &&
-        rest_express_find_again(taken, batch.covered, &batch.hits[0])) {
-        batch.n = 1;
-        batch.bytes = (struct str){NULL, batch.covered};
-        answer_and_go_on(&batch, taken->more ? MORE : NOTHING);
-    } else {
-        read_and_answer(&batch);
+    if (taken->found.answer != NULL) {
+        sight = rest_express_find_again(taken, batch.covered, &batch.hits[0]);
     }
+    if (sight == MORE) {
+        read_and_answer(&batch);
+        return;
+    }
+    batch.bytes = (struct str){NULL, batch.covered};
+    if (sight == HIT) {
+        batch.n = 1;
+        sight = taken->more ? MORE : NOTHING;
+    }
+    answer_and_go_on(&batch, sight);
 }
 
 void rest_express_hear(struct rest_taken *taken)

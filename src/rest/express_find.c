@@ -163,22 +163,28 @@ static bool stands(const struct rest_taken *taken)
            rest_kept_stands(loop, &taken->found.stamp);
 }
 
-bool rest_express_find_again(struct rest_taken *taken, size_t covered,
-                             struct rest_hit *ret_hit)
+enum rest_sight rest_express_find_again(struct rest_taken *taken,
+                                        size_t covered,
+                                        struct rest_hit *ret_hit)
 {
     struct rest_loop *loop = taken->loop;
     struct rest_peer *peer = &taken->own;
     struct rest_shared *answer = TAKE(taken->found.answer);
+    enum rest_sight sight = MORE;
 
     if (covered == taken->found.n && stands(taken) &&
-        rest_shared_date(answer, loop->date) &&
-        admits(loop, peer, loop->guarded ? peer->shown.who : access_anyone(),
-               str_of(peer->shown.from))) {
-        *ret_hit = (struct rest_hit){answer, true, covered};
-        return true;
+        rest_shared_date(answer, loop->date)) {
+        bool may = admits(loop, peer,
+                          loop->guarded ? peer->shown.who : access_anyone(),
+                          str_of(peer->shown.from));
+        sight = may ? HIT : OTHER;
     }
-    rest_shared_unref(answer);
-    return false;
+    if (sight != HIT) {
+        rest_shared_unref(answer);
+        return sight;
+    }
+    *ret_hit = (struct rest_hit){answer, true, covered};
+    return HIT;
 }
 
 /* ---- writes ---- */

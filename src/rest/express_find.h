@@ -34,11 +34,13 @@ enum rest_sight rest_express_find(struct rest_taken *taken, struct str bytes,
                                   size_t covered,
                                   struct rest_hit *ret_hit) MUST_USE;
 
-/* With something found before a fence: whether what came before that, `covered`
- * bytes, is just this read, and can be answered with the same: as HIT. It is
- * not looked at again. Asked once. */
-bool rest_express_find_again(struct rest_taken *taken, size_t covered,
-                             struct rest_hit *ret_hit) MUST_USE;
+/* With something found before a fence: HIT, with the same answer for the caller
+ * to unref, when that is good still and the `covered` bytes before the fence
+ * are just that read. It is not looked at again. OTHER when a limit refuses it,
+ * else MORE. Asked once. */
+enum rest_sight rest_express_find_again(struct rest_taken *taken,
+                                        size_t covered,
+                                        struct rest_hit *ret_hit) MUST_USE;
 
 /* Whether they begin a write, if anything that is not for the library. */
 static inline bool rest_express_is_write(struct str bytes)
