@@ -36,8 +36,11 @@ class Node(Server):
             if not os.path.exists(shim):
                 raise Skip(f"{shim} is not built (meson -Dtests=true)")
             self.slow_disk(0)
-            self.env = environment(LD_PRELOAD=shim,
-                                   SLOWDISK_FILE=self.slow_file)
+            # A sanitizer that is linked in wants to be the first.
+            asan = os.environ.get("ASAN_OPTIONS", "")
+            self.env = environment(
+                LD_PRELOAD=shim, SLOWDISK_FILE=self.slow_file,
+                ASAN_OPTIONS=asan + ":verify_asan_link_order=0")
 
     def slow_disk(self, ms):
         """Each write that has to reach the disk takes so much longer."""
