@@ -464,26 +464,30 @@ def who_sees_less_gets_less_on_the_same_connection(s):
 @test(flags=("--rate-address", "200"))
 def requests_beyond_a_limit_are_429_and_counted_once(s):
     things = things_of(s)
+    refused = 0
     for target in (things, things + "?consistency=linearizable"):
         time.sleep(1.2)
-        with s.wire() as w:
-            statuses, first = [], time.monotonic()
+        statuses, first = [], time.monotonic()
+        # Some at once: one after the other may be slower than the limit.
+        with contextlib.ExitStack() as stack:
+            wires = [stack.enter_context(s.wire()) for _ in range(16)]
             while 429 not in statuses:
-                w.send(read(target))
-                statuses.append(w.answer().status)
-            took = time.monotonic() - first
-            most = 200 + 200 * took + 2
-            assert len(statuses) <= most, (len(statuses), took)
-            assert len(statuses) >= 200, len(statuses)
-            w.send(read(target))
-            a = w.answer()
-            if a.status == 429:
-                assert int(a.headers["retry-after"]) >= 1, a.headers
-                assert "ratelimit-limit" in a.headers
+                for w in wires:
+                    w.send(read(target))
+                for w in wires:
+                    a = w.answer()
+                    statuses.append(a.status)
+                    if a.status == 429:
+                        assert int(a.headers["retry-after"]) >= 1, a.headers
+                        assert "ratelimit-limit" in a.headers
+        took = time.monotonic() - first
+        refused += statuses.count(429)
+        served = len(statuses) - statuses.count(429)
+        assert 200 <= served <= 200 + 200 * took + 2, (served, took)
     time.sleep(1.2)
     text = s.get("/metrics").must(200).body.decode()
-    refused = int(re.search(r'refused_total\{limit="address"\} (\d+)', text)[1])
-    assert refused <= 4, refused
+    assert f'refused_total{{limit="address"}} {refused}\n' in text, (
+        refused, re.findall(".*refused_total.*", text))
 
 
 @test(flags=("--rate-address", "200"))
