@@ -38,7 +38,8 @@ static enum roster_result get(const char *url, struct taken *taken,
         .take = take, .progress = told, .user = taken};
 
     taken->most = taken->most == 0 ? sizeof taken->bytes : taken->most;
-    roster_set_timeouts(roster, 500, 300);
+    /* Of an attempt: the silence of some, more than a busy machine needs. */
+    roster_set_timeouts(roster, 1500, 1500);
     enum roster_result result =
         roster_transfer(roster, &request, &stream, response);
     *ret_roster = roster;

@@ -46,7 +46,7 @@ static enum roster_result watch_at(struct roster *roster, struct told *told,
     watch.tell = tell;
     watch.user = told;
     watch.silence_ms = watch.silence_ms == 0 ? 5000 : watch.silence_ms;
-    roster_set_timeouts(roster, 500, 300);
+    roster_set_timeouts(roster, 2000, 3000);
     return roster_watch(roster, &watch);
 }
 
@@ -82,7 +82,7 @@ static void a_silent_server_is_lost(void **state)
     struct roster_watch watch = since_6;
 
     (void)state;
-    watch.silence_ms = 100;
+    watch.silence_ms = 1000;
     fake_start(&fake, SCRIPT(STREAM PUT_7, SILENT, STREAM PUT_8));
     struct roster *roster = client_of(fake.url);
     assert_int_equal(watch_at(roster, &told, watch), ROSTER_STOPPED);
