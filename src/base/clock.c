@@ -2,6 +2,7 @@
 
 #include <stdlib.h>
 #include <sys/random.h>
+#include <sys/resource.h>
 #include <time.h>
 
 static uint64_t read_us(clockid_t id)
@@ -23,9 +24,25 @@ uint64_t clock_mono_us(void)
     return read_us(CLOCK_MONOTONIC);
 }
 
-uint64_t clock_thread_us(void)
+static uint64_t us_of(struct timeval time)
 {
-    return read_us(CLOCK_THREAD_CPUTIME_ID);
+    return (uint64_t)time.tv_sec * 1000000 + (uint64_t)time.tv_usec;
+}
+
+void clock_thread_spent(struct clock_spent *ret_spent)
+{
+    struct rusage usage;
+
+    if (getrusage(RUSAGE_THREAD, &usage) != 0) {
+        abort();
+    }
+    *ret_spent = (struct clock_spent){
+        .cpu_us = us_of(usage.ru_utime) + us_of(usage.ru_stime),
+        .faults = (uint64_t)usage.ru_minflt,
+        .reads = (uint64_t)usage.ru_majflt,
+        .blocked = (uint64_t)usage.ru_nvcsw,
+        .preempted = (uint64_t)usage.ru_nivcsw,
+    };
 }
 
 uint64_t clock_wall_ms(void)

@@ -62,9 +62,13 @@ static void log_long_turn(struct core *core, const struct turn *turn,
     }
     core->steps.logged_us = now_us;
     log_info(LOG_CORE, "a turn of the core loop was long",
-             LOG_U64("us", turn->us), LOG_U64("cpu_us", turn->cpu_us),
+             LOG_U64("us", turn->us), LOG_U64("cpu_us", turn->spent.cpu_us),
              LOG_TXT("most", core_step_name(turn->most)),
              LOG_U64("most_us", turn->most_us),
+             LOG_U64("blocked", turn->spent.blocked),
+             LOG_U64("preempted", turn->spent.preempted),
+             LOG_U64("faults", turn->spent.faults),
+             LOG_U64("reads", turn->spent.reads),
              LOG_TXT("applied", steps->about == NULL ? "" : steps->about),
              LOG_U64("commands", steps->about_n));
 }
@@ -72,10 +76,15 @@ static void log_long_turn(struct core *core, const struct turn *turn,
 static void note_turn(struct core *core)
 {
     uint64_t now = clock_mono_us();
-    uint64_t cpu = steps_want_cpu(&core->steps, now) ? clock_thread_us() : 0;
+    bool asks = steps_want_spent(&core->steps, now);
+    struct clock_spent spent;
 
-    struct turn turn = steps_end(&core->steps, now,
-                                 uv_metrics_idle_time(&core->loop) / 1000, cpu);
+    if (asks) {
+        clock_thread_spent(&spent);
+    }
+    struct turn turn =
+        steps_end(&core->steps, now, uv_metrics_idle_time(&core->loop) / 1000,
+                  asks ? &spent : NULL);
     histogram_add(&core->stats.turns, turn.us);
     log_long_turn(core, &turn, now);
     steps_about_none(&core->steps);
@@ -431,7 +440,10 @@ int core_open(const struct core_config *config, struct core **ret_core)
 
 void core_run(struct core *core)
 {
-    steps_init(&core->steps, clock_mono_us(), clock_thread_us());
+    struct clock_spent spent;
+
+    clock_thread_spent(&spent);
+    steps_init(&core->steps, clock_mono_us(), &spent);
     core->running = true;
     (void)uv_run(&core->loop, UV_RUN_DEFAULT);
     core->running = false;

@@ -35,12 +35,13 @@ static void grow_to(_Atomic uint64_t *number, uint64_t value)
     }
 }
 
-void steps_init(struct steps *steps, uint64_t now_us, uint64_t cpu_us)
+void steps_init(struct steps *steps, uint64_t now_us,
+                const struct clock_spent *spent)
 {
     memset(steps->turn, 0, sizeof steps->turn);
     steps->now = CORE_STEP_LOG;
-    steps->since_us = steps->cpu_at_us = now_us;
-    steps->cpu_us = cpu_us;
+    steps->since_us = steps->asked_us = now_us;
+    steps->spent = *spent;
 }
 
 enum core_step steps_enter(struct steps *steps, enum core_step step,
@@ -74,9 +75,9 @@ uint64_t steps_of_turn(const struct steps *steps, enum core_step step)
     return steps->turn[step];
 }
 
-bool steps_want_cpu(const struct steps *steps, uint64_t now_us)
+bool steps_want_spent(const struct steps *steps, uint64_t now_us)
 {
-    return now_us - steps->cpu_at_us >= ASK_US;
+    return now_us - steps->asked_us >= ASK_US;
 }
 
 /* What each step took goes into what is told. */
@@ -100,8 +101,19 @@ static struct turn close_turn(struct steps *steps)
     return turn;
 }
 
+static struct clock_spent less(struct clock_spent now,
+                               const struct clock_spent *before)
+{
+    now.cpu_us -= before->cpu_us;
+    now.faults -= before->faults;
+    now.reads -= before->reads;
+    now.blocked -= before->blocked;
+    now.preempted -= before->preempted;
+    return now;
+}
+
 struct turn steps_end(struct steps *steps, uint64_t now_us, uint64_t slept_us,
-                      uint64_t cpu_us)
+                      const struct clock_spent *spent)
 {
     (void)steps_enter(steps, CORE_STEP_LOG, now_us);
     /* It sleeps while libuv has the word. Its clock is another one: a sleep may
@@ -112,18 +124,19 @@ struct turn steps_end(struct steps *steps, uint64_t now_us, uint64_t slept_us,
     steps->slept_us = slept_us;
 
     struct turn turn = close_turn(steps);
-    if (cpu_us != 0) {
-        turn.cpu_us = cpu_us - steps->cpu_us;
-        steps->cpu_us = cpu_us;
-        steps->cpu_at_us = now_us;
-        turn.cpu_us = turn.cpu_us < turn.us ? turn.cpu_us : turn.us;
-        grow_to(&steps->cpu_max_us, turn.cpu_us);
+    uint64_t *cpu = &turn.spent.cpu_us;
+    if (spent != NULL) {
+        turn.spent = less(*spent, &steps->spent);
+        steps->spent = *spent;
+        steps->asked_us = now_us;
+        *cpu = *cpu < turn.us ? *cpu : turn.us;
+        grow_to(&steps->cpu_max_us, *cpu);
     }
     if (turn.us > LONG_TURN_US) {
         set(&steps->told[turn.most].n_long,
             get(&steps->told[turn.most].n_long) + 1);
     }
-    if (turn.cpu_us > LONG_TURN_US) {
+    if (*cpu > LONG_TURN_US) {
         set(&steps->n_cpu_long, get(&steps->n_cpu_long) + 1);
     }
     return turn;

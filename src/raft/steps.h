@@ -8,7 +8,7 @@
  * Wall time says how long everybody waited, processor time whose fault it was:
  * a long turn that needed little was held up by the disk or by other programs.
  * To ask for the processor's clock costs a call of the kernel, so it is asked
- * once a millisecond: a turn's figure may be too large by that.
+ * once a millisecond: a turn's figures may be too large by that.
  *
  * Thread: core; what is told (steps_read) any. */
 #ifndef RAFT_STEPS_H
@@ -18,6 +18,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "base/clock.h"
 #include "raft/core.h"
 
 /* What keeps everybody waiting. */
@@ -25,10 +26,11 @@ enum { LONG_TURN_US = 20000 };
 
 struct steps {
     enum core_step now;
-    uint64_t since_us;          /* `now` is on */
-    uint64_t slept_us;          /* all in all, up to the begin of this turn */
-    uint64_t turn[CORE_STEPS];  /* time of this turn */
-    uint64_t cpu_us, cpu_at_us; /* when the processor's clock was asked */
+    uint64_t since_us;         /* `now` is on */
+    uint64_t slept_us;         /* all in all, up to the begin of this turn */
+    uint64_t turn[CORE_STEPS]; /* time of this turn */
+    struct clock_spent spent;  /* up to when that was asked last */
+    uint64_t asked_us;
     uint64_t logged_us;
     const char *about; /* the longest entry applied in this turn */
     uint64_t about_us, about_n;
@@ -40,13 +42,15 @@ struct steps {
 
 /* A turn that is over. */
 struct turn {
-    uint64_t us, cpu_us;
-    enum core_step most; /* the step that took most of it */
+    uint64_t us;
+    struct clock_spent spent; /* in it, and up to a millisecond before it */
+    enum core_step most;      /* the step that took most of it */
     uint64_t most_us;
 };
 
 /* Whatever was noted before, at the start, is no turn. */
-void steps_init(struct steps *steps, uint64_t now_us, uint64_t cpu_us);
+void steps_init(struct steps *steps, uint64_t now_us,
+                const struct clock_spent *spent);
 /* Gives the step before, for steps_enter when this one is done. */
 enum core_step steps_enter(struct steps *steps, enum core_step step,
                            uint64_t now_us);
@@ -55,14 +59,14 @@ enum core_step steps_enter(struct steps *steps, enum core_step step,
 void steps_about(struct steps *steps, const char *what, uint64_t n,
                  uint64_t us);
 void steps_about_none(struct steps *steps);
-/* Whether steps_end wants to know the processor's clock. */
-bool steps_want_cpu(const struct steps *steps, uint64_t now_us);
+/* Whether steps_end wants to know what the thread has spent. */
+bool steps_want_spent(const struct steps *steps, uint64_t now_us);
 /* How long that step was on in this turn, up to when it was last left. */
 uint64_t steps_of_turn(const struct steps *steps, enum core_step step);
-/* The end of a turn; `slept_us`: of all turns. `cpu_us`: of this thread, 0: was
- * not asked. */
+/* The end of a turn; `slept_us`: of all turns. `spent`: by this thread, NULL:
+ * was not asked. */
 struct turn steps_end(struct steps *steps, uint64_t now_us, uint64_t slept_us,
-                      uint64_t cpu_us);
+                      const struct clock_spent *spent);
 void steps_read(const struct steps *steps, struct core_stats *io_stats);
 
 #endif

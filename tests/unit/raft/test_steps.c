@@ -19,17 +19,24 @@ static struct core_stats told(const struct steps *steps)
     return stats;
 }
 
+static void begin(struct steps *steps, uint64_t now_us, uint64_t cpu_us)
+{
+    struct clock_spent spent = {.cpu_us = cpu_us, .faults = 7};
+
+    steps_init(steps, now_us, &spent);
+}
+
 static void a_long_turn_counts_for_what_took_most_of_it(void **state)
 {
     struct steps steps = {.logged_us = 0};
 
     (void)state;
-    steps_init(&steps, 1000, 0);
+    begin(&steps, 1000, 0);
     enum core_step before = steps_enter(&steps, CORE_STEP_APPLY, 2000);
     assert_int_equal(before, CORE_STEP_LOG);
     (void)steps_enter(&steps, CORE_STEP_COMMIT, 20000);
     (void)steps_enter(&steps, before, 24000);
-    struct turn turn = steps_end(&steps, 25000, 0, 0);
+    struct turn turn = steps_end(&steps, 25000, 0, NULL);
     assert_int_equal(turn.us, 24000);
     assert_int_equal(turn.most, CORE_STEP_APPLY);
     assert_int_equal(turn.most_us, 18000);
@@ -46,11 +53,11 @@ static void sleep_is_no_part_of_a_turn(void **state)
     struct steps steps = {.logged_us = 0};
 
     (void)state;
-    steps_init(&steps, 0, 0);
-    (void)steps_end(&steps, 1000, 0, 0);
-    struct turn turn = steps_end(&steps, 502000, 500000, 0);
+    begin(&steps, 0, 0);
+    (void)steps_end(&steps, 1000, 0, NULL);
+    struct turn turn = steps_end(&steps, 502000, 500000, NULL);
     assert_int_equal(turn.us, 1000);
-    turn = steps_end(&steps, 503000, 500000, 0);
+    turn = steps_end(&steps, 503000, 500000, NULL);
     assert_int_equal(turn.us, 1000);
     assert_int_equal(told(&steps).steps[CORE_STEP_LOG].n_long, 0);
 }
@@ -60,9 +67,9 @@ static void what_is_done_while_libuv_has_the_word_is_no_sleep(void **state)
     struct steps steps = {.logged_us = 0};
 
     (void)state;
-    steps_init(&steps, 0, 0);
+    begin(&steps, 0, 0);
     /* 30 ms: a call-back of libraft that blocks; slept: 5 ms. */
-    struct turn turn = steps_end(&steps, 35000, 5000, 0);
+    struct turn turn = steps_end(&steps, 35000, 5000, NULL);
     assert_int_equal(turn.us, 30000);
     assert_int_equal(told(&steps).steps[CORE_STEP_LOG].n_long, 1);
 }
@@ -72,12 +79,12 @@ static void the_same_step_twice_in_a_turn_is_one_length(void **state)
     struct steps steps = {.logged_us = 0};
 
     (void)state;
-    steps_init(&steps, 0, 0);
+    begin(&steps, 0, 0);
     for (uint64_t i = 0; i < 3; i++) {
         enum core_step before = steps_enter(&steps, CORE_STEP_APPLY, i * 10000);
         (void)steps_enter(&steps, before, i * 10000 + 8000);
     }
-    (void)steps_end(&steps, 30000, 0, 0);
+    (void)steps_end(&steps, 30000, 0, NULL);
     struct core_stats stats = told(&steps);
     assert_int_equal(stats.steps[CORE_STEP_APPLY].max_us, 24000);
     assert_int_equal(stats.steps[CORE_STEP_APPLY].n_long, 1);
@@ -85,15 +92,17 @@ static void the_same_step_twice_in_a_turn_is_one_length(void **state)
 
 static void the_processor_is_asked_once_a_millisecond(void **state)
 {
+    const struct clock_spent spent = {.cpu_us = 30100, .faults = 9};
     struct steps steps = {.logged_us = 0};
 
     (void)state;
-    steps_init(&steps, 0, 100);
-    assert_false(steps_want_cpu(&steps, 999));
-    assert_true(steps_want_cpu(&steps, 1000));
-    struct turn turn = steps_end(&steps, 50000, 0, 30100);
-    assert_int_equal(turn.cpu_us, 30000);
-    assert_false(steps_want_cpu(&steps, 50999));
+    begin(&steps, 0, 100);
+    assert_false(steps_want_spent(&steps, 999));
+    assert_true(steps_want_spent(&steps, 1000));
+    struct turn turn = steps_end(&steps, 50000, 0, &spent);
+    assert_int_equal(turn.spent.cpu_us, 30000);
+    assert_int_equal(turn.spent.faults, 2);
+    assert_false(steps_want_spent(&steps, 50999));
     assert_int_equal(told(&steps).turn_cpu_max_us, 30000);
     assert_int_equal(told(&steps).turns_cpu_long, 1);
 }
@@ -101,14 +110,15 @@ static void the_processor_is_asked_once_a_millisecond(void **state)
 /* It was last asked before this turn began. */
 static void a_turn_needs_no_more_than_it_took(void **state)
 {
+    const struct clock_spent spent = {.cpu_us = 1100, .faults = 7};
     struct steps steps = {.logged_us = 0};
 
     (void)state;
-    steps_init(&steps, 0, 0);
-    (void)steps_end(&steps, 900, 0, 0);
-    struct turn turn = steps_end(&steps, 1100, 0, 1100);
+    begin(&steps, 0, 0);
+    (void)steps_end(&steps, 900, 0, NULL);
+    struct turn turn = steps_end(&steps, 1100, 0, &spent);
     assert_int_equal(turn.us, 200);
-    assert_int_equal(turn.cpu_us, 200);
+    assert_int_equal(turn.spent.cpu_us, 200);
 }
 
 static void the_longest_entry_of_a_turn_is_known(void **state)
