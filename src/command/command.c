@@ -323,6 +323,7 @@ enum {
     WEIGHT_OF_ANY = 512, /* a namespace is looked up, its database opened */
     WEIGHT_OF_STEP = COMMAND_PACK_WEIGHT / 2,
     WEIGHT_OF_PLACES = 8, /* a row each, for a few bytes */
+    WEIGHT_OF_ROWS = 1,   /* many rows, of which each is work */
 };
 
 size_t command_weight(struct str bytes)
@@ -341,6 +342,9 @@ size_t command_weight(struct str bytes)
         return weight + WEIGHT_OF_STEP; /* Some hundred rows. */
     case COMMAND_AGENT_PUT:
         return weight + WEIGHT_OF_PLACES * bytes.n;
+    case COMMAND_ROWS_ADD:
+    case COMMAND_TXN:
+        return weight + WEIGHT_OF_ROWS * bytes.n;
     default:
         return weight;
     }

@@ -355,15 +355,19 @@ static void a_key_adds_its_two_hashes(void **state)
                      KEYED_HEAD + 8);
 }
 
-static size_t weight_of(enum command_kind kind)
+static size_t weight_as(struct command c)
 {
-    struct command c = {.kind = kind};
     struct buf bytes = {0};
 
     command_encode(&bytes, &c);
     size_t weight = command_weight(buf_str(&bytes));
     buf_done(&bytes);
     return weight;
+}
+
+static size_t weight_of(enum command_kind kind)
+{
+    return weight_as((struct command){.kind = kind});
 }
 
 /* A fence has no bytes, and is in packs. */
@@ -375,6 +379,16 @@ static void what_takes_long_to_apply_weighs_more(void **state)
     assert_true(weight_of(COMMAND_RECLAIM) * 2 > COMMAND_PACK_WEIGHT);
     assert_true(weight_of(COMMAND_TALLY) < COMMAND_PACK_WEIGHT);
     assert_true(weight_of(COMMAND_AGENT_PUT) > weight_of(COMMAND_ROW_PUT));
+
+    static char text[20000];
+    memset(text, 'x', sizeof text);
+    struct str fields = {text, sizeof text};
+    struct command one = {.kind = COMMAND_ROW_PUT, .row_put.fields = fields};
+    struct command_row_item item = {.fields = fields};
+    struct command many = {.kind = COMMAND_ROWS_ADD};
+    many.rows_add.rows = &item;
+    many.rows_add.n_rows = 1;
+    assert_true(weight_as(many) > weight_as(one) + sizeof text / 2);
 }
 
 int main(void)
