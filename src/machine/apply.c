@@ -242,16 +242,34 @@ static void undo_part(struct apply *a, const struct before_part *before, int r)
     buf_clear(&res->detail);
 }
 
+bool apply_pauses(struct apply *a)
+{
+    return a->m->slice != 0 && --a->m->left == 0;
+}
+
+static struct before_part *part_hold(struct apply *a,
+                                     const struct before_part *before)
+{
+    return memcpy(arena_alloc(a->arena, sizeof *before), before,
+                  sizeof *before);
+}
+
 int apply_part(struct apply *a, apply_part_func *body, void *user)
 {
-    struct before_part before = before_part(a->m);
-    int r = store_part_begin(a->txn);
+    bool begins = a->part == NULL;
+    struct before_part before = begins ? before_part(a->m) : *a->part;
+    int r = begins ? store_part_begin(a->txn) : 0;
     if (r != 0) {
         return r;
     }
     a->in_part = true;
     r = body(a, user);
     a->in_part = false;
+    if (r == ERR_BUSY) {
+        a->part = begins ? part_hold(a, &before) : a->part;
+        return r;
+    }
+    a->part = NULL;
     if (r == 0 && a->limited && a->quotas != NULL) {
         r = quota_check(a);
     }

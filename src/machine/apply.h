@@ -88,6 +88,9 @@ struct machine {
     uint64_t *chain;
     size_t n_chain, room_chain;
 
+    uint64_t slice, left; /* see machine_slice; of this call */
+    struct going *going;  /* a command between two slices, NULL: none */
+
     struct store_meta coming; /* of a state stamped and not visible yet */
     struct noted coming_noted;
 
@@ -110,6 +113,19 @@ struct apply {
     bool in_part;
     struct quota_touched *quotas;
     struct quota_over over; /* QUOTA */
+
+    /* Of a command that is cut into slices, in the arena: */
+    void *progress;           /* the command's own; NULL: it begins */
+    struct before_part *part; /* the part it is in */
+};
+
+/* It goes on where it stopped, with all it had. */
+struct going {
+    struct apply apply;
+    struct command command;
+    struct machine_result res;
+    struct command_pack pack; /* what comes behind it */
+    size_t at;                /* which of the pack it is */
 };
 
 /* The list a row is in, and which field is its key (n == 0: none). */
@@ -145,10 +161,12 @@ void machine_show(struct machine *m, const struct store_meta *meta,
                   const struct noted *noted);
 
 /* ---- decide.c ---- */
-/* One command of a pack; its answer goes into `res`. Faults as machine_apply.
- */
+/* One command of a pack; its answer goes into `res`. Answers: BUSY: it is
+ * `going` from then on. Faults as machine_apply. */
 int apply_command(struct machine *m, struct str bytes,
                   struct machine_result *res) MUST_USE;
+/* The next slice of one that answered BUSY. */
+int apply_go_on(struct machine *m, struct machine_result *res) MUST_USE;
 
 /* ---- apply.c ---- */
 /* Writes the revisions put aside by apply_type_touch. */
@@ -172,7 +190,12 @@ int apply_ns(struct apply *a, uint64_t ns) MUST_USE;
 /* Answers: PRECONDITION. */
 int apply_cond(struct apply *a, uint8_t cond, struct str revs, bool exists,
                uint64_t current) MUST_USE;
-/* A part of the command that is undone when `body` does not answer 0. */
+/* Called behind each row, or what costs as much, by a command that can be cut.
+ * When it says so, the command notes in `progress` how far it is, answers BUSY,
+ * and is called again. */
+bool apply_pauses(struct apply *a);
+/* A part of the command that is undone when `body` does not answer 0; BUSY: it
+ * is called again. */
 typedef int apply_part_func(struct apply *a, void *user);
 int apply_part(struct apply *a, apply_part_func *body, void *user) MUST_USE;
 

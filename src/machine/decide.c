@@ -116,6 +116,17 @@ static int run(struct apply *a, const struct command *c)
     return r == 0 && a->quotas != NULL ? quota_settle(a) : r;
 }
 
+/* What it came to is kept for who asks again. */
+static int conclude(struct apply *a, const struct command *c, int answer)
+{
+    if (answer >= 0 && answer != ERR_RETRY && answer != ERR_BUSY &&
+        c->has_key) {
+        int r = key_keep(a, c, answer);
+        return r != 0 ? r : answer;
+    }
+    return answer;
+}
+
 static int decide(struct apply *a, const struct command *c)
 {
     enum key_state state = KEY_NEW;
@@ -136,11 +147,42 @@ static int decide(struct apply *a, const struct command *c)
     if (answer == 0) {
         answer = run(a, c);
     }
-    if (answer >= 0 && answer != ERR_RETRY && c->has_key) {
-        int r = key_keep(a, c, answer);
-        return r != 0 ? r : answer;
+    return conclude(a, c, answer);
+}
+
+static void pause(const struct apply *a, const struct command *c)
+{
+    struct going *going = mem_zero(sizeof *going);
+
+    going->apply = *a;
+    going->command = *c;
+    going->res = *a->res;
+    *a->res = (struct machine_result){0};
+    a->m->going = going;
+}
+
+static int end(const struct apply *a, const struct command *c, int answer)
+{
+    if (answer == ERR_BUSY) {
+        pause(a, c);
+        return answer;
     }
-    return answer;
+    if (answer < 0) {
+        return answer;
+    }
+    a->res->answer = answer;
+    return 0;
+}
+
+int apply_go_on(struct machine *m, struct machine_result *res)
+{
+    struct command command = m->going->command;
+    struct apply a = m->going->apply;
+
+    *res = m->going->res;
+    a.res = res;
+    m->going = mem_free(m->going);
+    return end(&a, &command, conclude(&a, &command, run(&a, &command)));
 }
 
 int apply_command(struct machine *m, struct str bytes,
@@ -164,9 +206,5 @@ int apply_command(struct machine *m, struct str bytes,
     if (answer == 0) {
         answer = decide(&a, &command);
     }
-    if (answer < 0) {
-        return answer;
-    }
-    res->answer = answer;
-    return 0;
+    return end(&a, &command, answer);
 }

@@ -86,19 +86,33 @@ static int match_row(struct apply *a, const struct place *p,
     return r == ERR_NOT_FOUND ? 0 : r;
 }
 
-static int match_rows(struct apply *a, const struct place *p,
-                      const struct command_list_put *c,
-                      struct wanted **ret_sorted)
-{
-    struct wanted *sorted =
-        arena_alloc(a->arena, (c->n_rows + 1) * sizeof *sorted);
-    struct claims claims = claims_of(a, c);
+/* How far it is: each step goes on where it was cut. */
+struct putting {
+    enum { LIST_MATCHES, LIST_CLEARS, LIST_PUTS } step;
+    size_t at; /* of the rows, in what LIST_MATCHES and LIST_PUTS do */
+    struct claims claims;
+    struct wanted *sorted;
+    struct ulid after; /* the last that LIST_CLEARS looked at */
+    bool first;
+    uint64_t revision; /* of the list before */
+};
 
-    for (size_t i = 0; i < c->n_rows; i++) {
+/* Answers: BUSY. */
+static int match_rows(struct apply *a, const struct place *p,
+                      const struct command_list_put *c, struct putting *putting)
+{
+    struct wanted *sorted = putting->sorted;
+
+    while (putting->at < c->n_rows) {
+        size_t i = putting->at++;
         sorted[i] = (struct wanted){.row = &c->rows[i], .index = (uint32_t)i};
-        int r = match_row(a, p, c, &claims, i, &sorted[i].id);
+        int r = match_row(a, p, c, &putting->claims, i, &sorted[i].id);
         if (r != 0) {
             return r;
+        }
+        /* A look, and no change. */
+        if (i % 4 == 3 && apply_pauses(a)) {
+            return ERR_BUSY;
         }
     }
     qsort(sorted, c->n_rows, sizeof *sorted, by_id_and_index);
@@ -109,44 +123,57 @@ static int match_rows(struct apply *a, const struct place *p,
             return ERR_CONFLICT;
         }
     }
-    *ret_sorted = sorted;
     return 0;
 }
 
-/* Take away what is not wanted, and the keys of what will have another one:
- * keys may be swapped between rows of one request. */
-static int clear_old(struct apply *a, const struct place *p,
-                     const struct command_list_put *c,
-                     const struct wanted *sorted)
+static int clear_row(struct apply *a, const struct place *p, struct ulid id,
+                     const struct wanted *found)
 {
-    struct ulid after = {{0}};
-    struct ulid id;
-    struct str row;
+    struct held held;
 
-    for (bool first = true;; first = false) {
-        int r = store_row_next(a->txn, p->ns, p->type, first ? NULL : &after,
-                               &id, &row);
+    int r = row_hold(a, p, id, &held);
+    if (r != 0) {
+        return r;
+    }
+    if (found == NULL) {
+        return row_del(a, p, &held);
+    }
+    if (p->key_field.n == 0) {
+        return 0;
+    }
+    struct str old = row_get_text(a->arena, held.fields, p->key_field);
+    struct str new = row_get_text(a->arena, found->row->fields, p->key_field);
+    return old.p != NULL && !str_equal(old, new)
+               ? store_row_unkey(a->txn, p->ns, p->type, old)
+               : 0;
+}
+
+/* Take away what is not wanted, and the keys of what will have another one:
+ * keys may be swapped between rows of one request. Answers: BUSY. */
+static int clear_old(struct apply *a, const struct place *p,
+                     const struct command_list_put *c, struct putting *putting)
+{
+    struct str row;
+    struct ulid id;
+
+    for (;;) {
+        int r =
+            store_row_next(a->txn, p->ns, p->type,
+                           putting->first ? NULL : &putting->after, &id, &row);
         if (r != 0) {
             return r == ERR_END ? 0 : r;
         }
-        after = id;
+        putting->after = id;
+        putting->first = false;
         struct wanted want = {.id = id};
-        struct held held;
-        struct wanted *found =
-            bsearch(&want, sorted, c->n_rows, sizeof *sorted, by_id);
-        r = row_hold(a, p, id, &held);
-        if (r == 0 && found == NULL) {
-            r = row_del(a, p, &held);
-        } else if (r == 0 && p->key_field.n > 0) {
-            struct str old = row_get_text(a->arena, held.fields, p->key_field);
-            struct str new =
-                row_get_text(a->arena, found->row->fields, p->key_field);
-            if (old.p != NULL && !str_equal(old, new)) {
-                r = store_row_unkey(a->txn, p->ns, p->type, old);
-            }
-        }
+        r = clear_row(
+            a, p, id,
+            bsearch(&want, putting->sorted, c->n_rows, sizeof want, by_id));
         if (r != 0) {
             return r;
+        }
+        if (apply_pauses(a)) {
+            return ERR_BUSY;
         }
     }
 }
@@ -170,20 +197,39 @@ static int put_wanted(struct apply *a, const struct place *p,
         row_keep_secrets(a, want->row->fields, want->row->secret, held.secret));
 }
 
+/* Answers: BUSY. */
+static int put_rows(struct apply *a, const struct place *p,
+                    const struct command_list_put *c, struct putting *putting)
+{
+    while (putting->at < c->n_rows) {
+        int r = put_wanted(a, p, &putting->sorted[putting->at++]);
+        if (r != 0) {
+            return r;
+        }
+        if (apply_pauses(a)) {
+            return ERR_BUSY;
+        }
+    }
+    return 0;
+}
+
 static int put_list(struct apply *a, void *user)
 {
     const struct command_list_put *c = user;
     struct place p = {c->ns, c->type, c->key_field};
-    struct wanted *sorted = NULL;
+    struct putting *putting = a->progress;
+    int r = 0;
 
-    int r = match_rows(a, &p, c, &sorted);
-    if (r == 0) {
-        r = clear_old(a, &p, c, sorted);
+    if (putting->step == LIST_MATCHES) {
+        r = match_rows(a, &p, c, putting);
+        putting->step = r == 0 ? LIST_CLEARS : putting->step;
     }
-    for (size_t i = 0; r == 0 && i < c->n_rows; i++) {
-        r = put_wanted(a, &p, &sorted[i]);
+    if (r == 0 && putting->step == LIST_CLEARS) {
+        r = clear_old(a, &p, c, putting);
+        putting->step = r == 0 ? LIST_PUTS : putting->step;
+        putting->at = 0;
     }
-    return r;
+    return r != 0 ? r : put_rows(a, &p, c, putting);
 }
 
 static int list_revision(struct apply *a, const struct command_list_put *c,
@@ -203,7 +249,7 @@ static int list_revision(struct apply *a, const struct command_list_put *c,
     return r;
 }
 
-int apply_list_put(struct apply *a, const struct command_list_put *c)
+static int begin_list(struct apply *a, const struct command_list_put *c)
 {
     uint64_t revision = 0;
 
@@ -214,11 +260,31 @@ int apply_list_put(struct apply *a, const struct command_list_put *c)
     if (r == 0) {
         r = apply_cond(a, c->cond, c->cond_revs, true, revision);
     }
+    if (r != 0) {
+        return r;
+    }
+    struct putting *putting = arena_zero(a->arena, sizeof *putting);
+    putting->claims = claims_of(a, c);
+    putting->sorted =
+        arena_alloc(a->arena, (c->n_rows + 1) * sizeof *putting->sorted);
+    putting->first = true;
+    putting->revision = revision;
+    a->progress = putting;
+    return 0;
+}
+
+int apply_list_put(struct apply *a, const struct command_list_put *c)
+{
+    int r = a->progress == NULL ? begin_list(a, c) : 0;
     if (r == 0) {
         r = apply_part(a, put_list, (void *)(uintptr_t)c);
     }
+    if (r == ERR_BUSY) {
+        return r;
+    }
     if (r == 0 && !a->res->changed) {
-        a->res->revision = revision;
+        const struct putting *putting = a->progress;
+        a->res->revision = putting->revision;
     }
     buf_clear(&a->res->row);
     return r;

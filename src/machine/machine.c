@@ -81,8 +81,41 @@ static void forget(struct machine *m)
     m->spread_ns = 0;
     m->drop_all = m->drop_paths = m->new_scopes = false;
     m->path_ns = m->found_ns = 0;
+    if (m->going != NULL) {
+        machine_result_done(&m->going->res);
+        m->going = mem_free(m->going);
+    }
     quota_forget(m);
     arena_reset(m->txn_arena);
+}
+
+static int begin_pack(struct machine *m, struct str bytes,
+                      struct command_pack *ret_pack)
+{
+    if (command_pack_open(bytes, ret_pack) != 0) {
+        return err_raise(ERR_CORRUPT);
+    }
+    struct store_meta *meta = store_meta(m->txn);
+    if (ret_pack->time_ms > meta->log_time_ms) {
+        meta->log_time_ms = ret_pack->time_ms;
+    }
+    return store_key_expire(m->txn, meta->log_time_ms, 2 * COMMAND_PACK_MOST);
+}
+
+/* The next command, or the next slice of one. Answers: END, BUSY. */
+static int apply_next(struct machine *m, struct command_pack *pack,
+                      struct machine_result *res)
+{
+    struct str command;
+
+    if (m->going != NULL) {
+        return apply_go_on(m, res);
+    }
+    int r = command_pack_next(pack, &command);
+    if (r != 0) {
+        return r == ERR_END ? r : err_raise(ERR_CORRUPT);
+    }
+    return apply_command(m, command, res);
 }
 
 static int apply_pack(struct machine *m, struct str bytes,
@@ -90,33 +123,33 @@ static int apply_pack(struct machine *m, struct str bytes,
 {
     struct machine_result unseen = {0};
     struct command_pack pack;
-    struct str command;
-    int r;
+    size_t at = 0;
+    int r = 0;
 
-    if (command_pack_open(bytes, &pack) != 0) {
-        return err_raise(ERR_CORRUPT);
+    if (m->going == NULL) {
+        r = begin_pack(m, bytes, &pack);
+    } else {
+        pack = m->going->pack;
+        at = m->going->at;
     }
-    struct store_meta *meta = store_meta(m->txn);
-    if (pack.time_ms > meta->log_time_ms) {
-        meta->log_time_ms = pack.time_ms;
-    }
-    r = store_key_expire(m->txn, meta->log_time_ms, 2 * COMMAND_PACK_MOST);
-    for (size_t i = 0; r == 0; i++) {
-        r = command_pack_next(&pack, &command);
-        if (r != 0) {
-            break;
-        }
-        struct machine_result *res = results == NULL ? &unseen : &results[i];
-        r = apply_command(m, command, res);
+    while (r == 0) {
+        r = apply_next(m, &pack, results == NULL ? &unseen : &results[at]);
         if (results == NULL) {
             machine_result_done(&unseen);
             unseen = (struct machine_result){0};
         }
+        at += r == 0;
     }
-    if (r == ERR_INVALID) {
-        return err_raise(ERR_CORRUPT);
+    if (r == ERR_BUSY) {
+        m->going->pack = pack;
+        m->going->at = at;
     }
     return r == ERR_END ? 0 : r;
+}
+
+void machine_slice(struct machine *m, uint64_t rows)
+{
+    m->slice = rows;
 }
 
 int machine_apply(struct machine *m, uint64_t index, struct str pack,
@@ -133,6 +166,7 @@ int machine_apply(struct machine *m, uint64_t index, struct str pack,
     if (index <= meta->applied) {
         return 0; /* [MACHINE-1] */
     }
+    m->left = m->slice;
     int r = apply_pack(m, pack, results);
     if (r == 0) {
         meta->applied = index;
@@ -262,6 +296,7 @@ int machine_commit(struct machine *m)
     if (m->txn == NULL) {
         return 0;
     }
+    assert(m->going == NULL);
     int r = apply_types_write(m);
     if (r == 0) {
         r = machine_note(m, &noted);

@@ -132,10 +132,19 @@ int machine_load(struct machine *machine) MUST_USE;
 
 /* Apply one entry (a pack). Opens a transaction when none is open. `results`
  * has one place for each command (zeroed), or is NULL when nobody waits.
+ * Answers: BUSY: the slice is used up in the middle of a command. The same call
+ * goes on with it: the same index, the same bytes at the same place, `results`
+ * with what was put there. Until it is done nothing but that or machine_abort
+ * may follow.
  * Faults: DISK_FULL, IO, CORRUPT (also: a pack that cannot be decoded). After a
  * fault only machine_abort may follow. */
 int machine_apply(struct machine *machine, uint64_t index, struct str pack,
                   struct machine_result *results) MUST_USE;
+/* How many rows a call of machine_apply may change before it answers BUSY, 0
+ * (at first): all there are. Cut are only commands that have no other bound:
+ * whole lists, and looking at all that is below a namespace. What comes out
+ * does not depend on where they are cut. */
+void machine_slice(struct machine *machine, uint64_t rows);
 /* Commit what is open; nothing open: 0. Faults as above; then all entries since
  * the last commit have to be applied again. */
 int machine_commit(struct machine *machine) MUST_USE;

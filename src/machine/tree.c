@@ -171,37 +171,90 @@ int apply_ns_create(struct apply *a, const struct command_ns_create *c)
 /* ---- change ---- */
 
 /* The longest path below a node, without the node's own: what a longer name
- * above would push beyond what DNS allows. */
-static int depth_below(struct apply *a, uint64_t id, size_t *ret_most)
-{
-    struct str after = STR_NONE, label;
-    size_t most = 0;
-    uint64_t child;
-    int r;
+ * above would push beyond what DNS allows. All that is below is looked at, in
+ * slices. */
+struct below {
+    size_t most;
+    unsigned looked;
+    unsigned n; /* levels: a path has no more labels */
+    struct level {
+        uint64_t id;
+        size_t path_n; /* from the top, which is not in it, down to `id` */
+        size_t n;      /* bytes of the child that was looked at last, */
+        bool first;    /* unless none was */
+        char label[NAME_LABEL_MAX];
+    } levels[NAME_LABELS_MAX];
+};
 
-    while ((r = store_node_next_child(a->txn, id, after, &label, &child)) ==
-           0) {
-        size_t below;
-        after = arena_str(a->arena, label);
-        r = depth_below(a, child, &below);
-        if (r != 0) {
-            return r;
-        }
-        if (after.n + 1 + below > most) {
-            most = after.n + 1 + below;
-        }
-    }
-    *ret_most = most;
-    return r == ERR_END ? 0 : r;
+static void go_down(struct below *below, uint64_t id, size_t path_n)
+{
+    struct level *level = &below->levels[below->n++];
+
+    assert(below->n <= sizeof below->levels / sizeof below->levels[0]);
+    level->id = id;
+    level->path_n = path_n;
+    level->first = true;
 }
 
-/* Answers as check_birth, and FORBIDDEN when it would hang below itself. */
-static int check_place(struct apply *a, const struct store_node *node,
-                       const struct store_node *changed)
+/* Answers: END. */
+static int look_at_next(struct apply *a, struct below *below)
 {
+    struct level *level = &below->levels[below->n - 1];
+    struct str after = {level->label, level->n}, label;
+    uint64_t child;
+
+    int r = store_node_next_child(
+        a->txn, level->id, level->first ? STR_NONE : after, &label, &child);
+    if (r == ERR_END) {
+        return --below->n == 0 ? r : 0;
+    }
+    if (r != 0) {
+        return r;
+    }
+    assert(label.n <= sizeof level->label);
+    memcpy(level->label, label.p, label.n);
+    level->n = label.n;
+    level->first = false;
+    size_t path_n = level->path_n + 1 + label.n;
+    if (path_n > below->most) {
+        below->most = path_n;
+    }
+    go_down(below, child, path_n);
+    return 0;
+}
+
+enum { LOOKS_OF_A_ROW = 8 };
+
+/* Answers: BUSY; INVALID: more than `most`. */
+static int check_below(struct apply *a, struct below *below, size_t most)
+{
+    while (below->most <= most) {
+        int r = look_at_next(a, below);
+        if (r != 0) {
+            return r == ERR_END ? 0 : r;
+        }
+        if (++below->looked % LOOKS_OF_A_ROW == 0 && apply_pauses(a)) {
+            return ERR_BUSY;
+        }
+    }
+    return ERR_INVALID;
+}
+
+/* A namespace on its way to another name or place. */
+struct moving {
+    struct store_node node, changed;
+    bool moves, matches;
+    size_t most; /* bytes that a path below may have */
+    struct below below;
+};
+
+/* Answers as check_birth, and FORBIDDEN when it would hang below itself. */
+static int check_place(struct apply *a, struct moving *moving)
+{
+    const struct store_node *node = &moving->node;
+    const struct store_node *changed = &moving->changed;
     struct str above = STR_NONE, old = STR_NONE;
     bool below = false;
-    size_t deepest = 0;
 
     int r = store_path_below(a->txn, changed->parent, node->id, &below);
     if (r != 0 || below) {
@@ -213,13 +266,12 @@ static int check_place(struct apply *a, const struct store_node *node,
     }
     /* What is below fits already: a hundred thousand need not be looked at when
      * their names become no longer. */
-    if (r != 0 || above.n + 1 + changed->name.n <= old.n) {
-        return r;
+    size_t path_n = above.n + 1 + changed->name.n;
+    if (r == 0 && path_n > old.n) {
+        moving->most = NAME_PATH_MAX - path_n;
+        go_down(&moving->below, node->id, 0);
     }
-    r = depth_below(a, node->id, &deepest);
-    return r == 0 && above.n + 1 + changed->name.n + deepest > NAME_PATH_MAX
-               ? ERR_INVALID
-               : r;
+    return r;
 }
 
 static struct store_node changed_node(const struct store_node *node,
@@ -296,7 +348,8 @@ static bool same_text(struct str left, struct str right)
                                              : str_equal(left, right);
 }
 
-int apply_ns_change(struct apply *a, const struct command_ns_change *c)
+/* Answers: as check_place; 0 without progress: there is nothing to be done. */
+static int begin_change(struct apply *a, const struct command_ns_change *c)
 {
     struct store_node node;
 
@@ -319,11 +372,32 @@ int apply_ns_change(struct apply *a, const struct command_ns_change *c)
     if (moves && node.id <= STORE_POOL) {
         return ERR_FORBIDDEN;
     }
-    if (moves) {
-        r = check_place(a, &node, &changed);
+    struct moving *moving = arena_zero(a->arena, sizeof *moving);
+    moving->node = node;
+    moving->changed = changed;
+    moving->moves = moves;
+    moving->matches = matches;
+    a->progress = moving;
+    return moves ? check_place(a, moving) : 0;
+}
+
+int apply_ns_change(struct apply *a, const struct command_ns_change *c)
+{
+    int r = a->progress == NULL ? begin_change(a, c) : 0;
+    struct moving *moving = a->progress;
+    if (moving == NULL) {
+        return r;
     }
-    a->res->ns = node.id;
-    return r != 0 ? r : change(a, &node, &changed, moves, matches);
+    if (r == 0 && moving->below.n > 0) {
+        r = check_below(a, &moving->below, moving->most);
+    }
+    if (r == ERR_BUSY) {
+        return r;
+    }
+    a->res->ns = moving->node.id;
+    return r != 0 ? r
+                  : change(a, &moving->node, &moving->changed, moving->moves,
+                           moving->matches);
 }
 
 /* ---- delete and reclaim ---- */

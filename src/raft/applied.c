@@ -1,5 +1,6 @@
 /* Entries that are committed, and the transactions they are applied in. What a
  * full disk stops is kept and applied again. */
+#include <assert.h>
 #include <stdlib.h>
 
 #include "base/clock.h"
@@ -41,7 +42,8 @@ static void drop_applied(struct core *core)
     }
 }
 
-static void remember(struct core *core, uint64_t index, struct str bytes)
+static struct redo *remember(struct core *core, uint64_t index,
+                             struct str bytes)
 {
     struct redo *redo = mem_zero(sizeof *redo);
 
@@ -50,6 +52,13 @@ static void remember(struct core *core, uint64_t index, struct str bytes)
     *core->redo_end = redo;
     core->redo_end = &redo->next;
     core->redo_bytes += bytes.n;
+    return redo;
+}
+
+void applied_abort(struct core *core)
+{
+    machine_abort(core->machine);
+    core->cut = NULL;
 }
 
 /* A replica that cannot say what an entry means, or whose disk lies, must stop
@@ -72,7 +81,7 @@ static void wait_a_while(struct core *core)
 
 static void stall(struct core *core)
 {
-    machine_abort(core->machine);
+    applied_abort(core);
     disk_ran_out(core);
     if (!core->stalled) {
         log_error(LOG_CORE, "no room to apply what is committed: writes wait, "
@@ -173,18 +182,41 @@ static void note_long(struct core *core, struct str bytes, uint64_t us)
     }
 }
 
-static int apply_one(struct core *core, uint64_t index, struct str bytes)
+static uint64_t slice_of(const struct core *core)
 {
+    if (!core->running || core->stalled) {
+        return 0; /* Nobody waits, or for this. */
+    }
+    return core->config.apply_rows == 0 ? APPLY_ROWS : core->config.apply_rows;
+}
+
+/* The whole of it, or a slice. */
+static int apply_pack(struct core *core, uint64_t index, struct str bytes)
+{
+    machine_slice(core->machine, slice_of(core));
+    return machine_apply(core->machine, index, bytes,
+                         core->cut == NULL ? sent_expect(core, index, bytes)
+                                           : sent_results(core, index));
+}
+
+/* Answers: BUSY: it is not whole, and the next to go on. */
+static int apply_one(struct core *core, struct redo *redo)
+{
+    struct str bytes = buf_str(&redo->bytes);
     struct command_restore restore;
     uint64_t began = clock_mono_us();
 
+    assert(core->cut == NULL || core->cut == redo);
     enum core_step before = core_step(core, CORE_STEP_APPLY);
     int r = command_pack_restores(bytes, &restore)
-                ? apply_restore(core, index, bytes, &restore)
-                : machine_apply(core->machine, index, bytes,
-                                sent_expect(core, index, bytes));
+                ? apply_restore(core, redo->index, bytes, &restore)
+                : apply_pack(core, redo->index, bytes);
+    core->cut = r == ERR_BUSY ? redo : NULL;
     (void)core_step(core, before);
     note_long(core, bytes, clock_mono_us() - began);
+    if (r == ERR_BUSY) {
+        return r;
+    }
     if (r < 0) {
         stop_on_damage(r);
         stall(core);
@@ -207,6 +239,17 @@ static bool is_enough(const struct core *core)
            steps_of_turn(&core->steps, CORE_STEP_APPLY) >= most;
 }
 
+/* Slice after slice, while the turn has time for it. */
+static int apply_slices(struct core *core, struct redo *redo)
+{
+    int r = apply_one(core, redo);
+
+    while (r == ERR_BUSY && !is_enough(core)) {
+        r = apply_one(core, redo);
+    }
+    return r;
+}
+
 static void put_off(struct core *core)
 {
     core->late = true;
@@ -223,7 +266,7 @@ int applied_add(struct core *core, uint64_t index, struct str bytes)
         histogram_add(&core->stats.writes,
                       clock_mono_us() - core->pack.sent_us);
     }
-    remember(core, index, bytes);
+    struct redo *redo = remember(core, index, bytes);
     if (applied_waits(core)) {
         return 0;
     }
@@ -231,7 +274,10 @@ int applied_add(struct core *core, uint64_t index, struct str bytes)
     if (core->late) {
         return 0;
     }
-    int r = apply_one(core, index, bytes);
+    int r = apply_slices(core, redo);
+    if (r == ERR_BUSY) {
+        put_off(core);
+    }
     if (r == 0 && !core->running &&
         (core->redo_bytes > REPLAY_COMMIT ||
          machine_is_spread(core->machine))) {
@@ -245,10 +291,23 @@ int applied_add(struct core *core, uint64_t index, struct str bytes)
 
 int applied_commit(struct core *core)
 {
-    int r = machine_is_open(core->machine) ? commit(core) : 0;
+    bool can = machine_is_open(core->machine) && core->cut == NULL;
+    int r = can ? commit(core) : 0;
 
     if (r == 0 && !core->stalled) {
         drop_applied(core);
+    }
+    return r;
+}
+
+/* What took several turns is committed in one of its own. Answers: BUSY. */
+static int finish_cut(struct core *core)
+{
+    int r = apply_slices(core, core->cut);
+
+    if (r == ERR_BUSY || r == 0) {
+        put_off(core);
+        return ERR_BUSY;
     }
     return r;
 }
@@ -257,18 +316,20 @@ int applied_commit(struct core *core)
  * business of applied_retry from then on. */
 static void apply_next(struct core *core)
 {
-    int r = applied_commit(core);
-
     core->late = false;
+    int r = core->cut != NULL ? finish_cut(core) : applied_commit(core);
     for (struct redo *redo = core->redo; r == 0 && redo != NULL;
          redo = redo->next) {
         if (is_enough(core)) {
             put_off(core);
             break;
         }
-        r = apply_one(core, redo->index, buf_str(&redo->bytes));
+        r = apply_slices(core, redo);
         if (r == 0 && machine_is_spread(core->machine)) {
             r = commit(core);
+        }
+        if (r == ERR_BUSY) {
+            put_off(core);
         }
     }
     if (r == 0) {
@@ -285,7 +346,7 @@ static void applied_retry(struct core *core, uint64_t now_ms)
     int r = 0;
     for (struct redo *redo = core->redo; r == 0 && redo != NULL;
          redo = redo->next) {
-        r = apply_one(core, redo->index, buf_str(&redo->bytes));
+        r = apply_one(core, redo);
         if (r == 0 && redo->next != NULL && machine_is_spread(core->machine)) {
             /* What is in stays in: it is skipped when this is done again. */
             r = commit(core);
@@ -325,7 +386,7 @@ bool applied_is_full(const struct core *core)
 
 void applied_forget(struct core *core)
 {
-    machine_abort(core->machine);
+    applied_abort(core);
     drop_redo(core);
     core->stalled = core->late = false;
     atomic_store(&core->status.stalled, false);

@@ -448,7 +448,7 @@ void core_run(struct core *core)
     (void)uv_run(&core->loop, UV_RUN_DEFAULT);
     core->running = false;
     /* A transaction is its thread's to end; whoever closes may be another. */
-    machine_abort(core->machine);
+    applied_abort(core);
     /* Whoever handed something in while the loop was ending is told no. The
      * word goes out first: who pushes behind the last look at the queue sees
      * it. */

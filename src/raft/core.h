@@ -53,6 +53,7 @@ struct core_config {
     uint64_t disk_reserve_bytes;
     uint64_t snapshot_bytes; /* log bytes between snapshots */
     uint64_t apply_us;       /* of a turn, at most; 0: as long as is good */
+    uint64_t apply_rows;     /* of a slice of what is long; 0: as is good */
     struct tls *tls;         /* between nodes; NULL: plain */
     struct cache *cache;
     struct machine_hooks machine_hooks;

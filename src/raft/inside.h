@@ -39,7 +39,8 @@ enum {
     SEGMENT_BYTES = 12 * 1024 * 1024,
     ENTRY_MOST = SEGMENT_BYTES - 1024 * 1024, /* one command alone */
     REPLAY_COMMIT = 8 * 1024 * 1024,
-    APPLY_US = 5000, /* of a turn; the last entry may take as long again */
+    APPLY_US = 5000,  /* of a turn; the last entry may take as long again, */
+    APPLY_ROWS = 256, /* or be cut into slices of so many rows */
     REDO_MOST = 64 * 1024 * 1024, /* kept while nothing can be applied */
     /* libraft may take a segment or two of it before LMDB does. */
     BALLAST_BYTES = 24 * 1024 * 1024,
@@ -243,6 +244,8 @@ struct core {
     bool refused; /* an entry cannot be applied: the start fails */
     bool stalled; /* the loop's own; status.stalled is for others */
     bool late;    /* `redo` is applied in turns, this one has done its part */
+    struct redo *cut; /* applied in part: nothing else may be done to the
+                         state; NULL: none */
     uint64_t stall_tried_ms;
 
     struct duty init, epoch, reclaim, count, index, recover, nudge;
@@ -392,6 +395,8 @@ void sent_write_id(const struct core *core, const struct core_request *request,
  * when none of them is ours. */
 struct machine_result *sent_expect(struct core *core, uint64_t index,
                                    struct str bytes);
+/* The same places again, with what is in them. */
+struct machine_result *sent_results(struct core *core, uint64_t index);
 /* Tells those whose entry is committed, and finds those who cannot be in any
  * log any more: they wait again. */
 void sent_tell(struct core *core);
@@ -452,6 +457,8 @@ void applied_go_on(struct core *core, uint64_t now_ms);
 /* Another state takes the place of this one and all that waits: what was not
  * committed is dropped (applied_forget), then the new state shown. */
 void applied_forget(struct core *core);
+/* What is open is dropped; who goes on applies it again. */
+void applied_abort(struct core *core);
 void applied_replaced(struct core *core);
 void applied_done(struct core *core);
 

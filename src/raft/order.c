@@ -455,7 +455,7 @@ static void tell(struct core *core)
         if (core->pack.in_flight && core->pack.answered) {
             finish_pack(core, ERR_UNKNOWN);
         }
-    } else if (!core->stalled && applied_commit(core) != 0) {
+    } else if (!applied_waits(core) && applied_commit(core) != 0) {
         return; /* Stalled: nothing may be completed. */
     }
     if (applied_waits(core)) {

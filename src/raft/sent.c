@@ -201,6 +201,12 @@ struct machine_result *sent_expect(struct core *core, uint64_t index,
     return told->results;
 }
 
+struct machine_result *sent_results(struct core *core, uint64_t index)
+{
+    struct told *told = known(core, index);
+    return told == NULL ? NULL : told->results;
+}
+
 /* ---- what became of them ---- */
 
 static void tell(struct core *core, struct told *told)

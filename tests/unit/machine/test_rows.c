@@ -351,6 +351,72 @@ static void an_undone_part_forgets_no_touched_type(void **state)
     kit_free(k);
 }
 
+/* What came before in its pack keeps its result, what comes behind waits. */
+static void a_list_that_is_cut_is_whole_or_not_there(void **state)
+{
+    struct kit *k = kit_new();
+    struct command_row_item rows[30];
+    struct command list = {.kind = COMMAND_LIST_PUT};
+    struct command before = kit_add(k, STORE_POOL, "a", "", "\"a\":\"1\"");
+    struct command behind = kit_add(k, STORE_POOL, "b", "", "\"b\":\"1\"");
+    struct command *of[] = {&before, &list, &behind};
+    struct machine_result results[3] = {{0}};
+    struct buf pack = {0};
+    unsigned n_cut = 0;
+    int r = ERR_BUSY;
+
+    (void)state;
+    for (size_t i = 0; i < 30; i++) {
+        rows[i] = (struct command_row_item){.fields = STR("\"x\":\"1\""),
+                                            .secret = STR("")};
+    }
+    list.list_put = (struct command_list_put){.ns = STORE_POOL,
+                                              .type = STR("service"),
+                                              .key_field = STR(""),
+                                              .first_id = kit_id(k),
+                                              .rows = rows,
+                                              .n_rows = 30};
+    command_pack_begin(&pack, k->now_ms, 1);
+    for (size_t i = 0; i < 3; i++) {
+        struct buf bytes = {0};
+        command_encode(&bytes, of[i]);
+        command_pack_add(&pack, buf_str(&bytes));
+        buf_done(&bytes);
+    }
+    command_pack_end(&pack);
+    uint64_t revision = kit_meta(k).revision;
+    machine_slice(k->m, 7);
+    k->index++;
+    for (int round = 0; round < 2; round++) {
+        /* Lost in the middle, and all of it again. */
+        for (n_cut = 0; r == ERR_BUSY && (round == 1 || n_cut < 3); n_cut++) {
+            r = machine_apply(k->m, k->index, buf_str(&pack), results);
+            assert_int_equal(kit_count(k, STORE_POOL, "service"), 0);
+            assert_int_equal(results[2].revision,
+                             round == 1 && r == 0 ? revision + 32 : 0);
+        }
+        assert_int_equal(results[0].revision, revision + 1);
+        if (round == 0) {
+            assert_int_equal(r, ERR_BUSY);
+            machine_abort(k->m);
+            machine_result_done(&results[0]);
+            memset(results, 0, sizeof results);
+        }
+    }
+    assert_int_equal(r, 0);
+    assert_in_range(n_cut, 5, 6);
+    assert_int_equal(machine_commit(k->m), 0);
+    assert_int_equal(results[1].n, 30);
+    assert_int_equal(results[1].first_rev, revision + 2);
+    assert_int_equal(results[1].revision, revision + 31);
+    assert_int_equal(kit_count(k, STORE_POOL, "service"), 30);
+    for (size_t i = 0; i < 3; i++) {
+        machine_result_done(&results[i]);
+    }
+    buf_done(&pack);
+    kit_free(k);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -367,6 +433,7 @@ int main(void)
         cmocka_unit_test(a_transaction_is_all_or_nothing),
         cmocka_unit_test(an_undone_part_leaves_no_revision_behind),
         cmocka_unit_test(an_undone_part_forgets_no_touched_type),
+        cmocka_unit_test(a_list_that_is_cut_is_whole_or_not_there),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,5 +1,6 @@
 /* P2: the same log makes the same state, however its entries fall into
- * transactions, and also when a transaction was lost and applied again. */
+ * transactions and its commands into slices, and also when a transaction was
+ * lost and applied again. */
 #include <unistd.h>
 
 #include "kit.h"
@@ -30,7 +31,35 @@ static struct command any_command(struct kit *k, char fields[64],
     struct command c = {.kind = COMMAND_NS_CREATE};
     static char label[8];
 
-    switch (chance(8)) {
+    switch (chance(10)) {
+    case 8:
+        c.kind = COMMAND_LIST_PUT;
+        c.list_put.ns = STORE_POOL;
+        c.list_put.type = STR("service");
+        c.list_put.key_field = STR("name");
+        c.list_put.rows = rows;
+        c.list_put.n_rows = chance(5);
+        c.list_put.first_id = kit_id(k);
+        k->ids += 4;
+        for (size_t i = 0; i < c.list_put.n_rows; i++) {
+            static char named[4][48];
+            (void)snprintf(named[i], sizeof named[i],
+                           "\"name\":\"b%u\",\"v\":\"%u\"", (unsigned)chance(9),
+                           (unsigned)chance(3));
+            rows[i] = (struct command_row_item){.fields = str_of(named[i]),
+                                                .secret = STR("")};
+        }
+        return c;
+    case 9: /* Also to a name that is there, or below itself. */
+        (void)snprintf(label, sizeof label, "%.*sn%u", (int)chance(3), "xx",
+                       (unsigned)chance(5));
+        c.kind = COMMAND_NS_CHANGE;
+        c.ns_change.id = 3 + chance(5);
+        c.ns_change.what = chance(2) ? NS_NAME | NS_PARENT : NS_NAME;
+        c.ns_change.name = str_of(label);
+        c.ns_change.parent = chance(3) ? STORE_ROOT : 3 + chance(4);
+        c.ns_change.comment = STR("");
+        return c;
     case 0:
         (void)snprintf(label, sizeof label, "n%u", (unsigned)chance(5));
         c.ns_create.parent = chance(2) ? STORE_ROOT : 3 + chance(4);
@@ -115,6 +144,30 @@ static void apply_all(struct kit *k, const struct buf *entries, size_t n,
     }
 }
 
+/* Sometimes what is open is lost in the middle of a command. */
+static void apply_sliced(struct kit *k, const struct buf *entries, size_t n,
+                         size_t per_commit)
+{
+    unsigned n_cut = 0;
+
+    for (size_t from = 0; from < n; from += per_commit) {
+        size_t to = from + per_commit < n ? from + per_commit : n;
+        for (size_t i = from; i < to;) {
+            machine_slice(k->m, 1 + chance(3));
+            int r = machine_apply(k->m, 2 + i, buf_str(&entries[i]), NULL);
+            assert_true(r == 0 || r == ERR_BUSY);
+            n_cut += r == ERR_BUSY;
+            i += r == 0;
+            if (r == ERR_BUSY && chance(7) == 0) {
+                machine_abort(k->m);
+                i = from;
+            }
+        }
+        assert_int_equal(machine_commit(k->m), 0);
+    }
+    assert_true(n_cut > n / 20);
+}
+
 static void digest(struct kit *k, uint8_t ret[32])
 {
     char file[128];
@@ -135,15 +188,19 @@ static void one_log_makes_one_state(void **state)
         uint8_t first[32], other[32];
         seed = s;
         struct kit *a = kit_new(), *b = kit_new(), *c = kit_new();
+        struct kit *d = kit_new();
         struct buf *entries = make_history(a, ENTRIES);
         apply_all(a, entries, ENTRIES, 1, false);
         apply_all(b, entries, ENTRIES, 37, false);
         apply_all(c, entries, ENTRIES, 11, true);
+        apply_sliced(d, entries, ENTRIES, 5);
         assert_true(kit_meta(a).revision > 100);
         digest(a, first);
         digest(b, other);
         assert_memory_equal(first, other, sizeof first);
         digest(c, other);
+        assert_memory_equal(first, other, sizeof first);
+        digest(d, other);
         assert_memory_equal(first, other, sizeof first);
         for (size_t i = 0; i < ENTRIES; i++) {
             buf_done(&entries[i]);
@@ -152,6 +209,7 @@ static void one_log_makes_one_state(void **state)
         kit_free(a);
         kit_free(b);
         kit_free(c);
+        kit_free(d);
     }
 }
 

@@ -205,6 +205,90 @@ static void who_catches_up_applies_in_turns(void **state)
     cluster_free(c);
 }
 
+/* A list of so many rows in the pool. */
+static void write_list(struct buf *bytes, size_t n)
+{
+    struct command c = {.kind = COMMAND_LIST_PUT};
+    struct command_row_item *rows = mem_zero(n * sizeof *rows);
+
+    for (size_t i = 0; i < n; i++) {
+        rows[i].fields = STR("\"x\":\"1\"");
+        rows[i].secret = STR("");
+    }
+    c.list_put = (struct command_list_put){.ns = STORE_POOL,
+                                           .type = STR("list"),
+                                           .key_field = STR(""),
+                                           .rows = rows,
+                                           .n_rows = n};
+    c.list_put.first_id.b[0] = 1;
+    command_encode(bytes, &c);
+    mem_free(rows);
+}
+
+/* What is handed in behind it waits and comes behind it, on each node. */
+static void a_long_list_is_put_in_turns(void **state)
+{
+    enum { LISTED = 600, BESIDE = 20 };
+    struct cluster *c = cluster_new();
+    struct kit_call put, calls[BESIDE];
+    struct buf list = {0}, rows[BESIDE] = {{0}};
+
+    (void)state;
+    for (unsigned i = 0; i < NODES; i++) {
+        kit_stop(c->nodes[i]);
+        c->nodes[i]->config.apply_us = 1;
+        c->nodes[i]->config.apply_rows = 10;
+    }
+    for (unsigned i = 0; i < NODES; i++) {
+        begin(c->nodes[i]);
+    }
+    struct node *leader = leader_of(c);
+    write_list(&list, LISTED);
+    kit_send(leader->core, &put, buf_str(&list));
+    for (size_t i = 0; i < BESIDE; i++) {
+        kit_row(&rows[i], i, 20);
+        kit_send(c->nodes[i % NODES]->core, &calls[i], buf_str(&rows[i]));
+    }
+    assert_int_equal(kit_hear(&put), 0);
+    for (size_t i = 0; i < BESIDE; i++) {
+        assert_int_equal(kit_hear(&calls[i]), 0);
+        buf_done(&rows[i]);
+    }
+    are_equal(c);
+    for (unsigned i = 0; i < NODES; i++) {
+        wait_for(c->nodes[i], BESIDE);
+        assert_true(core_stats(c->nodes[i]->core).put_off > LISTED / 10);
+    }
+    buf_done(&list);
+    cluster_free(c);
+}
+
+/* In the middle of it, most of the time. */
+static void who_stops_within_a_long_list_has_all_of_it_or_nothing(void **state)
+{
+    enum { LISTED = 2000 };
+    struct cluster *c = cluster_new();
+    struct node *away = follower_of(c);
+    struct buf list = {0};
+    struct kit_call put;
+
+    (void)state;
+    kit_stop(away);
+    away->config.apply_us = 1;
+    away->config.apply_rows = 1;
+    write_list(&list, LISTED);
+    begin(away);
+    kit_send(leader_of(c)->core, &put, buf_str(&list));
+    assert_int_equal(kit_hear(&put), 0);
+    kit_stop(away);
+    begin(away);
+    kit_add_rows(leader_of(c), 0, 5, 20);
+    wait_for(away, 5);
+    are_equal(c);
+    buf_done(&list);
+    cluster_free(c);
+}
+
 static void rows_go_on_while_a_state_is_installed(void **state)
 {
     struct cluster *c = cluster_new();
@@ -283,6 +367,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_node_behind_the_log_gets_the_state),
         cmocka_unit_test(who_catches_up_applies_in_turns),
+        cmocka_unit_test(a_long_list_is_put_in_turns),
+        cmocka_unit_test(who_stops_within_a_long_list_has_all_of_it_or_nothing),
         cmocka_unit_test(rows_go_on_while_a_state_is_installed),
         cmocka_unit_test(a_restore_at_any_node_is_one_everywhere),
         cmocka_unit_test(more_than_a_socket_takes_comes_through_a_follower),
