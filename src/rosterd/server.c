@@ -100,6 +100,7 @@ static void tick(void *user)
         reaper_tick(server->reaper);
         sweeper_tick(server->sweeper);
     }
+    watch_hub_tidy(server->hub);
     tell_ready(server);
 }
 

@@ -6,6 +6,8 @@
 
 /* So many revisions back the ring is filled at start: some tens of ms. */
 enum { LOAD_BACK = 16384 };
+/* Of a ring that was given up, in a call of watch_hub_tidy: a millisecond. */
+enum { TIDY = 4096 };
 
 struct watch_hub {
     pthread_mutex_t lock; /* all but `revision`, which is written under it */
@@ -14,6 +16,8 @@ struct watch_hub {
     pthread_mutex_t reading;
     struct watch_event **ring; /* a power of two of places */
     size_t room, begin, n;
+    struct watch_event **gone; /* of a ring before, to be freed by and by */
+    size_t n_gone;
     uint64_t bytes, most_bytes;
     uint64_t first; /* all behind it is in the ring */
     _Atomic uint64_t revision;
@@ -119,6 +123,35 @@ static void empty(struct watch_hub *hub, uint64_t first)
     hub->first = first;
 }
 
+/* Only the core looks at what is gone. */
+static void tidy(struct watch_hub *hub, size_t most)
+{
+    for (; hub->n_gone > 0 && most > 0; most--) {
+        (void)watch_event_unref(hub->gone[--hub->n_gone]);
+    }
+    if (hub->n_gone == 0) {
+        hub->gone = mem_free(hub->gone);
+    }
+}
+
+void watch_hub_tidy(struct watch_hub *hub)
+{
+    tidy(hub, TIDY);
+}
+
+/* To free some ten thousand events takes as many milliseconds. */
+static void give_up(struct watch_hub *hub, uint64_t first)
+{
+    tidy(hub, SIZE_MAX); /* Of the one before: hardly ever. */
+    hub->gone = mem_alloc((hub->n + 1) * sizeof(struct watch_event *));
+    for (; hub->n_gone < hub->n; hub->n_gone++) {
+        hub->gone[hub->n_gone] = at(hub, hub->n_gone);
+    }
+    hub->n = 0;
+    hub->bytes = 0;
+    hub->first = first;
+}
+
 struct watch_hub *watch_hub_new(uint64_t most_bytes)
 {
     struct watch_hub *hub = mem_zero(sizeof *hub);
@@ -136,6 +169,7 @@ struct watch_hub *watch_hub_free(struct watch_hub *hub)
     }
     assert(hub->listeners == NULL);
     empty(hub, 0);
+    tidy(hub, SIZE_MAX);
     (void)mem_free(hub->ring);
     (void)pthread_mutex_destroy(&hub->lock);
     (void)pthread_mutex_destroy(&hub->reading);
@@ -181,7 +215,7 @@ void watch_hub_publish(struct watch_hub *hub, const struct str *events,
 void watch_hub_replaced(struct watch_hub *hub, uint64_t revision)
 {
     (void)pthread_mutex_lock(&hub->lock);
-    empty(hub, revision);
+    give_up(hub, revision);
     atomic_store(&hub->revision, revision);
     poke_all(hub);
     (void)pthread_mutex_unlock(&hub->lock);

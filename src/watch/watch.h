@@ -77,6 +77,8 @@ void watch_hub_publish(struct watch_hub *hub, const struct str *events,
 /* Core. The state is another one, at `revision`: the ring begins behind it, and
  * what happened between is in its history or nowhere. */
 void watch_hub_replaced(struct watch_hub *hub, uint64_t revision);
+/* Core, now and then: some of what was in a ring before is freed. */
+void watch_hub_tidy(struct watch_hub *hub);
 /* The end of the last range published. Any thread. */
 uint64_t watch_hub_revision(const struct watch_hub *hub);
 

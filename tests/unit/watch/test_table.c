@@ -237,6 +237,36 @@ static void another_state_is_told_to_all(void **state)
     leave(k, told);
 }
 
+/* The old ring is freed behind it, also when another one is given up before
+ * that; what somebody holds of it stays. */
+static void a_ring_of_before_is_out_of_reach_at_once(void **state)
+{
+    struct kit *k = *state;
+    struct watch_hub *hub = watch_hub_new(1 << 20);
+    struct watch_event *events[4];
+    struct str text = kit_put(k->arena, 1, "a.r", "t", "\"a\":\"1\"", NULL);
+    uint64_t after = 0;
+    size_t n;
+
+    watch_hub_publish(hub, &text, 1, 1);
+    assert_int_equal(watch_hub_take(hub, 0, events, 4, &n, &after), 0);
+    watch_hub_replaced(hub, 1000);
+    assert_int_equal(watch_stats(hub).events, 0);
+    assert_int_equal(watch_stats(hub).bytes, 0);
+    assert_int_equal(watch_hub_take(hub, 0, events + 1, 3, &n, &after),
+                     ERR_NOT_FOUND);
+    watch_hub_tidy(hub);
+    assert_int_equal(events[0]->event.revision, 1);
+    events[0] = watch_event_unref(events[0]);
+    for (uint64_t revision = 1001; revision < 4000; revision += 1000) {
+        text = kit_put(k->arena, revision, "a.r", "t", "\"a\":\"1\"", NULL);
+        watch_hub_publish(hub, &text, 1, revision);
+        watch_hub_replaced(hub, revision + 1);
+    }
+    assert_int_equal(watch_stats(hub).events, 0);
+    watch_hub_free(hub);
+}
+
 /* All of a large transaction or nothing: what is taken ends where the hub's
  * revision says. */
 static void many_events_come_in_parts(void **state)
@@ -295,6 +325,7 @@ int main(void)
         TEST(one_may_leave_while_it_is_told),
         TEST(who_fell_behind_the_ring_learns_it),
         TEST(another_state_is_told_to_all),
+        TEST(a_ring_of_before_is_out_of_reach_at_once),
         TEST(many_events_come_in_parts),
         TEST(the_text_of_an_event_is_copied),
     };
