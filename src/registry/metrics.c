@@ -148,7 +148,7 @@ static void add_times(const struct core_stats *stats, struct buf *out)
                    stats->aio_waits);
     metric_counter(out, "roster_loop_apply_put_off_total",
                    "Turns of the core loop after which committed entries were "
-                   "left for the next: the node catches up.",
+                   "left for the next: the node catches up, or one is long.",
                    stats->put_off);
     metric_seconds(out, "roster_loop_turn_cpu_max_seconds", "gauge",
                    "Most processor time of a turn of the core loop.",
