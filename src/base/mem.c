@@ -1,6 +1,7 @@
 #include "base/mem.h"
 
 #include <assert.h>
+#include <malloc.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -14,6 +15,12 @@ static void *or_stop(void *p)
         abort();
     }
     return p;
+}
+
+/* Each mallopt merges before it sets anything. This is the default. */
+void mem_merge(void)
+{
+    (void)mallopt(M_MXFAST, 64 * sizeof(size_t) / 4);
 }
 
 void *mem_alloc(size_t size)

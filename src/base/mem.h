@@ -142,6 +142,14 @@ static inline void buf_clear(struct buf *buf)
     buf->n = 0;
 }
 
+/* ---- the library's memory ---- */
+
+/* glibc lets small pieces that were freed lie until some large one is asked for
+ * or freed, and then merges all there are: behind a million of them whoever
+ * comes next waits for tens of milliseconds. Who frees many and may not stop
+ * calls this in between. What the main thread has allocated. */
+void mem_merge(void);
+
 /* ---- arena: many small things with one end. ---- */
 struct arena; /* opaque; one thread at a time */
 

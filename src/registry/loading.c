@@ -95,6 +95,9 @@ static void clear_some(struct registry *registry)
             lease_table_clear_some(registry->leases, &loading->shard, &n);
         sum += n;
     }
+    if (sum > 0) {
+        mem_merge();
+    }
 }
 
 /* Answers: END, when all is read. */
