@@ -141,6 +141,7 @@ static int apply_pack(struct machine *m, struct str bytes,
         at += r == 0;
     }
     if (r == ERR_BUSY) {
+        assert(m->going != NULL);
         m->going->pack = pack;
         m->going->at = at;
     }
