@@ -137,6 +137,58 @@ def rows_added_while_the_power_is_cut_again_and_again_are_all_there():
         storm(s, 32, 100, 5, seeded("power cuts"), pad=300, power_cut=True)
 
 
+class Putter(threading.Thread):
+    """Puts one list after the other: all rows of a list say which it is."""
+
+    def __init__(self, s, target, n_rows):
+        super().__init__(daemon=True)
+        self.client, self.target = s.client(timeout=20), target
+        self.n_rows, self.sent, self.acknowledged = n_rows, 0, 0
+        self.enough, self.fault = threading.Event(), None
+
+    def run(self):
+        try:
+            while not self.enough.is_set():
+                self.put()
+        except BaseException as e:  # pylint: disable=broad-except
+            self.fault = e
+
+    def put(self):
+        self.sent += 1
+        rows = [{"tag": str(self.sent), "pad": "x" * 100}] * self.n_rows
+        try:
+            a = self.client.put(self.target, rows)
+        except Lost:
+            time.sleep(0.01)
+            return
+        assert a.status in (200, 503, 504), a
+        if a.status == 200:
+            self.acknowledged = self.sent
+
+
+@bare(timeout=150, alone=False)
+def a_long_list_is_all_of_one_put_after_a_kill_in_the_middle_of_the_next():
+    rng = seeded("long lists")
+    with Server() as s:
+        putter = Putter(s, make_list(s), 5000)
+        putter.start()
+        for _ in range(6):
+            before = putter.acknowledged
+            until(lambda b=before: putter.acknowledged > b or putter.fault)
+            time.sleep(rng.random() * 0.3)
+            s.kill()
+            known = putter.acknowledged
+            s.start()
+            rows = s.rows(putter.target)
+            tags = {r["tag"] for r in rows}
+            assert len(rows) == 5000 and len(tags) == 1, (len(rows), tags)
+            assert int(tags.pop()) >= known
+        putter.enough.set()
+        putter.join(60 * PATIENCE)
+        if putter.fault:
+            raise putter.fault
+
+
 class Stubborn(Writer):
     """Repeats a write with its Idempotency-Key until it hears that it is done:
     in the end each row must be there once, whatever happened in between."""
