@@ -156,6 +156,13 @@ class Cluster:
                         node.log_tail())
                 time.sleep(0.02)
 
+    def wait_for_features(self):
+        """Until what all nodes know may be used, which the leader says a moment
+        after all have come."""
+        until(lambda: any("the feature level was raised" in line
+                          for node in self.nodes.values()
+                          for line in node.log_lines()), 20)
+
     def kill(self, name):
         self.nodes[name].kill()
 

@@ -460,6 +460,7 @@ def the_admin_token_is_in_a_file_for_its_owner_alone():
 @bare(timeout=120)
 def each_node_of_a_cluster_takes_the_token_of_each():
     with Cluster(3, *ACCESS) as c:
+        c.wait_for_features()
         nodes = [c.node(n) for n in c.names]
         for node in nodes:
             for other in nodes:

@@ -293,6 +293,7 @@ def what_is_kept_is_for_those_who_see_the_same(s):
 @bare(timeout=180)
 def a_change_made_on_another_node_holds_on_each():
     with Cluster(3, *ACCESS) as c:
+        c.wait_for_features()
         nodes = [c.node(n) for n in c.names]
         ns = make_ns(nodes[0])
         token, _ = token_of(nodes[0], "a", reads("service"))

@@ -325,7 +325,7 @@ def fill(s, leaves, n):
 @bare(timeout=180)
 def a_count_goes_on_when_the_leader_is_killed():
     with Cluster(3) as c:
-        c.wait_ready()
+        c.wait_for_features()
         leader = c.leader()
         s = c.node(leader)
         top = make_ns(s, "branch")
