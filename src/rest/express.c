@@ -297,6 +297,8 @@ static void read_and_answer(struct batch *batch)
         read_nothing(taken, n < 0 ? errno : 0);
         return;
     }
+    /* Of what did not fit in nothing tells any more. */
+    taken->more = n == BYTES;
     batch->bytes = (struct str){bytes, (size_t)n};
     answer_and_go_on(batch, look(batch));
 }

@@ -655,6 +655,26 @@ def connections_of_the_library_share_the_fences(s):
     assert metric(s, "roster_http_requests_suspended") == 0
 
 
+@shared
+def what_is_behind_all_that_is_looked_at_together_is_not_forgotten(s):
+    """So many bytes are looked at at once. When those end with a read that waits
+    for a fence, nothing more may come that tells of what is behind it."""
+    things, together = things_of(s), 16 << 10
+    behind = things + "/n1?consistency=linearizable"
+
+    def padded(target, n):
+        return read(target, X_Padding="y" * (n - len(read(target, X_Padding=""))))
+
+    for alone in (False, True):
+        with s.wire() as w:
+            earn(s, w, behind)
+            full = padded(things, 1024) * 15 + padded(behind, 1024)
+            assert len(full) == together
+            w.send(full + (read(things) if alone else read(behind) + read(things)))
+            for _ in range(17 if alone else 18):
+                assert w.answer().status == 200
+
+
 @bare(timeout=180)
 def on_three_nodes_they_see_all_that_anybody_was_told():
     if harness.TLS:
