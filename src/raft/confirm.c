@@ -174,8 +174,10 @@ void confirm_lose(struct core *core)
     struct queue_link **lists[] = {&core->confirm.first,
                                    &core->confirm.waiting};
 
-    core->confirm.out = false;
-    (void)uv_timer_stop(&core->confirm.late);
+    if (core->confirm.out) {
+        core->confirm.out = false;
+        (void)uv_timer_stop(&core->confirm.late);
+    }
     for (size_t i = 0; i < 2; i++) {
         while (*lists[i] != NULL) {
             struct core_request *fence = request_of(*lists[i]);
