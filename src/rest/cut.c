@@ -20,7 +20,8 @@ void rest_cut_last_word(const struct rest_peer *peer, unsigned status,
                "Content-Length: %zu\r\n\r\n",
                status, reason, body.n);
     buf_add_str(&text, body);
-    (void)!rest_peer_send(peer, text.p, text.n);
+    struct iovec part = {text.p, text.n};
+    (void)!rest_peer_send(peer, &part, 1);
     buf_done(&text);
 }
 
@@ -35,6 +36,14 @@ static void tell_timeout(const struct rest_peer *peer)
             "send it again\"}\n"));
 }
 
+/* What the library is done with may be on its way yet. */
+static bool is_sending(const struct rest_peer *peer)
+{
+    return peer->phase == REST_SEND ||
+           (peer->phase == REST_IDLE && peer->pipe != NULL &&
+            rest_pipe_is_carrying(peer->pipe));
+}
+
 /* Who reads slowly is given more time, who does not read at all is not. The
  * kernel knows how much has arrived over there. */
 static bool has_read_on(struct rest_peer *peer)
@@ -42,8 +51,7 @@ static bool has_read_on(struct rest_peer *peer)
     struct tcp_info info;
     socklen_t n = sizeof info;
 
-    if (peer->phase != REST_SEND ||
-        (peer->n_more == SEND_MORE && !peer->is_long) ||
+    if (!is_sending(peer) || (peer->n_more == SEND_MORE && !peer->is_long) ||
         getsockopt(peer->fd, IPPROTO_TCP, TCP_INFO, &info, &n) != 0 ||
         info.tcpi_bytes_acked == peer->acked) {
         return false;
@@ -56,10 +64,13 @@ static bool has_read_on(struct rest_peer *peer)
 void rest_cut(struct rest_loop *loop, struct rest_peer *peer)
 {
     if (peer->guest != NULL) {
-        rest_door_send_away(loop, peer);
+        rest_guest_send_away(peer->guest);
         return;
     }
     rest_deadlines_enter(&loop->deadlines, peer, REST_NONE, 0);
+    if (peer->seal != NULL) {
+        tls_seal_bye(peer->seal);
+    }
     (void)shutdown(peer->fd, SHUT_RDWR);
 }
 

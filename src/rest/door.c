@@ -9,20 +9,7 @@
 
 enum {
     TURN_ACCEPTS = 16,
-    /* A handshake takes as long as a hundred reads; who asks something on this
-     * loop waits for no more than these. */
-    TURN_HANDSHAKES = 1,
-    NO_FILE_MS = 100,       /* there was no descriptor: how long to wait */
-    PART_BYTES = 256 << 10, /* of a plain request, that nobody reads */
-    HANDSHAKE = 0x16,       /* RFC 8446 5.1: what a client begins with */
-};
-
-struct rest_guest {
-    struct rest_side side;
-    struct rest_ring ring; /* among those that are ready */
-    struct rest_loop *loop;
-    struct rest_peer *peer;
-    size_t left; /* PARTING: of what is read of it; 0: it is not */
+    NO_FILE_MS = 100, /* there was no descriptor: how long to wait */
 };
 
 static uint64_t busy(const _Atomic uint64_t *counter)
@@ -85,22 +72,37 @@ void rest_door_forget(struct rest_loop *loop, struct rest_peer *peer)
 {
     rest_deadlines_enter(&loop->deadlines, peer, REST_NONE, 0);
     rest_ring_remove(&peer->fresh);
-    rest_ring_remove(&peer->shake);
     rest_door_give_seat(loop, &peer->seat);
     (void)rest_peer_free(peer);
 }
 
-/* It closes the socket, too, when it cannot have it. */
-static void hand_over(struct rest_loop *loop, struct rest_peer *peer)
+/* It closes its descriptor, too, when it cannot have it. */
+static void refuse(struct rest_loop *loop, struct rest_peer *peer)
+{
+    if (peer->pipe != NULL) {
+        rest_pipe_leave(peer->pipe);
+    } else {
+        rest_door_forget(loop, peer);
+    }
+}
+
+void rest_door_admit(struct rest_loop *loop, struct rest_peer *peer)
 {
     static const struct sockaddr_in nobody = {.sin_family = AF_INET};
 
+    if (peer->seal != NULL && rest_pipe_begin(loop, peer) != 0) {
+        rest_peer_close(peer);
+        rest_door_forget(loop, peer);
+        return;
+    }
     loop->door.comes = peer;
-    (void)MHD_add_connection(loop->daemon, peer->fd,
+    (void)MHD_add_connection(loop->daemon, peer->library_fd,
                              (const struct sockaddr *)&nobody, sizeof nobody);
     if (loop->door.comes != NULL) {
         loop->door.comes = NULL;
-        rest_door_forget(loop, peer);
+        refuse(loop, peer);
+    } else if (peer->pipe != NULL) {
+        rest_pipe_go(peer->pipe);
     }
 }
 
@@ -109,105 +111,12 @@ void rest_door_give_back(struct rest_loop *loop, struct rest_peer *was)
 {
     struct rest_peer *peer = mem_zero(sizeof *peer);
 
-    peer->fd = was->fd;
-    peer->read = was->read;
-    peer->counted = was->counted;
-    peer->refused = was->refused;
-    peer->limit = was->limit;
-    rest_shown_move(&peer->shown, &was->shown);
-    peer->seat = rest_door_move_seat(&was->seat);
+    rest_peer_move(peer, was);
     rest_deadlines_enter(&loop->deadlines, peer, REST_HEAD, loop->now_ms);
-    hand_over(loop, peer);
-}
-
-/* ---- guests: those of TLS that have not begun ---- */
-
-/* Gives its peer. */
-static struct rest_peer *let_go(struct rest_guest *guest)
-{
-    struct rest_peer *peer = guest->peer;
-
-    rest_side_remove(&guest->loop->sides, &guest->side);
-    rest_ring_remove(&guest->ring);
-    peer->guest = NULL;
-    (void)mem_free(guest);
-    return peer;
-}
-
-void rest_door_send_away(struct rest_loop *loop, struct rest_peer *peer)
-{
-    (void)let_go(peer->guest);
-    (void)close(peer->fd);
-    rest_door_forget(loop, peer);
-}
-
-static void tell_plain(struct rest_guest *guest)
-{
-    rest_count(&guest->loop->counts.plain, 1);
-    rest_cut_last_word(
-        guest->peer, 400, "Bad Request",
-        STR("{\"type\":\"/problems/bad-request\",\"title\":\"Bad request\","
-            "\"status\":400,\"detail\":\"this port speaks TLS: use https://"
-            " instead of http://\"}\n"));
-    (void)shutdown(guest->peer->fd, SHUT_WR);
-    guest->left = PART_BYTES;
-}
-
-/* To close what was not read would take the answer away from the client. */
-static bool parts(struct rest_guest *guest)
-{
-    static _Thread_local char dust[16 << 10];
-    ssize_t n = recv(guest->peer->fd, dust, sizeof dust, MSG_DONTWAIT);
-
-    if (n <= 0) {
-        return n < 0 && errno == EAGAIN;
-    }
-    guest->left -= (size_t)n < guest->left ? (size_t)n : guest->left;
-    return guest->left > 0;
-}
-
-/* False: it goes. */
-static bool look_at(struct rest_guest *guest)
-{
-    unsigned char first = 0;
-    ssize_t n =
-        recv(guest->peer->fd, &first, sizeof first, MSG_PEEK | MSG_DONTWAIT);
-
-    if (n < 0 && (errno == EAGAIN || errno == EINTR)) {
-        return true;
-    }
-    if (n == 1 && first == HANDSHAKE) {
-        rest_side_remove(&guest->loop->sides, &guest->side);
-        rest_ring_add(&guest->loop->door.ready, &guest->ring);
-        return true;
-    }
-    if (n == 1 && first >= 'A' && first <= 'Z') {
-        tell_plain(guest);
-        return parts(guest);
-    }
-    return false;
-}
-
-static void hear(struct rest_side *side, uint32_t events)
-{
-    struct rest_guest *guest = CONTAINER(side, struct rest_guest, side);
-
-    (void)events; /* an end is read, too */
-    if (!(guest->left > 0 ? parts(guest) : look_at(guest))) {
-        rest_door_send_away(guest->loop, guest->peer);
-    }
-}
-
-static void welcome(struct rest_loop *loop, struct rest_peer *peer)
-{
-    struct rest_guest *guest = mem_zero(sizeof *guest);
-
-    guest->loop = loop;
-    guest->peer = peer;
-    guest->side = (struct rest_side){.fd = peer->fd, .func = hear};
-    peer->guest = guest;
-    if (rest_side_set(&loop->sides, &guest->side, EPOLLIN) != 0) {
-        rest_door_send_away(loop, peer);
+    if (peer->seal != NULL) {
+        rest_guest_wait(loop, peer);
+    } else {
+        rest_door_admit(loop, peer);
     }
 }
 
@@ -221,7 +130,7 @@ static void make_room(struct rest_loop *loop)
 
     rest_count(&loop->counts.gave_way, 1);
     if (oldest->guest != NULL) {
-        rest_door_send_away(loop, oldest);
+        rest_guest_send_away(oldest->guest);
         return;
     }
     rest_ring_remove(&oldest->fresh);
@@ -233,7 +142,7 @@ static void enter(struct rest_loop *loop, int fd, const struct sockaddr *from)
 {
     struct rest_peer *peer = mem_zero(sizeof *peer);
 
-    peer->fd = fd;
+    peer->fd = peer->library_fd = fd;
     rest_origin_address(from, peer->seat.address);
     if (!take_seat(loop, &peer->seat)) {
         rest_count(&loop->counts.crowded, 1);
@@ -252,9 +161,9 @@ static void enter(struct rest_loop *loop, int fd, const struct sockaddr *from)
      * connects has something to ask. A handshake is within that. */
     rest_deadlines_enter(&loop->deadlines, peer, REST_HEAD, loop->now_ms);
     if (loop->rest->config.tls != NULL) {
-        welcome(loop, peer);
+        rest_guest_welcome(loop, peer);
     } else {
-        hand_over(loop, peer);
+        rest_door_admit(loop, peer);
     }
 }
 
@@ -302,11 +211,6 @@ void rest_door_turn(struct rest_loop *loop)
 {
     struct rest_door *door = &loop->door;
 
-    for (int i = 0; i < TURN_HANDSHAKES && !rest_ring_is_empty(&door->ready);
-         i++) {
-        hand_over(loop,
-                  let_go(CONTAINER(door->ready.next, struct rest_guest, ring)));
-    }
     if (door->again_ms != 0 && door->again_ms <= loop->now_ms) {
         door->again_ms = 0;
         listen_on(loop);
@@ -317,9 +221,6 @@ uint64_t rest_door_next(const struct rest_loop *loop, uint64_t now_ms)
 {
     const struct rest_door *door = &loop->door;
 
-    if (!rest_ring_is_empty(&door->ready)) {
-        return 0;
-    }
     if (door->again_ms == 0) {
         return UINT64_MAX;
     }
@@ -330,7 +231,6 @@ int rest_door_open(struct rest_loop *loop)
 {
     struct rest_door *door = &loop->door;
 
-    rest_ring_init(&door->ready);
     rest_ring_init(&door->fresh);
     door->side = (struct rest_side){.fd = loop->listener, .func = come};
     return rest_side_set(&loop->sides, &door->side, EPOLLIN);

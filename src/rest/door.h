@@ -1,14 +1,8 @@
 /* Who comes in: accepting connections, and what they have to show before the
  * library gets them.
  *
- *   accept ─► plain ──────────────────────────────────────► the library
- *          └► TLS: WAITING ─ a handshake begins ─► READY ─► the library
- *                     └───── plain HTTP ─────────► PARTING ─► end
- *
- * The library would give a connection some kilobytes, and a session of TLS more
- * than as many again, before it has sent anything, and would do all handshakes
- * that are there before the next request. Here who has sent nothing costs some
- * hundred bytes, and of handshakes a few begin in a turn of the loop.
+ *   accept ─► plain ────────────────────► the library
+ *          └► TLS: a guest (guest.h) ─► a pipe (pipe.h) to the library
  *
  * Invariants
  *   [DOOR-1] each connection has one seat from accept to its end, whoever has
@@ -29,13 +23,11 @@
 #include "rest/ring.h"
 #include "rest/side.h"
 
-struct rest_guest;
 struct rest_loop;
 
 /* One of a loop. */
 struct rest_door {
     struct rest_side side;   /* the listener's */
-    struct rest_ring ready;  /* guests whose handshake may begin */
     struct rest_ring fresh;  /* peers, the oldest first [DOOR-2] */
     struct rest_peer *comes; /* the library is told of this one */
     bool full;               /* nobody is accepted */
@@ -46,14 +38,13 @@ struct rest_door {
 int rest_door_open(struct rest_loop *loop) MUST_USE;
 /* Nobody new. */
 void rest_door_shut(struct rest_loop *loop);
-/* The next handshakes. */
 void rest_door_turn(struct rest_loop *loop);
 /* Milliseconds to the next turn that has something to do; UINT64_MAX: none. */
 uint64_t rest_door_next(const struct rest_loop *loop, uint64_t now_ms);
-/* The end of one that the library has not got. */
-void rest_door_send_away(struct rest_loop *loop, struct rest_peer *peer);
-/* A socket that the library had before becomes its again; takes it. `was` goes.
- */
+/* To the library, which takes it. */
+void rest_door_admit(struct rest_loop *loop, struct rest_peer *peer);
+/* A socket that the library had before becomes its again, as soon as it has
+ * something to ask; takes it. `was` goes. */
 void rest_door_give_back(struct rest_loop *loop, struct rest_peer *was);
 /* All that there is of one whose socket is closed, or about to be. */
 void rest_door_forget(struct rest_loop *loop, struct rest_peer *peer);

@@ -1,8 +1,6 @@
 #include "rest/express.h"
 
 #include <errno.h>
-#include <sys/socket.h>
-#include <sys/uio.h>
 
 #include "rest/express_fence.h"
 #include "rest/express_find.h"
@@ -94,8 +92,6 @@ static enum rest_sight look(struct batch *batch)
 static ssize_t send_hits(const struct batch *batch)
 {
     struct iovec parts[2 * TOGETHER];
-    struct msghdr message = {.msg_iov = parts};
-    ssize_t n;
 
     for (size_t i = 0; i < batch->n; i++) {
         const struct rest_shared *answer = batch->hits[i].answer;
@@ -103,22 +99,20 @@ static ssize_t send_hits(const struct batch *batch)
         parts[2 * i + 1] =
             (struct iovec){(void *)(uintptr_t)answer->body.p, answer->body.n};
     }
-    message.msg_iovlen = 2 * batch->n;
-    do {
-        n = sendmsg(batch->taken->own.fd, &message,
-                    MSG_NOSIGNAL | MSG_DONTWAIT);
-    } while (n < 0 && errno == EINTR);
+    ssize_t n = rest_peer_send(&batch->taken->own, parts, 2 * batch->n);
     return n < 0 && errno == EAGAIN ? 0 : n;
 }
 
-/* How many answers went out whole, of so many bytes; *ret_left of the next. */
+/* How many answers went out whole, of so many bytes; *ret_left of the next.
+ * While something is owed the last that was taken is not out. */
 static size_t count_whole(const struct batch *batch, size_t sent,
                           size_t *ret_left)
 {
     const struct rest_taken *taken = batch->taken;
+    size_t least = rest_peer_owes(&taken->own) ? 1 : 0;
     size_t i = 0;
 
-    while (i < batch->n && sent >= length(&batch->hits[i])) {
+    while (i < batch->n && sent >= length(&batch->hits[i]) + least) {
         const struct rest_hit *hit = &batch->hits[i++];
         sent -= length(hit);
         rest_count_answer(taken->loop, &hit->answer->reply, false,
@@ -237,7 +231,7 @@ static void rest_it(struct rest_taken *taken, bool again)
 
     rest_deadlines_enter(&loop->deadlines, &taken->own, REST_IDLE,
                          loop->now_ms);
-    if (again) {
+    if (again || rest_peer_has_more(&taken->own)) {
         rest_ring_add(&loop->express.ready, &taken->line);
     }
 }
@@ -276,9 +270,15 @@ static void read_nothing(struct rest_taken *taken, int error)
     }
 }
 
+/* What a session has opened, and nobody has taken. */
+static bool put_back(struct rest_taken *taken)
+{
+    return taken->peeked == 0 || rest_taken_consume(taken, 0);
+}
+
 static void answer_and_go_on(struct batch *batch, enum rest_sight sight)
 {
-    bool goes_on = batch->n == 0 || answer(batch);
+    bool goes_on = batch->n == 0 ? put_back(batch->taken) : answer(batch);
 
     let_go(batch);
     if (goes_on) {
@@ -292,7 +292,7 @@ static void read_and_answer(struct batch *batch)
     char *bytes = taken->loop->express.bytes;
 
     taken->more = false;
-    ssize_t n = recv(taken->own.fd, bytes, BYTES, MSG_PEEK | MSG_DONTWAIT);
+    ssize_t n = rest_taken_peek(taken, bytes, BYTES);
     if (n <= 0) {
         read_nothing(taken, n < 0 ? errno : 0);
         return;

@@ -14,7 +14,6 @@
 #include "rest/state.h"
 #include "rest/stream.h"
 #include "rest/taken.h"
-#include "tls/tls.h"
 
 /* At the end: how long for clients to send and read what they began, and for
  * operations to get their outcome. */
@@ -68,11 +67,13 @@ static int wait_ms(struct rest_loop *loop)
     uint64_t park_ms = rest_park_next(loop, now_ms);
     uint64_t judge_ms = rest_judge_next(loop, now_ms);
     uint64_t door_ms = rest_door_next(loop, now_ms);
+    uint64_t guests_ms = rest_guests_next(loop);
 
     ms = rest_express_has_more(loop) ? 0 : ms;
     ms = judge_ms < ms ? judge_ms : ms;
     ms = park_ms < ms ? park_ms : ms;
     ms = door_ms < ms ? door_ms : ms;
+    ms = guests_ms < ms ? guests_ms : ms;
     ms = streams_ms < ms ? streams_ms : ms;
     if (MHD_get_timeout(loop->daemon, &mhd_ms) == MHD_YES && mhd_ms < ms) {
         ms = mhd_ms;
@@ -115,6 +116,16 @@ static void wait_for_events(struct rest_loop *loop)
     tell_time(loop);
 }
 
+/* An answer that the library is done with may be on its way yet. */
+static void end_idle(struct rest_loop *loop, struct rest_peer *peer)
+{
+    if (peer->pipe != NULL && rest_pipe_part(peer->pipe)) {
+        rest_deadlines_enter(&loop->deadlines, peer, REST_SEND, loop->now_ms);
+    } else {
+        rest_cut(loop, peer);
+    }
+}
+
 static void begin_closing(struct rest_loop *loop)
 {
     struct rest_peer *peer = NULL;
@@ -125,7 +136,7 @@ static void begin_closing(struct rest_loop *loop)
     rest_door_shut(loop);
     rest_park_close(loop);
     while ((peer = loop->deadlines.lists[REST_IDLE].first) != NULL) {
-        rest_cut(loop, peer);
+        end_idle(loop, peer);
     }
     while ((peer = loop->deadlines.lists[REST_HEAD].first) != NULL) {
         rest_cut(loop, peer);
@@ -135,12 +146,15 @@ static void begin_closing(struct rest_loop *loop)
 /* Whether the loop may end: everything is answered, or it took too long. */
 static bool is_closed(const struct rest_loop *loop)
 {
+    if (!loop->closing) {
+        return false;
+    }
     uint64_t most_ms =
         busy(&loop->counts.suspended) > 0 ? STOP_WAIT_MS : CLIENT_WAIT_MS;
-    bool idle = busy(&loop->counts.in_flight) == 0 && loop->park.n == 0;
+    bool idle = busy(&loop->counts.in_flight) == 0 && loop->park.n == 0 &&
+                !rest_pipes_carry(loop);
 
-    return loop->closing &&
-           (idle || loop->now_ms >= loop->closing_ms + most_ms);
+    return idle || loop->now_ms >= loop->closing_ms + most_ms;
 }
 
 /* Any thread. */
@@ -185,8 +199,8 @@ static void turn(struct rest_loop *loop)
     resume_woken(loop);
     rest_park_turn(loop);
     rest_door_turn(loop);
+    rest_guests_turn(loop);
     (void)MHD_run(loop->daemon);
-    rest_shakes_turn(loop);
     send_streams(loop);
     rest_cut_due(loop);
     if (!loop->closing && atomic_load(&loop->rest->stopping)) {
@@ -215,9 +229,9 @@ static void *run(void *user)
     }
     rest_park_abandon(loop);
     rest_taken_abandon(loop);
-    rest_shakes_end(loop);
     MHD_stop_daemon(loop->daemon);
     loop->daemon = NULL;
+    rest_pipes_abandon(loop);
     return NULL;
 }
 
@@ -232,31 +246,20 @@ static size_t leave_escaped(void *user, struct MHD_Connection *connection,
     return strlen(text);
 }
 
-/* The library will not begin without a certificate, or a promise of one. It is
- * never asked: each session gets credentials of its own before its handshake.
- */
-static int no_certificate(void)
-{
-    return -1;
-}
-
-/* The door accepts, and counts. */
+/* The door accepts, and counts; TLS ends there, too. */
 static struct MHD_Daemon *start_daemon(struct rest_loop *loop)
 {
     const struct rest_config *config = &loop->rest->config;
-    bool tls = config->tls != NULL;
 
     return MHD_start_daemon(
         MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_NO_LISTEN_SOCKET |
-            MHD_USE_SUPPRESS_DATE_NO_CLOCK | (tls ? MHD_USE_TLS : 0U),
+            MHD_USE_SUPPRESS_DATE_NO_CLOCK,
         0, NULL, NULL, rest_request_handle, loop, MHD_OPTION_URI_LOG_CALLBACK,
         rest_request_begin, loop, MHD_OPTION_NOTIFY_COMPLETED, rest_request_end,
         loop, MHD_OPTION_NOTIFY_CONNECTION, rest_connection_notify, loop,
         MHD_OPTION_UNESCAPE_CALLBACK, leave_escaped, NULL,
         MHD_OPTION_CONNECTION_LIMIT, UINT_MAX,
         MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)config->max_header_bytes,
-        tls ? MHD_OPTION_HTTPS_CERT_CALLBACK : MHD_OPTION_END, no_certificate,
-        MHD_OPTION_HTTPS_PRIORITIES, tls ? tls_priorities() : NULL,
         MHD_OPTION_END);
 }
 
@@ -296,7 +299,8 @@ static int start_thread(struct rest_loop *loop)
     return r == 0 ? 0 : err_raise(ERR_SYSTEM);
 }
 
-int rest_loop_start(struct rest_loop *loop, unsigned max_connections)
+int rest_loop_start(struct rest_loop *loop, unsigned max_connections,
+                    unsigned max_pipes)
 {
     const struct rest_config *config = &loop->rest->config;
 
@@ -304,12 +308,14 @@ int rest_loop_start(struct rest_loop *loop, unsigned max_connections)
     rest_park_init(&loop->park);
     rest_ring_init(&loop->taken);
     rest_express_init(&loop->express);
-    rest_shakes_init(&loop->shakes);
     rest_who_begin(loop);
     chance_fill(loop->traces, sizeof loop->traces);
     loop->kept = rest_kept_new(registry_cache(loop->rest->registry));
     loop->watching = watch_table_new(loop->rest->hub, poke, loop);
     loop->max_connections = max_connections;
+    rest_guests_init(&loop->guests);
+    rest_pipes_init(&loop->pipes, config->tls != NULL, max_pipes);
+    loop->desk = config->tls != NULL ? tls_desk_new() : NULL;
     int r = rest_streams_open(loop);
     if (r != 0) {
         return r;

@@ -63,7 +63,8 @@ static void suspend(struct rest_request *request, struct rest_waiter *waiter)
     waiter->peer = request->peer;
     waiter->connection = request->connection;
     waiter->peer->waiter = waiter;
-    waiter->side = (struct rest_side){.fd = waiter->peer->fd, .func = hear};
+    waiter->side =
+        (struct rest_side){.fd = waiter->peer->library_fd, .func = hear};
     rest_deadlines_enter(&request->loop->deadlines, waiter->peer, REST_NONE, 0);
     MHD_suspend_connection(waiter->connection);
 }

@@ -16,7 +16,7 @@
 /* What a file of the whole state has before the state. */
 #define FILE_HEADER_MOST 4096
 
-/* As high as this process may go: one connection is one descriptor. */
+/* As high as this process may go. */
 static uint64_t raise_file_limit(void)
 {
     struct rlimit limit = {0};
@@ -30,10 +30,14 @@ static uint64_t raise_file_limit(void)
     return limit.rlim_cur;
 }
 
-static void limit_connections(struct rest_config *config)
+/* One connection is one descriptor, and two more while it has a pipe, of which
+ * there are fewer then. */
+static void limit_connections(struct rest *rest)
 {
+    struct rest_config *config = &rest->config;
     uint64_t files = raise_file_limit();
-    uint64_t most = files > 2 * FILES_KEPT ? files - FILES_KEPT : files / 2;
+    uint64_t all = files > 2 * FILES_KEPT ? files - FILES_KEPT : files / 2;
+    uint64_t most = config->tls == NULL ? all : all * 3 / 4;
 
     if (config->max_connections == 0 || config->max_connections > most) {
         config->max_connections = most;
@@ -41,6 +45,9 @@ static void limit_connections(struct rest_config *config)
     if (config->max_watchers == 0) {
         config->max_watchers = config->max_connections * 9 / 10;
     }
+    rest->max_pipes = (all - config->max_connections) / 2;
+    rest->max_pipes = rest->max_pipes < config->io_threads ? config->io_threads
+                                                           : rest->max_pipes;
 }
 
 static int bind_loops(struct rest *rest)
@@ -76,7 +83,8 @@ static int start_loops(struct rest *rest)
         return r;
     }
     for (unsigned i = 0; i < rest->n_loops; i++) {
-        r = rest_loop_start(&rest->loops[i], (unsigned)each);
+        r = rest_loop_start(&rest->loops[i], (unsigned)each,
+                            (unsigned)(rest->max_pipes / rest->n_loops));
         if (r != 0) {
             return r;
         }
@@ -102,6 +110,8 @@ static void loop_done(struct rest_loop *loop)
     rest_streams_close(loop);
     rest_park_done(&loop->park);
     rest_express_done(&loop->express);
+    rest_pipes_done(&loop->pipes);
+    loop->desk = tls_desk_free(loop->desk);
     rest_judge_done(&loop->judge);
     loop->callers = registry_callers_free(loop->callers);
     loop->watching = watch_table_free(loop->watching);
@@ -168,7 +178,7 @@ int rest_open(const struct rest_config *config, struct rest **ret_rest)
     if (rest->config.max_header_bytes < HEADER_LEAST) {
         rest->config.max_header_bytes = HEADER_LEAST;
     }
-    limit_connections(&rest->config);
+    limit_connections(rest);
     int r = bind_loops(rest);
     if (r != 0) {
         (void)rest_close(rest);

@@ -12,16 +12,18 @@
 #include "rest/deadline.h"
 #include "rest/door.h"
 #include "rest/express.h"
+#include "rest/guest.h"
 #include "rest/judge.h"
 #include "rest/origin.h"
 #include "rest/park.h"
+#include "rest/pipe.h"
 #include "rest/rest.h"
 #include "rest/route.h"
-#include "rest/shake.h"
 #include "rest/shared.h"
 #include "rest/side.h"
 #include "rest/spool.h"
 #include "rest/strict.h"
+#include "tls/tls.h"
 
 /* ---- counters: written by one thread, read by any ---- */
 
@@ -125,7 +127,9 @@ struct rest_loop {
     int poke;  /* eventfd */
     struct rest_sides sides;
     struct rest_door door;
-    struct rest_shakes shakes;
+    struct rest_guests guests;
+    struct rest_pipes pipes;
+    struct tls_desk *desk; /* NULL: no TLS */
     struct queue woken;
     struct rest_park park;
     struct rest_ring taken; /* sockets in our own hands: taken.h */
@@ -179,12 +183,14 @@ struct rest {
     struct rest_workers workers;
     struct rest_spool spool;
     struct rest_origins origins;
+    uint64_t max_pipes;
     unsigned n_loops;
     struct rest_loop loops[REST_THREADS_MAX];
 };
 
 /* ---- loop.c ---- */
-int rest_loop_start(struct rest_loop *loop, unsigned max_connections) MUST_USE;
+int rest_loop_start(struct rest_loop *loop, unsigned max_connections,
+                    unsigned max_pipes) MUST_USE;
 void rest_loop_poke(struct rest_loop *loop);
 void rest_loop_join(struct rest_loop *loop);
 

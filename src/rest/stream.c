@@ -91,19 +91,14 @@ void stream_enter(struct stream *stream, enum stream_state state)
 
 /* ---- its end ---- */
 
-/* The library asks what to do with one that comes back to it, hears no, and
- * closes it. */
 static void let_go(struct stream *stream)
 {
-    struct rest_loop *loop = stream->loop;
-
-    if (stream->peer == NULL) {
-        (void)close(stream->side.fd);
-        rest_door_give_seat(loop, &stream->seat);
-        return;
+    if (stream->seal != NULL) {
+        tls_seal_bye(stream->seal);
+        stream->seal = tls_seal_end(stream->seal);
     }
-    MHD_resume_connection(stream->connection);
-    loop->park.lets_go = true;
+    (void)close(stream->side.fd);
+    rest_door_give_seat(stream->loop, &stream->seat);
 }
 
 void stream_end(struct stream *stream)

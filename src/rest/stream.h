@@ -4,9 +4,8 @@
  * are suspended whenever one is woken. A stream is neither written nor read by
  * it: when the operation has said yes, the socket is taken out of the library's
  * hands (its descriptor is made to name another one, an ended one, which it
- * then closes), and what is left of the connection is a struct stream. Over TLS
- * the session is the library's, and so the connection stays with it, suspended;
- * the stream writes to the session.
+ * then closes), and what is left of the connection is a struct stream, over TLS
+ * with its session.
  *
  * Streams that want the same in the same form are a group: one link in the
  * loop's table. What the table tells is made into bytes once, in rounds, and
@@ -22,8 +21,9 @@
  *   LIVE     told with its group.
  *   READY    behind: reads the history by itself, some 64 KiB a turn.
  *   BLOCKED  its socket is full. It has no buffer: it knows up to where it was
- *            told, and how much of the next event is on its way. (Over TLS it
- *            keeps the bytes that are sealed already, STREAM_RECORD at most.)
+ *            told, and how much of the next event is on its way. (Over TLS the
+ *            session has bytes that are sealed already, a STREAM_RECORD of
+ *            them.)
  *
  * Who a stream is for stands in `judged`. Before it is READY, and after each
  * part that was read or told, he has to stand [JUDGE-1]; when he may see
@@ -44,25 +44,23 @@
 #include <sys/types.h>
 
 #include "registry/registry.h"
+#include "rest/door.h"
 #include "rest/frame.h"
 #include "rest/judge.h"
-#include "rest/peer.h"
 #include "rest/side.h"
 #include "watch/watch.h"
 
-struct MHD_Connection;
 struct rest_loop;
 struct rest_request;
+struct tls_seal;
 
 enum stream_state { STREAM_READY, STREAM_BLOCKED, STREAM_LIVE, STREAM_STATES };
 
 struct stream {
     struct rest_side side;
     struct rest_judged judged;
-    struct rest_seat seat; /* of a socket that was taken */
-    /* Of one over TLS, whose socket and session stay the library's; NULL. */
-    struct rest_peer *peer;
-    struct MHD_Connection *connection; /* suspended */
+    struct rest_seat seat;
+    struct tls_seal *seal; /* of one over TLS; NULL: plain */
     struct rest_loop *loop;
     struct stream_group *group;
     struct stream *prev, *next;           /* of those in its state */
@@ -128,15 +126,17 @@ uint64_t rest_streams_next(const struct rest_loop *loop, uint64_t now_ms);
 /* All of them end, with a word from where to resume. */
 void rest_streams_bye(struct rest_loop *loop);
 
-/* Takes `fd`, unless it is its peer's. The watchers' count has it already. */
+/* Takes `fd`. The watchers' count has it already. */
 struct stream *stream_new(struct rest_loop *loop, int fd,
                           const struct op_watch *watch, bool initial,
                           const struct rest_frame *frame,
                           struct access_who *who, uint64_t mark);
 /* Sends what it can: how many bytes were taken; -1: the client is gone. All
- * that is sent goes through here. Behind it `rest` may be what a session has
- * sealed and not sent: taken, and the stream is to be blocked. */
+ * that is sent goes through here. Behind it a session may owe what it has
+ * taken: then the stream is to be blocked. */
 ssize_t stream_send(struct stream *stream, const char *bytes, size_t n);
+/* Whether something is to be sent before all else. */
+bool stream_owes(const struct stream *stream);
 /* Sends, behind what is kept already, and keeps what is not taken. False: it
  * has ended. */
 bool stream_put(struct stream *stream, const char *bytes, size_t n);

@@ -4,9 +4,7 @@
  * A suspended connection is in none of the library's epoll sets, so that its
  * descriptor can be made to name another file behind the library's back. It
  * gets a socket that has ended, and is woken: the handler says no, and the
- * library closes what it takes for the connection.
- *
- * A session of TLS cannot be taken: its connection stays suspended. */
+ * library closes what it takes for the connection. */
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -15,6 +13,7 @@
 
 #include "rest/state.h"
 #include "rest/stream.h"
+#include "rest/taken.h"
 
 enum {
     SEND_BYTES = 128 << 10, /* the kernel takes twice that */
@@ -74,54 +73,38 @@ static enum MHD_Result refuse(struct rest_request *request, const char *why)
     return rest_answer_problem(request, &problem);
 }
 
-static enum MHD_Result take_over(struct rest_request *request, int fd)
+static struct stream *make(struct rest_request *request, int fd)
+{
+    const struct rest_frame frame = {request->lines, !request->old_http};
+    struct rest_peer *peer = request->peer;
+
+    set_up(fd);
+    struct stream *stream = stream_new(
+        request->loop, fd, request->op.answer.watch, request->op.query.initial,
+        &frame, request->op.who, request->mark);
+    stream->seat = rest_door_move_seat(&peer->seat);
+    stream->seal = peer->seal;
+    peer->seal = NULL;
+    return stream;
+}
+
+/* What answers in front of it have left in a pipe comes first. */
+static enum MHD_Result take_over(struct rest_request *request, int fd,
+                                 struct buf *rest)
 {
     const struct op_watch *watch = request->op.answer.watch;
-    struct rest_loop *loop = request->loop;
-    const struct rest_frame frame = {request->lines, !request->old_http};
 
     enum MHD_Result r = rest_request_suspend(request, REST_TAKEN);
-    (void)dup3(loop->streams->ended, request->peer->fd, O_CLOEXEC);
+    (void)dup3(request->loop->streams->ended, request->peer->library_fd,
+               O_CLOEXEC);
     request->status = 200;
-    set_up(fd);
-    struct stream *stream =
-        stream_new(loop, fd, watch, request->op.query.initial, &frame,
-                   request->op.who, request->mark);
-    stream->seat = rest_door_move_seat(&request->peer->seat);
-    (void)begin(request, stream, watch);
+    struct stream *stream = make(request, fd);
+    if (stream_put(stream, rest->p, rest->n)) {
+        (void)begin(request, stream, watch);
+    }
+    buf_done(rest);
     rest_request_wake(&request->op);
     return r;
-}
-
-/* The connection is the stream's, and the request over; when it comes back
- * there is none, and it ends (park.c). */
-static void leave(struct rest_request *request)
-{
-    request->status = 200;
-    rest_count_request(request);
-    request->peer->asked = false;
-    *request->context = NULL;
-    rest_request_release(request);
-}
-
-static enum MHD_Result stay(struct rest_request *request)
-{
-    const struct op_watch *watch = request->op.answer.watch;
-    struct rest_loop *loop = request->loop;
-    struct rest_peer *peer = request->peer;
-    const struct rest_frame frame = {request->lines, !request->old_http};
-
-    rest_deadlines_enter(&loop->deadlines, peer, REST_NONE, 0);
-    MHD_suspend_connection(request->connection);
-    set_up(peer->fd);
-    struct stream *stream =
-        stream_new(loop, peer->fd, watch, request->op.query.initial, &frame,
-                   request->op.who, request->mark);
-    stream->peer = peer;
-    stream->connection = request->connection;
-    (void)begin(request, stream, watch);
-    leave(request);
-    return MHD_YES;
 }
 
 enum MHD_Result rest_stream_begin(struct rest_request *request)
@@ -135,14 +118,12 @@ enum MHD_Result rest_stream_begin(struct rest_request *request)
         struct rest_problem problem = rest_watchers_problem();
         return rest_answer_problem(request, &problem);
     }
-    if (request->peer->session != NULL) {
-        return stay(request);
-    }
-    int fd = fcntl(request->peer->fd, F_DUPFD_CLOEXEC, 0);
+    struct buf rest = {0};
+    int fd = rest_taken_socket(request->peer, &rest);
     if (fd < 0) {
         rest_watchers_give(loop->rest);
         return refuse(request, "this node has no descriptor left: try again, "
                                "or another node");
     }
-    return take_over(request, fd);
+    return take_over(request, fd, &rest);
 }

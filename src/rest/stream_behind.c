@@ -101,7 +101,7 @@ bool stream_round_send(struct stream *stream, const struct stream_round *round,
         return false;
     }
     set_told(stream, round, skip + (size_t)taken);
-    return ((size_t)taken == left && stream->rest == NULL) ||
+    return ((size_t)taken == left && !stream_owes(stream)) ||
            stream_block(stream);
 }
 
@@ -260,20 +260,23 @@ static bool send_rest(struct stream *stream)
 {
     struct rest_streams *streams = stream->loop->streams;
     size_t left = stream->rest_n - stream->rest_at;
-    ssize_t taken = stream_send(stream, stream->rest + stream->rest_at, left);
+    const char *bytes = stream->rest == NULL ? "" : stream->rest;
+    ssize_t taken = stream_send(stream, bytes + stream->rest_at, left);
 
     if (taken < 0) {
         stream_end(stream);
         return false;
     }
     stream->rest_at += (size_t)taken;
-    if ((size_t)taken < left) {
+    if ((size_t)taken == left) {
+        streams->rest_bytes -= stream->rest_n;
+        stream->rest = mem_free(stream->rest);
+        stream->rest_n = stream->rest_at = 0;
+    }
+    if (stream_owes(stream)) {
         stream_enter(stream, STREAM_BLOCKED);
         return false;
     }
-    streams->rest_bytes -= stream->rest_n;
-    stream->rest = mem_free(stream->rest);
-    stream->rest_n = stream->rest_at = 0;
     return true;
 }
 
@@ -284,8 +287,7 @@ void stream_catch_up(struct stream *stream)
     if (verdict == REST_LATER) {
         go_on(stream);
     }
-    if (verdict != REST_STANDS ||
-        (stream->rest != NULL && !send_rest(stream))) {
+    if (verdict != REST_STANDS || (stream_owes(stream) && !send_rest(stream))) {
         return;
     }
     if (stream->initial != NULL) {

@@ -17,7 +17,7 @@ void stream_bye(struct stream *stream, uint64_t told, const char *reason)
     struct buf bye = {0};
 
     know_told(stream, told);
-    if (stream->rest == NULL && stream->sent == 0) {
+    if (!stream_owes(stream) && stream->sent == 0) {
         if (stream->initial == NULL) {
             rest_frame_bye(&bye, frame, stream->upto, reason);
         }
@@ -55,7 +55,7 @@ void stream_other(struct rest_judged *judged)
         stream_bye(stream, told, "unauthorized");
     } else if (!access_may_below(judged->who, ACCESS_READ, ns)) {
         stream_bye(stream, told, "forbidden");
-    } else if (stream->rest != NULL || stream->sent > 0) {
+    } else if (stream_owes(stream) || stream->sent > 0) {
         stream_cut(stream, "what it may see has changed");
     } else {
         see_anew(stream);

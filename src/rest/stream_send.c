@@ -15,28 +15,30 @@ static void keep(struct stream *stream, const char *bytes, size_t n)
     stream->loop->streams->rest_bytes += n;
 }
 
-/* A record that is sealed has to go as it is, and nobody but the session knows
- * how much of it has gone: it is kept, to be given to the session again. */
+bool stream_owes(const struct stream *stream)
+{
+    return stream->rest != NULL ||
+           (stream->seal != NULL && tls_seal_owes(stream->seal));
+}
+
+/* A record at a time: what a session owes is memory. */
 static ssize_t send_sealed(struct stream *stream, const char *bytes, size_t n)
 {
     size_t done = 0;
 
-    while (done < n) {
+    if (tls_seal_flush(stream->seal) != 0) {
+        return -1;
+    }
+    while (done < n && !tls_seal_owes(stream->seal)) {
         size_t left = n - done;
-        size_t record = left < STREAM_RECORD ? left : STREAM_RECORD;
-        ssize_t taken = rest_peer_send(stream->peer, bytes + done, record);
-        if (taken >= 0) {
-            done += (size_t)taken;
-            continue;
-        }
-        if (errno != EAGAIN && errno != EINTR) {
+        const struct iovec record = {(void *)(uintptr_t)(bytes + done),
+                                     left < STREAM_RECORD ? left
+                                                          : STREAM_RECORD};
+        ssize_t taken = tls_seal_send(stream->seal, &record, 1);
+        if (taken < 0) {
             return -1;
         }
-        if (stream->rest == NULL) {
-            keep(stream, bytes + done, record);
-            done += record;
-        }
-        break;
+        done += (size_t)taken;
     }
     return (ssize_t)done;
 }
@@ -46,7 +48,7 @@ ssize_t stream_send(struct stream *stream, const char *bytes, size_t n)
     ssize_t taken;
 
     do {
-        taken = stream->peer != NULL ? send_sealed(stream, bytes, n)
+        taken = stream->seal != NULL ? send_sealed(stream, bytes, n)
                                      : send(stream->side.fd, bytes, n,
                                             MSG_NOSIGNAL | MSG_DONTWAIT);
     } while (taken < 0 && errno == EINTR);
@@ -71,7 +73,7 @@ bool stream_put(struct stream *stream, const char *bytes, size_t n)
     if ((size_t)taken < n) {
         keep(stream, bytes + taken, n - (size_t)taken);
     }
-    return n == 0 || stream->rest == NULL || stream_block(stream);
+    return n == 0 || !stream_owes(stream) || stream_block(stream);
 }
 
 bool stream_block(struct stream *stream)

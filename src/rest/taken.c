@@ -9,7 +9,6 @@
 #include <strings.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
-#include <sys/uio.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -28,16 +27,27 @@ void rest_taken_note(struct rest_request *request, bool body, uint64_t length)
     peer->read += info == NULL ? 0 : info->header_size + length;
 }
 
-/* [TAKEN-1] In this order: what arrives meanwhile is taken for read. */
-static bool is_all_read(const struct rest_peer *peer)
+/* In this order: what arrives meanwhile is taken for read. */
+static bool has_read_known(const struct rest_peer *peer)
 {
     struct tcp_info info = {0};
     socklen_t n = sizeof info;
     int unread = 0;
 
-    return !peer->unsure && ioctl(peer->fd, SIOCINQ, &unread) == 0 &&
+    return ioctl(peer->fd, SIOCINQ, &unread) == 0 &&
            getsockopt(peer->fd, IPPROTO_TCP, TCP_INFO, &info, &n) == 0 &&
            (uint64_t)info.tcpi_bytes_received == peer->read + (uint64_t)unread;
+}
+
+/* [TAKEN-1] What is on its way in a pipe goes out before. */
+static bool can_go(const struct rest_peer *peer)
+{
+    if (peer->unsure) {
+        return false;
+    }
+    return peer->pipe == NULL ? has_read_known(peer)
+                              : rest_pipe_flush(peer->pipe) &&
+                                    rest_pipe_is_all_read(peer->pipe);
 }
 
 struct wish {
@@ -84,6 +94,15 @@ static enum rest_after after(const struct rest_request *request)
 
 static void hear(struct rest_side *side, uint32_t events);
 
+int rest_taken_socket(struct rest_peer *peer, struct buf *rest)
+{
+    if (peer->pipe == NULL) {
+        return fcntl(peer->fd, F_DUPFD_CLOEXEC, 0);
+    }
+    rest_pipe_end(peer->pipe, rest);
+    return peer->fd;
+}
+
 /* Of the library's connection nothing is left but its end. */
 static void leave_library(struct rest_request *request)
 {
@@ -92,7 +111,7 @@ static void leave_library(struct rest_request *request)
 
     rest_deadlines_enter(&loop->deadlines, peer, REST_NONE, 0);
     MHD_suspend_connection(request->connection);
-    (void)dup3(loop->streams->ended, peer->fd, O_CLOEXEC);
+    (void)dup3(loop->streams->ended, peer->library_fd, O_CLOEXEC);
     MHD_resume_connection(request->connection);
     loop->park.lets_go = true;
 }
@@ -101,9 +120,9 @@ struct rest_taken *rest_taken_begin(struct rest_request *request)
 {
     struct rest_loop *loop = request->loop;
     struct rest_peer *peer = request->peer;
+    struct buf rest = {0}; /* nothing: it has gone out */
     int one = 1;
-    bool can = peer->session == NULL && is_all_read(peer);
-    int fd = can ? fcntl(peer->fd, F_DUPFD_CLOEXEC, 0) : -1;
+    int fd = can_go(peer) ? rest_taken_socket(peer, &rest) : -1;
 
     if (fd < 0) {
         return NULL;
@@ -113,21 +132,45 @@ struct rest_taken *rest_taken_begin(struct rest_request *request)
     taken->loop = loop;
     taken->after = after(request);
     taken->side = (struct rest_side){.fd = fd, .func = hear};
-    taken->own = (struct rest_peer){
-        .fd = fd, .read = peer->read, .seat = rest_door_move_seat(&peer->seat)};
-    rest_shown_move(&taken->own.shown, &peer->shown);
-    rest_ring_add(&loop->taken, &taken->ring);
     leave_library(request);
+    rest_peer_move(&taken->own, peer);
+    taken->own.fd = fd;
+    rest_ring_add(&loop->taken, &taken->ring);
     return taken;
+}
+
+ssize_t rest_taken_peek(struct rest_taken *taken, char *bytes, size_t n)
+{
+    if (taken->own.seal == NULL) {
+        return recv(taken->own.fd, bytes, n, MSG_PEEK | MSG_DONTWAIT);
+    }
+    ssize_t got = tls_seal_recv(taken->own.seal, bytes, n);
+    taken->peeked = got > 0 ? (size_t)got : 0;
+    return got;
+}
+
+/* What is left of what was opened is kept until it is looked at again. */
+static void consume_opened(struct rest_taken *taken, size_t n)
+{
+    if (taken->peeked == 0) {
+        tls_seal_drop(taken->own.seal, n);
+        return;
+    }
+    tls_seal_unread(taken->own.seal, taken->loop->express.bytes + n,
+                    taken->peeked - n);
+    taken->peeked = 0;
 }
 
 bool rest_taken_consume(struct rest_taken *taken, size_t n)
 {
+    taken->own.read += n;
+    if (taken->own.seal != NULL) {
+        consume_opened(taken, n);
+        return true;
+    }
     /* Nothing is written there (tcp(7)), but the thread sanitizer thinks so. */
     ssize_t gone = recv(taken->own.fd, taken->loop->express.bytes, n,
                         MSG_TRUNC | MSG_DONTWAIT);
-
-    taken->own.read += n;
     return gone >= 0 && (size_t)gone == n;
 }
 
@@ -173,18 +216,21 @@ void rest_taken_shut(struct rest_taken *taken)
         answered(taken, false);
     }
     forget(taken);
+    if (taken->own.seal != NULL) {
+        tls_seal_bye(taken->own.seal);
+    }
     (void)shutdown(taken->own.fd, SHUT_WR);
     (void)close(taken->own.fd);
-    rest_shown_done(&taken->own.shown);
+    rest_peer_done(&taken->own);
     (void)mem_free(taken);
 }
 
 /* Who takes the socket closes it, too, when that cannot be done. */
 void rest_taken_give_back(struct rest_taken *taken)
 {
-    struct rest_peer own = taken->own;
+    struct rest_peer own = {.fd = -1};
 
-    own.seat = rest_door_move_seat(&taken->own.seat);
+    rest_peer_move(&own, &taken->own);
     forget(taken);
     rest_door_give_back(taken->loop, &own);
     (void)mem_free(taken);
@@ -198,7 +244,8 @@ static void rest_it(struct rest_taken *taken)
 
     rest_deadlines_enter(&loop->deadlines, &taken->own, REST_IDLE,
                          loop->now_ms);
-    if (!rest_taken_listen(taken, EPOLLIN | EPOLLRDHUP)) {
+    if (rest_peer_has_more(&taken->own) ||
+        !rest_taken_listen(taken, EPOLLIN | EPOLLRDHUP)) {
         rest_taken_give_back(taken);
     }
 }
@@ -255,13 +302,11 @@ enum outcome { GONE, FULL, WHOLE };
 static enum outcome send_on(struct rest_taken *taken)
 {
     struct iovec parts[4];
-    struct msghdr message = {.msg_iov = parts};
-    ssize_t n;
+    size_t n_parts;
 
-    while ((message.msg_iovlen = parts_of(taken, parts)) > 0) {
-        do {
-            n = sendmsg(taken->own.fd, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
-        } while (n < 0 && errno == EINTR);
+    while ((n_parts = parts_of(taken, parts)) > 0 ||
+           rest_peer_owes(&taken->own)) {
+        ssize_t n = rest_peer_send(&taken->own, parts, n_parts);
         if (n < 0) {
             return errno == EAGAIN || errno == EWOULDBLOCK ? FULL : GONE;
         }

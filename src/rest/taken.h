@@ -13,7 +13,8 @@
  *
  * What the library has read cannot be put back. So one is taken only when the
  * kernel says that no more was read of it than requests that are answered, and
- * this one. [TAKEN-1]
+ * this one. [TAKEN-1] Within TLS it is the pipe that says so, and the session
+ * goes with the socket.
  *
  * One thread: the loop's. */
 #ifndef REST_TAKEN_H
@@ -22,6 +23,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #include "rest/peer.h"
 #include "rest/ring.h"
@@ -63,6 +65,7 @@ struct rest_taken {
     bool reads;            /* what follows is looked at here: express.h */
     struct rest_ring line; /* it is its turn soon, or waits for a fence */
     enum op_fence fence;   /* that one, when it is over */
+    size_t peeked;         /* of a session, and not put back yet */
     size_t covered;        /* of what is unread so much came before the fence */
     struct rest_found found;
 };
@@ -73,6 +76,10 @@ void rest_taken_note(struct rest_request *request, bool body, uint64_t length);
 /* The request's socket becomes ours when that can be done, else NULL. The
  * library ends the connection, which has no request any more. */
 struct rest_taken *rest_taken_begin(struct rest_request *request) MUST_USE;
+/* The socket of a connection of the library's, out of its hands: within TLS the
+ * session comes with it, and `rest` is what the client has still to be sent
+ * before all else. -1: that cannot be done. */
+int rest_taken_socket(struct rest_peer *peer, struct buf *rest) MUST_USE;
 /* An answer for it, counted from here on: for the caller to unref. NULL, or
  * without a response: there is none, and it is closed. */
 void rest_taken_answer(struct rest_taken *taken, struct rest_shared *answer);
@@ -80,7 +87,11 @@ void rest_taken_answer(struct rest_taken *taken, struct rest_shared *answer);
  * socket takes more. */
 void rest_taken_owe(struct rest_taken *taken, struct rest_shared *answer,
                     size_t sent);
-/* Takes so much out of its socket. False: it is broken. */
+/* What comes next, as far as it is there and as recv(2) tells: it stays unread
+ * until it is consumed. To be followed by that, be it of nothing, before
+ * anything else. */
+ssize_t rest_taken_peek(struct rest_taken *taken, char *bytes, size_t n);
+/* Takes so much of what was come upon. False: it is broken. */
 bool rest_taken_consume(struct rest_taken *taken, size_t n) MUST_USE;
 /* What is to be told of it from now on (side.h). False: it cannot be. */
 bool rest_taken_listen(struct rest_taken *taken, uint32_t events) MUST_USE;

@@ -95,6 +95,7 @@ struct tls {
     struct credentials *credentials; /* under the lock */
     struct tls_config config;        /* its texts are our own */
     gnutls_priority_t priorities;    /* of links */
+    gnutls_priority_t http_priorities;
     struct carrier *urgent, *bulk;
 };
 

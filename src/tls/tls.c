@@ -8,6 +8,30 @@ static const char PRIORITIES[] =
     "NORMAL:-VERS-ALL:+VERS-TLS1.3:-CIPHER-ALL:+AES-128-GCM:+AES-256-GCM:"
     "+CHACHA20-POLY1305";
 
+/* Only what encrypts and authenticates in one, with keys nobody can find out
+ * afterwards; both sides' processors do AES. */
+static const char HTTP_PRIORITIES[] =
+    "NORMAL:-VERS-ALL:+VERS-TLS1.3:+VERS-TLS1.2:-RSA:-CIPHER-ALL:"
+    "+AES-128-GCM:+AES-256-GCM:+CHACHA20-POLY1305:-MAC-ALL:+AEAD";
+
+static void forget(struct tls *tls)
+{
+    gnutls_priority_deinit(tls->priorities);
+    gnutls_priority_deinit(tls->http_priorities);
+}
+
+static int read_priorities(struct tls *tls, char why[TLS_WHY])
+{
+    if (gnutls_priority_init(&tls->priorities, PRIORITIES, NULL) == 0 &&
+        gnutls_priority_init(&tls->http_priorities, HTTP_PRIORITIES, NULL) ==
+            0) {
+        return 0;
+    }
+    (void)snprintf(why, TLS_WHY,
+                   "the system-wide settings of GnuTLS allow no TLS 1.3");
+    return ERR_INVALID;
+}
+
 static char *copy(const char *text)
 {
     return text != NULL ? mem_text(text) : NULL;
@@ -21,7 +45,7 @@ struct tls *tls_free(struct tls *tls)
     tls->urgent = carrier_free(tls->urgent);
     tls->bulk = carrier_free(tls->bulk);
     credentials_unref(tls->credentials);
-    gnutls_priority_deinit(tls->priorities);
+    forget(tls);
     (void)pthread_mutex_destroy(&tls->lock);
     mem_free((char *)tls->config.cert);
     mem_free((char *)tls->config.key);
@@ -33,23 +57,18 @@ struct tls *tls_free(struct tls *tls)
 int tls_new(const struct tls_config *config, struct tls **ret_tls,
             char why[TLS_WHY])
 {
-    struct credentials *credentials = NULL;
-    gnutls_priority_t priorities = NULL;
+    struct tls *tls = mem_zero(sizeof *tls);
 
-    if (gnutls_priority_init(&priorities, PRIORITIES, NULL) < 0) {
-        (void)snprintf(why, TLS_WHY,
-                       "the system-wide settings of GnuTLS allow no TLS 1.3");
-        return ERR_INVALID;
+    int r = read_priorities(tls, why);
+    if (r == 0) {
+        r = credentials_read(config, &tls->credentials, why);
     }
-    int r = credentials_read(config, &credentials, why);
     if (r != 0) {
-        gnutls_priority_deinit(priorities);
+        forget(tls);
+        (void)mem_free(tls);
         return r;
     }
-    struct tls *tls = mem_zero(sizeof *tls);
     (void)pthread_mutex_init(&tls->lock, NULL);
-    tls->credentials = credentials;
-    tls->priorities = priorities;
     tls->config = (struct tls_config){.cert = copy(config->cert),
                                       .key = copy(config->key),
                                       .ca = copy(config->ca),

@@ -1,8 +1,7 @@
 /* Encryption of connections: credentials that can be read anew while they are
  * used, who the other side is, certificates for a first cluster.
  *
- * GnuTLS, as libmicrohttpd uses it: one library, one set of settings for HTTP
- * and between nodes. Minimum TLS 1.2.
+ * GnuTLS: one library for HTTP and between nodes. Minimum TLS 1.2.
  *
  *     r = tls_new(&(struct tls_config){.cert = "n1.pem", ...}, &tls, why);
  *     ...
@@ -17,6 +16,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
+#include <sys/uio.h>
 
 #include "base/mem.h"
 #include "base/own.h"
@@ -41,7 +41,7 @@ struct tls_config {
     const char *key;
     const char *ca;   /* verifies the other side; NULL: nobody is */
     const char *node; /* ours must be tls_is_node of it; NULL: whatever it is */
-    enum tls_clients clients; /* of tls_http_begin */
+    enum tls_clients clients; /* of tls_seal_begin */
 };
 
 /* Answers: INVALID (`why` names the file and what is wrong with it). */
@@ -50,8 +50,8 @@ int tls_new(const struct tls_config *config, struct tls **ret_tls,
 /* The same files again; what is wrong with them leaves all as it was. Answers:
  * INVALID. */
 int tls_reload(struct tls *tls, char why[TLS_WHY]) MUST_USE;
-/* Always NULL; takes NULL. After each link and each session's `held`; tunnels
- * that are still open end. */
+/* Always NULL; takes NULL. After each link and each seal; tunnels that are
+ * still open end. */
 struct tls *tls_free(struct tls *tls);
 /* When the certificate in use ends, Unix seconds. */
 uint64_t tls_expires_s(struct tls *tls);
@@ -66,26 +66,52 @@ struct tls_peer {
     char node[TLS_NAME]; /* from a URI SAN roster://node/ID; "": no node */
 };
 
-/* ---- sessions of libmicrohttpd: `session` is its gnutls_session_t ---- */
+/* ---- connections of HTTP: the server's side ---- */
 
-/* Before the handshake: our credentials and settings. Gives what the session
- * holds of them, ended with tls_http_end after the session. A certificate that
- * is shown and is not good ends the handshake. Sessions without one may be
- * resumed by tickets until the next reload. */
-struct tls_held; /* opaque */
-struct tls_held *tls_http_begin(struct tls *tls, void *session) MUST_USE;
-struct tls_held *tls_http_end(struct tls_held *held);
-/* Whether the handshake is over, and well. */
-bool tls_http_is_shaken(void *session);
-/* Which way it waits: for its bytes to be taken, or for the other's. */
-bool tls_http_is_writing(void *session);
+/* What the sessions of a thread share, so that none has buffers of its own.
+ * tls_desk_free: always NULL; takes NULL; after all of them. */
+struct tls_desk; /* opaque */
+struct tls_desk *tls_desk_new(void) MUST_USE;
+struct tls_desk *tls_desk_free(struct tls_desk *desk);
+
+/* On a connected, non-blocking socket, which stays the caller's: it waits for
+ * it, and closes it after. No call waits. Its credentials are those of its
+ * begin. A certificate that is shown and is not good ends the handshake.
+ * Sessions without one may be resumed by tickets until the next reload.
+ *
+ * Bytes that are sealed and that the socket has not taken are owed: they go
+ * out, by any call that writes, when it takes more. Bytes that came may be
+ * known to the session alone: who waits for the socket looks at
+ * tls_seal_has_more before. */
+struct tls_seal; /* opaque */
+struct tls_seal *tls_seal_begin(struct tls *tls, struct tls_desk *desk,
+                                int fd) MUST_USE;
+/* Always NULL; takes NULL. */
+struct tls_seal *tls_seal_end(struct tls_seal *seal);
+/* Answers: BUSY (when its socket takes what it owes, or has more: again),
+ * INVALID (it has failed, and the other was told). */
+int tls_seal_shake(struct tls_seal *seal) MUST_USE;
 /* After it. */
-void tls_http_peer(void *session, struct tls_peer *ret_peer);
-/* Non-blocking, as send(2): bytes taken, or -1 with errno (EAGAIN: call again
- * with the same bytes). */
-ssize_t tls_http_send(void *session, const void *bytes, size_t n);
-/* For MHD_OPTION_HTTPS_PRIORITIES. Static. */
-const char *tls_priorities(void);
+void tls_seal_peer(struct tls_seal *seal, struct tls_peer *ret_peer);
+/* As recv(2): bytes, 0 when the other has said that it ends, or -1 with errno.
+ */
+ssize_t tls_seal_recv(struct tls_seal *seal, void *bytes, size_t n);
+/* The next call receives these first. */
+void tls_seal_unread(struct tls_seal *seal, const void *bytes, size_t n);
+/* Takes that much of what was put back. */
+void tls_seal_drop(struct tls_seal *seal, size_t n);
+bool tls_seal_has_more(const struct tls_seal *seal);
+/* As sendmsg(2), with as few records and calls as it can be: bytes taken, or -1
+ * with errno. When anything is taken that is at least TLS_SEAL_ONCE, or all;
+ * nothing is while something is owed (EAGAIN). */
+enum { TLS_SEAL_ONCE = 64 << 10 };
+ssize_t tls_seal_send(struct tls_seal *seal, const struct iovec *parts,
+                      size_t n);
+bool tls_seal_owes(const struct tls_seal *seal);
+/* 0: nothing is owed any more; -1 with errno. */
+int tls_seal_flush(struct tls_seal *seal) MUST_USE;
+/* Tells the other that nothing follows, unless something is owed. */
+void tls_seal_bye(struct tls_seal *seal);
 
 /* ---- connections between nodes ---- */
 

@@ -1,4 +1,4 @@
-/* Sessions as libmicrohttpd has them, with clients of every kind. */
+/* The server's side of a connection of HTTP, with clients of every kind. */
 #include <errno.h>
 #include <gnutls/gnutls.h>
 #include <stdio.h>
@@ -6,6 +6,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/err.h"
 #include "kit.h"
 
 struct bed {
@@ -50,20 +51,22 @@ static int end(void **state)
 /* ---- a client, and the server's side of its connection ---- */
 
 struct talk {
-    gnutls_certificate_credentials_t own, hollow;
-    gnutls_session_t client, server;
-    struct tls_held *held;
+    gnutls_certificate_credentials_t own;
+    gnutls_session_t client;
+    struct tls_desk *desk;
+    struct tls_seal *server;
     int pair[2];
     bool made;
 };
 
-static gnutls_session_t session(unsigned side, int fd, const char *priorities,
+static gnutls_session_t session(int fd, const char *priorities,
                                 gnutls_certificate_credentials_t own)
 {
     gnutls_session_t made = NULL;
 
     assert_int_equal(
-        gnutls_init(&made, side | GNUTLS_NONBLOCK | GNUTLS_NO_SIGNAL), 0);
+        gnutls_init(&made, GNUTLS_CLIENT | GNUTLS_NONBLOCK | GNUTLS_NO_SIGNAL),
+        0);
     assert_int_equal(gnutls_priority_set_direct(made, priorities, NULL), 0);
     assert_int_equal(gnutls_credentials_set(made, GNUTLS_CRD_CERTIFICATE, own),
                      0);
@@ -74,13 +77,13 @@ static gnutls_session_t session(unsigned side, int fd, const char *priorities,
 static void shake(struct talk *talk)
 {
     int client = GNUTLS_E_AGAIN;
-    int server = GNUTLS_E_AGAIN;
+    int server = ERR_BUSY;
 
-    while ((client == GNUTLS_E_AGAIN || server == GNUTLS_E_AGAIN) &&
+    while ((client == GNUTLS_E_AGAIN || server == ERR_BUSY) &&
            (client == 0 || !gnutls_error_is_fatal(client)) &&
-           (server == 0 || !gnutls_error_is_fatal(server))) {
+           server != ERR_INVALID) {
         client = client == 0 ? 0 : gnutls_handshake(talk->client);
-        server = server == 0 ? 0 : gnutls_handshake(talk->server);
+        server = server == 0 ? 0 : tls_seal_shake(talk->server);
     }
     talk->made = client == 0 && server == 0;
 }
@@ -96,7 +99,6 @@ static struct talk talk_with(struct bed *bed, const char *dir, const char *name,
     char key[64];
 
     assert_int_equal(gnutls_certificate_allocate_credentials(&talk.own), 0);
-    assert_int_equal(gnutls_certificate_allocate_credentials(&talk.hollow), 0);
     if (name != NULL) {
         (void)snprintf(cert, sizeof cert, "%s.pem", name);
         (void)snprintf(key, sizeof key, "%s-key.pem", name);
@@ -109,15 +111,14 @@ static struct talk talk_with(struct bed *bed, const char *dir, const char *name,
     }
     assert_int_equal(
         socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, talk.pair), 0);
-    talk.client = session(GNUTLS_CLIENT, talk.pair[0], priorities, talk.own);
-    talk.server =
-        session(GNUTLS_SERVER, talk.pair[1], tls_priorities(), talk.hollow);
+    talk.client = session(talk.pair[0], priorities, talk.own);
+    talk.desk = tls_desk_new();
+    talk.server = tls_seal_begin(bed->tls, talk.desk, talk.pair[1]);
     if (resumed != NULL) {
         assert_int_equal(
             gnutls_session_set_data(talk.client, resumed->data, resumed->size),
             0);
     }
-    talk.held = tls_http_begin(bed->tls, talk.server);
     shake(&talk);
     return talk;
 }
@@ -130,19 +131,25 @@ static struct talk talk_as(struct bed *bed, const char *dir, const char *name)
 static void talk_end(struct talk *talk)
 {
     gnutls_deinit(talk->client);
-    gnutls_deinit(talk->server);
-    talk->held = tls_http_end(talk->held);
+    talk->server = tls_seal_end(talk->server);
+    talk->desk = tls_desk_free(talk->desk);
     gnutls_certificate_free_credentials(talk->own);
-    gnutls_certificate_free_credentials(talk->hollow);
     (void)close(talk->pair[0]);
     (void)close(talk->pair[1]);
+}
+
+static ssize_t say(struct tls_seal *seal, const char *text, size_t n)
+{
+    const struct iovec part = {(void *)(uintptr_t)text, n};
+
+    return tls_seal_send(seal, &part, 1);
 }
 
 static struct tls_peer peer_of(struct talk *talk)
 {
     struct tls_peer peer;
 
-    tls_http_peer(talk->server, &peer);
+    tls_seal_peer(talk->server, &peer);
     return peer;
 }
 
@@ -239,13 +246,13 @@ static bool resumes(struct bed *bed, const char *name, const char *priorities,
     struct talk talk = talk_with(bed, bed->dir, name, priorities, NULL);
     gnutls_datum_t data = ticket_of(&talk);
 
-    assert_false(gnutls_session_is_resumed(talk.server));
+    assert_false(gnutls_session_is_resumed(talk.client));
     talk_end(&talk);
     assert_int_equal(reload ? tls_reload(bed->tls, why) : 0, 0);
     talk = talk_with(bed, bed->dir, name, priorities, &data);
     assert_true(talk.made);
     assert_int_equal(peer_of(&talk).verified, name != NULL);
-    bool resumed = gnutls_session_is_resumed(talk.server);
+    bool resumed = gnutls_session_is_resumed(talk.client);
     talk_end(&talk);
     gnutls_free(data.data);
     return resumed;
@@ -316,7 +323,7 @@ static void a_session_keeps_what_it_began_with(void **state)
 
     assert_int_equal(tls_reload(bed->tls, why), 0);
     assert_true(peer_of(&talk).verified);
-    assert_int_equal(tls_http_send(talk.server, "hello", 5), 5);
+    assert_int_equal(say(talk.server, "hello", 5), 5);
     ssize_t n = GNUTLS_E_AGAIN; /* Tickets come before it. */
     while (n == GNUTLS_E_AGAIN) {
         n = gnutls_record_recv(talk.client, text, sizeof text);
@@ -333,12 +340,12 @@ static void what_nobody_reads_is_not_taken(void **state)
     ssize_t n = 0;
 
     for (unsigned i = 0; i < 10000 && n >= 0; i++) {
-        n = tls_http_send(talk.server, block, sizeof block);
+        n = say(talk.server, block, sizeof block);
     }
     assert_int_equal(n, -1);
     assert_int_equal(errno, EAGAIN);
     (void)shutdown(talk.pair[0], SHUT_RDWR);
-    assert_int_equal(tls_http_send(talk.server, block, sizeof block), -1);
+    assert_int_equal(say(talk.server, block, sizeof block), -1);
     assert_int_equal(errno, EPIPE);
     talk_end(&talk);
 }
