@@ -13,6 +13,9 @@ void rest_cut_last_word(const struct rest_peer *peer, unsigned status,
 {
     struct buf text = {0};
 
+    if (peer->pipe != NULL && !rest_pipe_flush(peer->pipe)) {
+        return; /* it would come into the middle of another answer */
+    }
     buf_printf(&text,
                "HTTP/1.1 %u %s\r\n"
                "Content-Type: application/problem+json\r\n"

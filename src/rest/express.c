@@ -264,7 +264,8 @@ static void go_on(struct batch *batch, enum rest_sight sight)
 static void read_nothing(struct rest_taken *taken, int error)
 {
     if (error == EAGAIN || error == EINTR) {
-        rest_it(taken, error == EINTR);
+        /* Within TLS the end may be behind half a record. */
+        rest_it(taken, error == EINTR || taken->ended);
     } else {
         rest_taken_shut(taken);
     }

@@ -139,7 +139,7 @@ static void begin_closing(struct rest_loop *loop)
         end_idle(loop, peer);
     }
     while ((peer = loop->deadlines.lists[REST_HEAD].first) != NULL) {
-        rest_cut(loop, peer);
+        end_idle(loop, peer);
     }
 }
 

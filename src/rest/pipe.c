@@ -17,7 +17,7 @@ enum {
 };
 
 struct rest_pipe {
-    struct rest_ring ring; /* all of a loop */
+    struct rest_ring ring; /* all of a loop, the longest silent first */
     struct rest_loop *loop;
     struct rest_peer *peer; /* whose it is */
     struct rest_side net, pair;
@@ -176,11 +176,18 @@ static void listen_to(struct rest_pipe *pipe, bool full)
     }
 }
 
+static void to_end(struct rest_pipe *pipe)
+{
+    rest_ring_remove(&pipe->ring);
+    rest_ring_add(&pipe->loop->pipes.all, &pipe->ring);
+}
+
 static void go_on(struct rest_pipe *pipe)
 {
     struct rest_loop *loop = pipe->loop;
     bool full = false;
 
+    to_end(pipe);
     if (!pipe->dead) {
         carry_in(pipe, &full);
         carry_out(pipe);
@@ -310,7 +317,7 @@ static bool can_retire(const struct rest_peer *peer)
 {
     const struct rest_pipe *pipe = peer->pipe;
 
-    return pipe != NULL && !pipe->left && !peer->unsure &&
+    return peer->phase == REST_IDLE && !pipe->left && !peer->unsure &&
            !rest_pipe_is_carrying(pipe) && has_nothing(peer->library_fd) &&
            rest_pipe_is_all_read(pipe);
 }
@@ -329,21 +336,20 @@ static void retire(struct rest_loop *loop, struct rest_peer *was)
     rest_guest_wait(loop, peer);
 }
 
-/* Who is silent the longest is the first of his list. */
 bool rest_pipes_have_room(struct rest_loop *loop)
 {
-    struct rest_peer *peer = loop->deadlines.lists[REST_IDLE].first;
+    struct rest_pipes *pipes = &loop->pipes;
 
-    if (loop->pipes.n < loop->pipes.most) {
-        return true;
-    }
-    for (int i = 0; i < RETIRE_LOOKS && peer != NULL; i++, peer = peer->next) {
-        if (can_retire(peer)) {
-            retire(loop, peer);
-            return true;
+    for (int i = 0; pipes->n >= pipes->most && i < RETIRE_LOOKS; i++) {
+        struct rest_pipe *pipe =
+            CONTAINER(pipes->all.next, struct rest_pipe, ring);
+        if (can_retire(pipe->peer)) {
+            retire(loop, pipe->peer);
+        } else {
+            to_end(pipe);
         }
     }
-    return false;
+    return pipes->n < pipes->most;
 }
 
 bool rest_pipes_carry(const struct rest_loop *loop)

@@ -40,6 +40,7 @@ struct tls_seal {
     int fd;
     bool ended;  /* the other sends nothing more */
     bool failed; /* and has not said so */
+    bool cut;    /* the socket ends */
     bool broken; /* nothing is read or written any more */
     bool more;   /* the socket had as much as was asked for */
     struct buf raw, unread, owed;
@@ -94,7 +95,13 @@ static ssize_t ask_socket(struct tls_seal *seal)
     seal->more = n == IN;
     desk->in_at = 0;
     desk->in_n = n > 0 ? (size_t)n : 0;
-    return n;
+    if (n > 0) {
+        return n;
+    }
+    /* Not GnuTLS's business: it would not send any more, either. */
+    seal->cut = n == 0 || (errno != EAGAIN && errno != EWOULDBLOCK);
+    errno = EAGAIN;
+    return -1;
 }
 
 static ssize_t pull(gnutls_transport_ptr_t user, void *bytes, size_t n)
@@ -104,7 +111,7 @@ static ssize_t pull(gnutls_transport_ptr_t user, void *bytes, size_t n)
 
     if (desk->in_at == desk->in_n) {
         ssize_t r = ask_socket(seal);
-        if (r <= 0) {
+        if (r < 0) {
             return r;
         }
     }
@@ -289,7 +296,7 @@ int tls_seal_shake(struct tls_seal *seal)
         (void)gnutls_alert_send_appropriate(seal->session, r);
     }
     stand_up(seal);
-    if (seal->broken || (r < 0 && !is_again(r))) {
+    if (seal->broken || seal->cut || (r < 0 && !is_again(r))) {
         return ERR_INVALID;
     }
     return r < 0 ? ERR_BUSY : 0;
@@ -343,6 +350,7 @@ static size_t open_records(struct tls_seal *seal, uint8_t *bytes, size_t n)
         if (r > 0) {
             got += (size_t)r;
         } else if (is_again(r)) {
+            seal->ended = seal->failed = seal->cut;
             break;
         } else if (r != GNUTLS_E_WARNING_ALERT_RECEIVED) {
             seal->ended = true;

@@ -311,6 +311,10 @@ class Wire:
                              b"\1\0\0\0\0\0\0\0")
         self.sock.close()
 
+    def end_sending(self):
+        """Nothing more comes; over TLS without a word of it."""
+        socket.socket.shutdown(self.sock, socket.SHUT_WR)
+
     def send(self, data):
         """False when the server has already hung up."""
         try:

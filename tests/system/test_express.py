@@ -9,7 +9,7 @@ import time
 
 import harness
 from cluster import Cluster
-from harness import (Server, Skip, bare, fresh_name, in_threads, make_list,
+from harness import (Server, bare, fresh_name, in_threads, make_list,
                      request_bytes, seeded, shared, test, until)
 
 ENOUGH = 20  # more than it takes
@@ -50,8 +50,6 @@ def raw(w, request, method="GET"):
 
 def earn(s, w, target, **headers):
     """Reads until the connection is taken."""
-    if harness.TLS:
-        raise Skip("sessions of TLS are the library's")
     request = read(target, **headers)
     for _ in range(100):
         for _ in range(ENOUGH):
@@ -353,7 +351,7 @@ def who_ends_his_side_gets_all_answers(s):
         with s.wire() as w:
             earn(s, w, things)
             w.send(ask)
-            w.sock.shutdown(socket.SHUT_WR)
+            w.end_sending()
             for _ in range(ask.count(b"GET ")):
                 assert w.answer().status == 200
             # The library notices some ends only when the time is over.
@@ -414,7 +412,7 @@ def time_never_goes_back_while_others_write(s):
     finally:
         stop.set()
         writer.join()
-    assert harness.TLS or express(s) > before
+    assert express(s) > before
 
 
 @test(flags=("--access",))
@@ -544,7 +542,7 @@ def who_ends_his_side_while_he_is_answered_hears_the_end(s):
             w.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
             w.send(read(things) * n)
             until(lambda: metric(s, "roster_http_requests_in_flight") == 2)
-            w.sock.shutdown(socket.SHUT_WR)
+            w.end_sending()
             time.sleep(0.1)
             for i in range(n):
                 assert w.answer().body == body, i
@@ -677,8 +675,6 @@ def what_is_behind_all_that_is_looked_at_together_is_not_forgotten(s):
 
 @bare(timeout=180)
 def on_three_nodes_they_see_all_that_anybody_was_told():
-    if harness.TLS:
-        raise Skip("sessions of TLS are the library's")
     with Cluster(3) as c:
         leader = c.node(c.agreed_leader())
         things = things_of(leader)
@@ -771,8 +767,6 @@ def what_was_found_before_a_fence_is_looked_at_behind_it():
 
 @bare(timeout=180)
 def without_a_leader_only_those_who_want_a_fence_are_refused():
-    if harness.TLS:
-        raise Skip("sessions of TLS are the library's")
     with Cluster(3) as c:
         lonely = c.node(c.agreed_leader())
         things = things_of(lonely)

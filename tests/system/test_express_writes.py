@@ -10,7 +10,7 @@ import threading
 import time
 
 import harness
-from harness import (Server, Skip, bare, fresh_name, in_threads, make_list,
+from harness import (Server, bare, fresh_name, in_threads, make_list,
                      request_bytes, seeded, shared, test, until)
 from test_express import ENOUGH, express, metric, raw, read
 from test_signin import memory_of
@@ -27,8 +27,6 @@ def write(method, target, body=None, **headers):
 
 def earn(s, w, things, **headers):
     """Writes until the connection is taken. The rows it leaves are removed."""
-    if harness.TLS:
-        raise Skip("sessions of TLS are the library's")
     request = write("DELETE", things + "/nobody-here", **headers)
     for _ in range(100):
         for _ in range(ENOUGH):
@@ -350,8 +348,6 @@ def many_that_write_store_each_row_once(s):
 @shared
 def who_reads_and_writes_is_served_here_too(s):
     things = make_list(s)
-    if harness.TLS:
-        raise Skip("sessions of TLS are the library's")
     with s.wire() as w:
         before = 0
         for i in range(200):
@@ -369,7 +365,7 @@ def who_ends_his_side_gets_his_answers(s):
     with s.wire() as w:
         earn(s, w, things)
         w.send(b"".join(write("POST", things, {"name": f"n{i}"}) for i in range(3)))
-        w.sock.shutdown(socket.SHUT_WR)
+        w.end_sending()
         for _ in range(3):
             assert w.answer().status == 201
         assert w.closed_within(5 * PATIENCE)
@@ -409,8 +405,6 @@ def who_may_not_write_is_told_so_and_a_revoked_token_at_once(s):
 
 @test(flags=("--rate-address", "20"))  # a disk may be slow
 def writes_beyond_a_limit_are_429_and_counted_once(s):
-    if harness.TLS:
-        raise Skip("sessions of TLS are the library's")
     things = make_list(s)
     time.sleep(1.2)
     with s.wire() as w:
@@ -480,8 +474,6 @@ def who_hangs_up_is_forgotten_and_what_was_taken_is_stored():
 
 @bare(timeout=120)
 def acknowledged_writes_are_there_after_a_kill():
-    if harness.TLS:
-        raise Skip("sessions of TLS are the library's")
     with Server() as s:
         things, known, asked = make_list(s), [], []
 
@@ -514,8 +506,6 @@ def acknowledged_writes_are_there_after_a_kill():
 
 @bare(timeout=60)
 def a_node_that_leaves_answers_what_it_took():
-    if harness.TLS:
-        raise Skip("sessions of TLS are the library's")
     with Server("--drain", "1s") as s:
         things, known, refused = make_list(s), [], []
 
