@@ -17,6 +17,7 @@
 enum {
     RECORD = 16 << 10,     /* most open bytes of one */
     RECORD_OVERHEAD = 256, /* RFC 8446 5.2 */
+    LONG = 4 << 10,        /* a part that is not worth to be copied */
     IN = 2 * (RECORD + RECORD_OVERHEAD),
     /* What is written besides records is small, but for a chain of
      * certificates, which may need some rounds. */
@@ -440,23 +441,26 @@ int tls_seal_flush(struct tls_seal *seal)
 }
 
 /* Where the next record is taken from: as it is when it is long enough or the
- * last, else gathered. *io_part and *io_at: what is not sent yet. */
+ * last, else gathered. Of what is long only its beginning is: the rest need not
+ * be copied. */
 static struct str next_record(struct tls_desk *desk, const struct iovec *parts,
                               size_t n, size_t part, size_t at)
 {
     const char *first = parts[part].iov_base;
     size_t left = parts[part].iov_len - at, total = 0;
+    bool is_long = false;
 
     if (left >= RECORD || part + 1 == n) {
         return (struct str){first + at, left < RECORD ? left : RECORD};
     }
-    for (; part < n && total < RECORD; part++, at = 0) {
-        size_t room = RECORD - total;
-        left = parts[part].iov_len - at;
-        size_t more = left < room ? left : room;
+    for (; part < n && total < RECORD && !is_long; part++, at = 0) {
+        struct str from = {(const char *)parts[part].iov_base + at,
+                           parts[part].iov_len - at};
+        is_long = from.n > LONG;
+        size_t most = is_long ? LONG : from.n;
+        size_t more = most < RECORD - total ? most : RECORD - total;
         if (more > 0) {
-            memcpy(desk->open + total, (const char *)parts[part].iov_base + at,
-                   more);
+            memcpy(desk->open + total, from.p, more);
         }
         total += more;
     }

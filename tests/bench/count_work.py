@@ -138,6 +138,12 @@ def read_tls(server):
     return asking(server, server.request("GET", one_resource(server)))
 
 
+@operation(400, server="tls")
+def read_list_tls(server):
+    """that list, encrypted"""
+    return asking(server, server.request("GET", hundred(server)))
+
+
 # ---- writes ----
 
 @operation(60, margin=0.05)

@@ -350,6 +350,130 @@ static void what_nobody_reads_is_not_taken(void **state)
     talk_end(&talk);
 }
 
+/* All that the client sends, in records of that many bytes. */
+static void client_says(struct talk *talk, const char *text, size_t n,
+                        size_t record)
+{
+    for (size_t at = 0; at < n; at += record) {
+        size_t part = n - at < record ? n - at : record;
+        assert_int_equal(gnutls_record_send(talk->client, text + at, part),
+                         part);
+    }
+}
+
+static void fill(char *bytes, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        bytes[i] = (char)('a' + i % 23);
+    }
+}
+
+static void what_is_put_back_comes_first(void **state)
+{
+    struct talk talk = talk_as(*state, NULL, NULL);
+    char bytes[64];
+
+    client_says(&talk, "one two three", 13, 4);
+    assert_int_equal(tls_seal_recv(talk.server, bytes, sizeof bytes), 13);
+    tls_seal_unread(talk.server, bytes + 4, 9);
+    assert_true(tls_seal_has_more(talk.server));
+    client_says(&talk, " four", 5, 5);
+    assert_int_equal(tls_seal_recv(talk.server, bytes, 3), 3);
+    assert_memory_equal(bytes, "two", 3);
+    tls_seal_unread(talk.server, "2", 1);
+    tls_seal_drop(talk.server, 2);
+    assert_int_equal(tls_seal_recv(talk.server, bytes, sizeof bytes), 10);
+    assert_memory_equal(bytes, "three four", 10);
+    assert_false(tls_seal_has_more(talk.server));
+    assert_int_equal(tls_seal_recv(talk.server, bytes, sizeof bytes), -1);
+    assert_int_equal(errno, EAGAIN);
+    talk_end(&talk);
+}
+
+/* Nothing is left where nobody who waits for the socket would find it. */
+static void what_is_not_asked_for_is_told_of(void **state)
+{
+    static char said[60000], heard[sizeof said];
+    struct talk talk = talk_as(*state, NULL, NULL);
+    size_t n = 0;
+
+    fill(said, sizeof said);
+    client_says(&talk, said, sizeof said, 700);
+    do {
+        ssize_t r = tls_seal_recv(talk.server, heard + n, 999);
+        assert_true(r > 0);
+        n += (size_t)r;
+    } while (tls_seal_has_more(talk.server));
+    assert_int_equal(n, sizeof said);
+    assert_memory_equal(heard, said, n);
+    talk_end(&talk);
+}
+
+/* What the client hears now. A ticket is heard as if there were nothing. */
+static size_t hear(struct talk *talk, char *bytes, size_t room)
+{
+    size_t n = 0;
+
+    for (int nothing = 0; nothing < 4;) {
+        ssize_t r = gnutls_record_recv(talk->client, bytes + n, room - n);
+        n += r > 0 ? (size_t)r : 0;
+        nothing += r <= 0;
+    }
+    return n;
+}
+
+static void parts_of_all_sizes_arrive_in_order(void **state)
+{
+    static char said[400000], heard[sizeof said];
+    static const size_t sizes[] = {0,    5,     200,    0,    16384, 16385,
+                                   1000, 40000, 4096,   4097, 1,     0,
+                                   7,    30000, 200000, 80,   0};
+    struct talk talk = talk_as(*state, NULL, NULL);
+    struct iovec parts[sizeof sizes / sizeof sizes[0]];
+    size_t at = 0, taken = 0, n = 0;
+
+    fill(said, sizeof said);
+    for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
+        parts[i] = (struct iovec){said + at, sizes[i]};
+        at += sizes[i];
+    }
+    ssize_t r = tls_seal_send(talk.server, parts, sizeof parts / sizeof *parts);
+    assert_true(r >= TLS_SEAL_ONCE);
+    for (taken = (size_t)r; taken < at; taken += (size_t)r) {
+        n += hear(&talk, heard + n, sizeof heard - n);
+        r = say(talk.server, said + taken, at - taken);
+        r = r < 0 ? 0 : r;
+    }
+    while (tls_seal_flush(talk.server) != 0) {
+        n += hear(&talk, heard + n, sizeof heard - n);
+    }
+    n += hear(&talk, heard + n, sizeof heard - n);
+    assert_int_equal(n, at);
+    assert_memory_equal(heard, said, n);
+    talk_end(&talk);
+}
+
+static void who_has_ended_is_still_answered(void **state)
+{
+    for (int said = 0; said < 2; said++) {
+        struct talk talk = talk_as(*state, NULL, NULL);
+        char bytes[64];
+
+        client_says(&talk, "ask", 3, 3);
+        if (said != 0) {
+            assert_int_equal(gnutls_bye(talk.client, GNUTLS_SHUT_WR), 0);
+        }
+        (void)shutdown(talk.pair[0], SHUT_WR);
+        assert_int_equal(tls_seal_recv(talk.server, bytes, sizeof bytes), 3);
+        assert_int_equal(tls_seal_recv(talk.server, bytes, sizeof bytes),
+                         said != 0 ? 0 : -1);
+        assert_int_equal(say(talk.server, "answer", 6), 6);
+        tls_seal_bye(talk.server);
+        assert_int_equal(hear(&talk, bytes, sizeof bytes), 6);
+        talk_end(&talk);
+    }
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, begin, end)
 
 int main(void)
@@ -365,6 +489,10 @@ int main(void)
         TEST(one_that_is_required_is_so_for_each_session),
         TEST(a_session_keeps_what_it_began_with),
         TEST(what_nobody_reads_is_not_taken),
+        TEST(what_is_put_back_comes_first),
+        TEST(what_is_not_asked_for_is_told_of),
+        TEST(parts_of_all_sizes_arrive_in_order),
+        TEST(who_has_ended_is_still_answered),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
