@@ -341,15 +341,31 @@ static bool can_go_on(const struct tls_seal *seal)
             gnutls_record_check_pending(seal->session) > 0);
 }
 
+/* What it held may be a secret: GnuTLS frees it as it is. */
+static size_t unpack(struct tls_seal *seal, gnutls_packet_t packet,
+                     uint8_t *bytes, size_t n)
+{
+    gnutls_datum_t open;
+
+    gnutls_packet_get(packet, &open, NULL);
+    size_t part = n < open.size ? n : open.size;
+    memcpy(bytes, open.data, part);
+    tls_seal_unread(seal, open.data + part, open.size - part);
+    explicit_bzero(open.data, open.size);
+    gnutls_packet_deinit(packet);
+    return part;
+}
+
 /* What the other wants settled anew (TLS 1.2) is refused with the rest. */
 static size_t open_records(struct tls_seal *seal, uint8_t *bytes, size_t n)
 {
+    gnutls_packet_t packet = NULL;
     size_t got = 0;
 
     while (got < n && can_go_on(seal)) {
-        ssize_t r = gnutls_record_recv(seal->session, bytes + got, n - got);
+        ssize_t r = gnutls_record_recv_packet(seal->session, &packet);
         if (r > 0) {
-            got += (size_t)r;
+            got += unpack(seal, packet, bytes + got, n - got);
         } else if (is_again(r)) {
             seal->ended = seal->failed = seal->cut;
             break;
