@@ -446,6 +446,14 @@ static void tell_awaited(struct core *core)
 
 /* ---- one turn of the loop ---- */
 
+/* Who leads has one pack in flight, and is done with it soon. Another may have
+ * one entry behind it for as long as others write, and its clients must not
+ * wait for the last: what is committed is told, and what they want goes on. */
+static bool waits(struct core *core)
+{
+    return core->stalled || (core->late && log_leads(core));
+}
+
 static void tell(struct core *core)
 {
     if (core->stalled && core->stopping) {
@@ -458,10 +466,10 @@ static void tell(struct core *core)
     } else if (!applied_waits(core) && applied_commit(core) != 0) {
         return; /* Stalled: nothing may be completed. */
     }
-    if (applied_waits(core)) {
+    if (waits(core)) {
         return;
     }
-    if (core->pack.in_flight && core->pack.answered) {
+    if (!core->late && core->pack.in_flight && core->pack.answered) {
         finish_pack(core, core->pack.status == 0 ? 0 : ERR_UNKNOWN);
     }
     sent_tell(core);
@@ -474,7 +482,7 @@ void order_turn(struct core *core, uint64_t now_ms)
     wake_hold(); /* Their loops are woken once for all that is told. */
     tell(core);
     wake_release();
-    if (applied_waits(core)) {
+    if (waits(core)) {
         return;
     }
     if (log_leads(core)) {

@@ -263,6 +263,40 @@ static void a_long_list_is_put_in_turns(void **state)
     cluster_free(c);
 }
 
+/* It never has all that is committed, and its clients hear of what it has. */
+static void who_is_always_behind_serves(void **state)
+{
+    enum { LISTED = 8000, AHEAD = 2, MOST = 200 };
+    struct cluster *c = cluster_new();
+    struct node *behind = follower_of(c);
+    struct buf list = {0}, row = {0};
+    struct kit_call put, call;
+    bool heard = false;
+
+    (void)state;
+    kit_stop(behind);
+    behind->config.apply_us = 1;
+    behind->config.apply_rows = 1;
+    begin(behind);
+    struct node *leader = leader_of(c);
+    write_list(&list, LISTED);
+    for (unsigned n = 0; n < MOST && !heard; n++) {
+        kit_send(leader->core, &put, buf_str(&list));
+        assert_int_equal(kit_hear(&put), 0);
+        if (n == AHEAD) {
+            kit_row(&row, 0, 20);
+            kit_send(behind->core, &call, buf_str(&row));
+        }
+        heard = n >= AHEAD && sem_trywait(&call.done) == 0;
+    }
+    assert_true(heard);
+    (void)sem_post(&call.done);
+    assert_int_equal(kit_hear(&call), 0);
+    buf_done(&list);
+    buf_done(&row);
+    cluster_free(c);
+}
+
 /* In the middle of it, most of the time. */
 static void who_stops_within_a_long_list_has_all_of_it_or_nothing(void **state)
 {
@@ -368,6 +402,7 @@ int main(void)
         cmocka_unit_test(a_node_behind_the_log_gets_the_state),
         cmocka_unit_test(who_catches_up_applies_in_turns),
         cmocka_unit_test(a_long_list_is_put_in_turns),
+        cmocka_unit_test(who_is_always_behind_serves),
         cmocka_unit_test(who_stops_within_a_long_list_has_all_of_it_or_nothing),
         cmocka_unit_test(rows_go_on_while_a_state_is_installed),
         cmocka_unit_test(a_restore_at_any_node_is_one_everywhere),
