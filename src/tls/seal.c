@@ -356,6 +356,13 @@ static size_t unpack(struct tls_seal *seal, gnutls_packet_t packet,
     return part;
 }
 
+/* GnuTLS says so behind what is no data (new keys), too: who waits for the
+ * socket would not be told of what came behind that. */
+static bool has_asked_in_vain(const struct tls_desk *desk)
+{
+    return desk->asked && desk->in_at == desk->in_n;
+}
+
 /* What the other wants settled anew (TLS 1.2) is refused with the rest. */
 static size_t open_records(struct tls_seal *seal, uint8_t *bytes, size_t n)
 {
@@ -367,8 +374,10 @@ static size_t open_records(struct tls_seal *seal, uint8_t *bytes, size_t n)
         if (r > 0) {
             got += unpack(seal, packet, bytes + got, n - got);
         } else if (is_again(r)) {
-            seal->ended = seal->failed = seal->cut;
-            break;
+            if (has_asked_in_vain(seal->desk)) {
+                seal->ended = seal->failed = seal->cut;
+                break;
+            }
         } else if (r != GNUTLS_E_WARNING_ALERT_RECEIVED) {
             seal->ended = true;
             seal->failed = r < 0;

@@ -474,6 +474,24 @@ static void who_has_ended_is_still_answered(void **state)
     }
 }
 
+/* Nothing more may come that would wake who waits for the socket. */
+static void what_comes_behind_new_keys_is_received(void **state)
+{
+    struct talk talk = talk_with(*state, NULL, NULL, versions[0], NULL);
+    char bytes[64];
+
+    for (unsigned flags = 0; flags < 2; flags++) {
+        assert_int_equal(gnutls_session_key_update(
+                             talk.client, flags == 0 ? 0 : GNUTLS_KU_PEER),
+                         0);
+        client_says(&talk, "ask", 3, 3);
+        assert_int_equal(tls_seal_recv(talk.server, bytes, sizeof bytes), 3);
+    }
+    assert_int_equal(say(talk.server, "answer", 6), 6);
+    assert_int_equal(hear(&talk, bytes, sizeof bytes), 6);
+    talk_end(&talk);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, begin, end)
 
 int main(void)
@@ -493,6 +511,7 @@ int main(void)
         TEST(what_is_not_asked_for_is_told_of),
         TEST(parts_of_all_sizes_arrive_in_order),
         TEST(who_has_ended_is_still_answered),
+        TEST(what_comes_behind_new_keys_is_received),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
