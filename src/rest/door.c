@@ -96,12 +96,13 @@ void rest_door_admit(struct rest_loop *loop, struct rest_peer *peer)
         return;
     }
     loop->door.comes = peer;
-    (void)MHD_add_connection(loop->daemon, peer->library_fd,
-                             (const struct sockaddr *)&nobody, sizeof nobody);
+    bool has_it = MHD_add_connection(loop->daemon, peer->library_fd,
+                                     (const struct sockaddr *)&nobody,
+                                     sizeof nobody) == MHD_YES;
     if (loop->door.comes != NULL) {
         loop->door.comes = NULL;
         refuse(loop, peer);
-    } else if (peer->pipe != NULL) {
+    } else if (has_it && peer->pipe != NULL) { /* else it has told its end */
         rest_pipe_go(peer->pipe);
     }
 }
