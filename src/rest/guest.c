@@ -13,6 +13,7 @@ enum {
     /* A handshake takes as long as a hundred reads; who asks something on this
      * loop waits for no more than these. */
     TURN_HANDSHAKES = 1,
+    AGAIN_MS = 10, /* no pipe was free among those that were looked at */
     PART_BYTES = 256 << 10, /* of a plain request, that nobody reads */
     HANDSHAKE = 0x16,       /* RFC 8446 5.1: what a client begins with */
 };
@@ -235,9 +236,11 @@ void rest_guests_turn(struct rest_loop *loop)
 uint64_t rest_guests_next(const struct rest_loop *loop)
 {
     const struct rest_guests *guests = &loop->guests;
-    bool has = !rest_ring_is_empty(&guests->ready) ||
-               (!rest_ring_is_empty(&guests->asking) &&
-                loop->pipes.n < loop->pipes.most);
+    bool asks = !rest_ring_is_empty(&guests->asking);
 
-    return has ? 0 : UINT64_MAX;
+    if (!rest_ring_is_empty(&guests->ready) ||
+        (asks && loop->pipes.n < loop->pipes.most)) {
+        return 0;
+    }
+    return asks ? AGAIN_MS : UINT64_MAX;
 }

@@ -13,7 +13,7 @@ enum {
     BYTES = TLS_SEAL_ONCE, /* carried in one call */
     PAIR_BYTES = 64 << 10, /* that an end holds; the kernel takes twice that,
                               for what it needs itself */
-    RETIRE_LOOKS = 8,      /* at who is silent, for one that can go */
+    RETIRE_LOOKS = 64,     /* in a turn, for one that can go */
 };
 
 struct rest_pipe {

@@ -440,6 +440,22 @@ def there_are_fewer_pipes_than_connections():
 
 
 @bare(timeout=180)
+def who_finds_no_pipe_gets_that_of_one_who_is_silent():
+    """However many are in the middle of a request, and though nobody else has
+    anything to say."""
+    with Few("--io-threads", "1") as g:
+        halves = [g.wire(timeout=30) for _ in range(38)]
+        for w in halves:
+            w.send(b"GET /livez HTTP/1.1\r\nHost: x\r\n")
+        others = [g.wire(timeout=30) for _ in range(40)]
+        for w in others:
+            ask(w)
+        for w in halves:  # their time is not over
+            w.send(b"\r\n")
+            w.answer().must(200)
+
+
+@bare(timeout=180)
 def large_things_pass_slowly_and_whole():
     with Guarded() as g:
         s = g.server
