@@ -445,7 +445,8 @@ void questions_take(struct core *core, uint64_t link, uint64_t seq,
 /* ---- applied.c: entries, and the transactions they are applied in ---- */
 void applied_init(struct core *core);
 int applied_add(struct core *core, uint64_t index, struct str bytes) MUST_USE;
-/* What is committed is not all applied: nothing may be completed. */
+/* What is in the log is not all applied: nothing may be completed that is not
+ * committed in the store. */
 bool applied_waits(const struct core *core);
 /* As much waits to be applied as may. */
 bool applied_is_full(const struct core *core);
