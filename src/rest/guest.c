@@ -149,6 +149,10 @@ static void ask_it(struct rest_guest *guest)
     guest->side.func = hear_silent;
     if (n > 0) {
         tls_seal_unread(guest->peer->seal, &byte, sizeof byte);
+        if (guest->peer->phase == REST_IDLE) {
+            rest_deadlines_enter(&guest->loop->deadlines, guest->peer,
+                                 REST_HEAD, guest->loop->now_ms);
+        }
         rest_side_remove(&guest->loop->sides, &guest->side);
         rest_ring_add(&guest->loop->guests.asking, &guest->ring);
     } else if (n < 0 && errno == EAGAIN) {
@@ -243,4 +247,21 @@ uint64_t rest_guests_next(const struct rest_loop *loop)
         return 0;
     }
     return asks ? AGAIN_MS : UINT64_MAX;
+}
+
+static void send_away_all(struct rest_peer *peer)
+{
+    while (peer != NULL) {
+        struct rest_peer *next = peer->next;
+        if (peer->guest != NULL) {
+            rest_guest_send_away(peer->guest);
+        }
+        peer = next;
+    }
+}
+
+void rest_guests_abandon(struct rest_loop *loop)
+{
+    send_away_all(loop->deadlines.lists[REST_HEAD].first);
+    send_away_all(loop->deadlines.lists[REST_IDLE].first);
 }

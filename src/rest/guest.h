@@ -39,5 +39,7 @@ void rest_guest_send_away(struct rest_guest *guest);
 void rest_guests_turn(struct rest_loop *loop);
 /* Milliseconds to the next turn that has something to do; UINT64_MAX: none. */
 uint64_t rest_guests_next(const struct rest_loop *loop);
+/* The very end of all that are left. */
+void rest_guests_abandon(struct rest_loop *loop);
 
 #endif

@@ -229,6 +229,7 @@ static void *run(void *user)
     }
     rest_park_abandon(loop);
     rest_taken_abandon(loop);
+    rest_guests_abandon(loop);
     MHD_stop_daemon(loop->daemon);
     loop->daemon = NULL;
     rest_pipes_abandon(loop);
