@@ -279,10 +279,13 @@ int cluster_transfer(struct op_state *s)
 {
     struct str reply = STR("");
 
+    if (s->fences == 0) {
+        return NEEDS_FENCE; /* Who leads, this node may not have heard. */
+    }
     if (!s->asked) {
         return ask_transfer(s);
     }
-    if (s->fences > 0) {
+    if (s->fences > 1) {
         return tell_leader(s);
     }
     int r = asks_take(s, &reply);
