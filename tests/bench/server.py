@@ -111,14 +111,24 @@ class Server:
         data = self.ask_http(method, path, body, want)
         return json.loads(data) if data else None
 
-    def ask_http(self, method, path, body=None, want=(200,)):
+    def ask_once(self, method, path, body):
         c = self.connection(120)
         c.request(method, path, None if body is None else json.dumps(body),
                   dict(line.split(": ", 1) for line in self.admin))
         r = c.getresponse()
         data = r.read()
         c.close()
-        if r.status not in want:
-            raise parts.Fault(f"{self.name}: {method} {path}: {r.status} "
+        return r.status, data
+
+    def ask_http(self, method, path, body=None, want=(200,)):
+        end = time.monotonic() + 10
+        status, data = self.ask_once(method, path, body)
+        while status == 503 and time.monotonic() < end:
+            # Nothing was done: a cluster that is new has no leader yet, or no
+            # roles before all of its nodes are known to know them.
+            time.sleep(0.1)
+            status, data = self.ask_once(method, path, body)
+        if status not in want:
+            raise parts.Fault(f"{self.name}: {method} {path}: {status} "
                               f"{data[:300]!r}")
         return data

@@ -1,6 +1,7 @@
 #include "kit.h"
 
 #include <arpa/inet.h>
+#include <assert.h>
 #include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -69,6 +70,7 @@ void kit_encode_restore(struct buf *bytes, const struct core_state_job *staged,
 {
     struct command c = {.kind = COMMAND_RESTORE};
 
+    assert(staged != NULL);
     c.restore.file = str_of(staged->info.file);
     memcpy(c.restore.digest, staged->info.state, sizeof c.restore.digest);
     c.restore.size = staged->info.size;
