@@ -6,6 +6,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
+
+#include "raft/inside.h"
 
 /* libraft words what it tells its tracer in buffers that all its instances in
  * one process share: only tests have several. */
@@ -78,6 +81,13 @@ void kit_encode_restore(struct buf *bytes, const struct core_state_job *staged,
     command_encode(bytes, &c);
 }
 
+static void or_stop(bool good)
+{
+    if (!good) {
+        abort();
+    }
+}
+
 /* A bound socket lets only those in who reuse addresses, and the kernel gives
  * its port to nobody, also while no node listens there. */
 void kit_address(char *ret_address, size_t size)
@@ -88,12 +98,26 @@ void kit_address(char *ret_address, size_t size)
     socklen_t n = sizeof at;
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
-    if (fd < 0 || bind(fd, (struct sockaddr *)&at, n) != 0 ||
-        setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) != 0 ||
-        getsockname(fd, (struct sockaddr *)&at, &n) != 0) {
-        abort();
-    }
+    or_stop(fd >= 0 && bind(fd, (struct sockaddr *)&at, n) == 0 &&
+            setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) == 0 &&
+            getsockname(fd, (struct sockaddr *)&at, &n) == 0);
     (void)snprintf(ret_address, size, "127.0.0.1:%u", ntohs(at.sin_port));
+}
+
+void kit_open_store(struct core *core, struct cache *cache)
+{
+    const struct store_config config = {
+        .directory = core->store_dir,
+        .limit_bytes = 64U << 20,
+        .max_handles = 16,
+        .max_readers = 4,
+    };
+
+    or_stop(mkdir(core->store_dir, 0700) == 0);
+    or_stop(store_open(&config, &core->store) == 0);
+    core->machine =
+        machine_new(core->store, cache, &core->config.machine_hooks);
+    or_stop(machine_load(core->machine) == 0);
 }
 
 static void called(struct core_request *request)

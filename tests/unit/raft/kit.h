@@ -18,6 +18,9 @@ void kit_encode_restore(struct buf *bytes, const struct core_state_job *staged,
 /* "127.0.0.1:PORT", a port that is this process' own until it ends. */
 void kit_address(char *ret_address, size_t size);
 
+/* What a core without a loop applies to: a store in core->store_dir. */
+void kit_open_store(struct core *core, struct cache *cache);
+
 struct kit_call {
     struct core_request request;
     sem_t done;

@@ -12,8 +12,6 @@
 #include <cmocka.h>
 /* clang-format on */
 
-#include <sys/stat.h>
-
 #include "base/err.h"
 #include "kit.h"
 #include "raft/link.h"
@@ -36,23 +34,6 @@ struct fence {
 static void on_done(struct core_request *request)
 {
     CONTAINER(request, struct fence, request)->told++;
-}
-
-static void open_store(struct world *w)
-{
-    struct core *core = &w->core;
-    const struct store_config config = {
-        .directory = core->store_dir,
-        .limit_bytes = 16U << 20,
-        .max_handles = 16,
-        .max_readers = 4,
-    };
-
-    assert_int_equal(mkdir(core->store_dir, 0700), 0);
-    assert_int_equal(store_open(&config, &core->store), 0);
-    core->machine =
-        machine_new(core->store, w->cache, &core->config.machine_hooks);
-    assert_int_equal(machine_load(core->machine), 0);
 }
 
 /* Of so many voters this node, 1, leads; the others are linked. */
@@ -86,7 +67,7 @@ static int world_new(void **state)
     core->config = kit_config(w->dir, w->cache);
     core->store_dir = dir_join(w->dir, "store");
     links_init(core);
-    open_store(w);
+    kit_open_store(core, w->cache);
     assert_int_equal(uv_loop_init(&core->loop), 0);
     confirm_init(core);
     core->pending_end = &core->pending;

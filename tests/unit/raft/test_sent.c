@@ -13,7 +13,6 @@
 #include <cmocka.h>
 /* clang-format on */
 
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -77,23 +76,6 @@ static void commit_and_tell(struct world *w)
     sent_tell(&w->core);
 }
 
-static void open_store(struct world *w)
-{
-    struct core *core = &w->core;
-    const struct store_config config = {
-        .directory = core->store_dir,
-        .limit_bytes = 64U << 20,
-        .max_handles = 16,
-        .max_readers = 4,
-    };
-
-    assert_int_equal(mkdir(core->store_dir, 0700), 0);
-    assert_int_equal(store_open(&config, &core->store), 0);
-    core->machine =
-        machine_new(core->store, w->cache, &core->config.machine_hooks);
-    assert_int_equal(machine_load(core->machine), 0);
-}
-
 static void begin_registry(struct world *w)
 {
     struct command command = {.kind = COMMAND_INIT};
@@ -123,7 +105,7 @@ static int world_new(void **state)
     links_init(core);
     members_init(core);
     core->scratch = arena_new();
-    open_store(w);
+    kit_open_store(core, w->cache);
     begin_registry(w);
     core->raft.current_term = TERM;
     w->link.core = core;
