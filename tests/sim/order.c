@@ -10,6 +10,8 @@
  * and all that was in the log at the fence was applied here. Then it is sent
  * again. Never otherwise. When a snapshot takes the place of entries nobody can
  * say what they held: the outcome is unknown. */
+#include <assert.h>
+
 #include "base/err.h"
 #include "sim.h"
 
@@ -207,6 +209,7 @@ static void add_command(struct node *node, struct buf *pack, struct op *op)
     struct buf bytes = {0};
 
     buf_add_str(&bytes, buf_str(&op->bytes));
+    assert(bytes.p != NULL); /* no command is empty */
     if (node->sim->config.broken == BREAK_EPOCH && op->kind == OP_EXPIRE) {
         le_put(bytes.p + 36, machine_view(node->state.machine).lease_epoch, 8);
     }

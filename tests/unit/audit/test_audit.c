@@ -234,7 +234,7 @@ static void a_changed_line_is_found(void **state)
     put_some(bed, 5);
     struct buf all = read_file(bed, 0);
     char *ann = strstr(line_of(buf_str(&all), 2).p, "ann");
-    memcpy(ann, "bob", 3);
+    *ann = 'b';
     write_file(bed, 0, buf_str(&all));
     assert_int_equal(verify(bed), ERR_INVALID);
     assert_non_null(strstr(bed->why, "line 4 of the file (behind seq 2)"));
