@@ -71,9 +71,7 @@ void rest_cut(struct rest_loop *loop, struct rest_peer *peer)
         return;
     }
     rest_deadlines_enter(&loop->deadlines, peer, REST_NONE, 0);
-    if (peer->seal != NULL) {
-        tls_seal_bye(peer->seal);
-    }
+    tls_seal_bye(peer->seal);
     (void)shutdown(peer->fd, SHUT_RDWR);
 }
 

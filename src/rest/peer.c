@@ -72,9 +72,7 @@ void rest_peer_move(struct rest_peer *to, struct rest_peer *from)
 
 void rest_peer_close(const struct rest_peer *peer)
 {
-    if (peer->seal != NULL) {
-        tls_seal_bye(peer->seal);
-    }
+    tls_seal_bye(peer->seal);
     (void)close(peer->fd);
 }
 

@@ -93,10 +93,8 @@ void stream_enter(struct stream *stream, enum stream_state state)
 
 static void let_go(struct stream *stream)
 {
-    if (stream->seal != NULL) {
-        tls_seal_bye(stream->seal);
-        stream->seal = tls_seal_end(stream->seal);
-    }
+    tls_seal_bye(stream->seal);
+    stream->seal = tls_seal_end(stream->seal);
     (void)close(stream->side.fd);
     rest_door_give_seat(stream->loop, &stream->seat);
 }

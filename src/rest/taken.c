@@ -216,9 +216,7 @@ void rest_taken_shut(struct rest_taken *taken)
         answered(taken, false);
     }
     forget(taken);
-    if (taken->own.seal != NULL) {
-        tls_seal_bye(taken->own.seal);
-    }
+    tls_seal_bye(taken->own.seal);
     (void)shutdown(taken->own.fd, SHUT_WR);
     (void)close(taken->own.fd);
     rest_peer_done(&taken->own);

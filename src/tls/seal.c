@@ -542,7 +542,7 @@ ssize_t tls_seal_send(struct tls_seal *seal, const struct iovec *parts,
 
 void tls_seal_bye(struct tls_seal *seal)
 {
-    if (!seal->broken && tls_seal_flush(seal) == 0) {
+    if (seal != NULL && !seal->broken && tls_seal_flush(seal) == 0) {
         seal->desk->out_n = 0;
         (void)gnutls_bye(seal->session, GNUTLS_SHUT_WR);
         send_out(seal);

@@ -110,7 +110,8 @@ ssize_t tls_seal_send(struct tls_seal *seal, const struct iovec *parts,
 bool tls_seal_owes(const struct tls_seal *seal);
 /* 0: nothing is owed any more; -1 with errno. */
 int tls_seal_flush(struct tls_seal *seal) MUST_USE;
-/* Tells the other that nothing follows, unless something is owed. */
+/* Tells the other that nothing follows, unless something is owed. Takes NULL.
+ */
 void tls_seal_bye(struct tls_seal *seal);
 
 /* ---- connections between nodes ---- */
